@@ -1,0 +1,91 @@
+package storetest_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/posternhq/postern/internal/store/storetest"
+)
+
+func TestMain(m *testing.M) { storetest.Main(m) }
+
+func TestPostgresGivesEachCallAnEmptyDatabaseOfItsOwn(t *testing.T) {
+	first, second := connect(t, storetest.Postgres(t)), connect(t, storetest.Postgres(t))
+	if _, err := first.Exec(t.Context(), `CREATE TABLE mine (n BIGINT)`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := second.Exec(t.Context(), `SELECT n FROM mine`); err == nil {
+		t.Error("the second database has the first one's table")
+	}
+}
+
+func TestPostgresKeepsWhatItHasBeenAskedToKeep(t *testing.T) {
+	conn := connect(t, storetest.Postgres(t))
+	var fsync, commit string
+	err := conn.QueryRow(t.Context(), `SELECT current_setting('fsync'), current_setting('synchronous_commit')`).Scan(&fsync, &commit)
+	if err != nil || fsync != "on" || commit != "on" {
+		t.Errorf("fsync %q, synchronous_commit %q, %v; want on, on", fsync, commit, err)
+	}
+}
+
+// The process that started a cluster is killed without a chance to clean up.
+func TestClusterEndsWithTheProcessThatStartedIt(t *testing.T) {
+	if os.Getenv("STORETEST_HOLD_CLUSTER") != "" {
+		holdCluster(t)
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
+	cmd.Env = append(os.Environ(), "STORETEST_HOLD_CLUSTER=1")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	url := readLine(t, out)
+	conn := connect(t, url)
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // it was killed
+	// The server ends the connection when it ends; nothing else answers here.
+	if _, err := conn.Exec(t.Context(), `SELECT pg_sleep(30)`); err == nil {
+		t.Error("the cluster still runs 30 seconds after its process was killed")
+	}
+}
+
+func connect(t *testing.T, url string) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(t.Context()) }) // the server may be gone
+	return conn
+}
+
+// holdCluster starts a cluster, says where, and waits to be killed.
+func holdCluster(t *testing.T) {
+	cluster, err := storetest.StartCluster(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Println(cluster.URL)
+	select {}
+}
+
+func readLine(t *testing.T, r io.Reader) string {
+	t.Helper()
+	line, err := bufio.NewReader(r).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(line)
+}
