@@ -1,0 +1,307 @@
+package iam
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/posternhq/postern/internal/audit"
+	"github.com/posternhq/postern/internal/token"
+)
+
+// invitationPurpose opens the text of an invitation's token.
+const invitationPurpose = "inv"
+
+// NewInvitation offers a membership to an address.
+type NewInvitation struct {
+	Email string
+	Role  string // id or name
+}
+
+// Invite offers a membership. The token, which is shown once, is what accepts
+// it. An earlier invitation of the same address that is still pending ends.
+func (s *Service) Invite(ctx context.Context, c Caller, ws string, in NewInvitation) (Done[Invitation], token.Secret, error) {
+	if _, err := c.resolve(ws); err != nil {
+		return Done[Invitation]{}, token.Secret{}, err
+	}
+	secret, err := s.Mint.NewOpaque(invitationPurpose)
+	if err != nil {
+		return Done[Invitation]{}, token.Secret{}, err
+	}
+	a := attempt{action: "member.invited", needs: WriteMembers, target: audit.Target{Type: "invitation"}}
+	done, err := do(ctx, s, c, a, func(w *work) (Invitation, error) {
+		var v validation
+		email := v.email("/email", in.Email)
+		if err := v.err(); err != nil {
+			return Invitation{}, err
+		}
+		role, err := w.roleNamed("/role", in.Role)
+		if err != nil {
+			return Invitation{}, err
+		}
+		if err := w.mayGive(role.Permissions, Permissions{}); err != nil {
+			return Invitation{}, err
+		}
+		if err := w.notYetMember(email); err != nil {
+			return Invitation{}, err
+		}
+		if err := w.cancelEarlier(email); err != nil {
+			return Invitation{}, err
+		}
+		seats, err := w.Seats(ctx, w.ws.ID, w.Now())
+		if err != nil {
+			return Invitation{}, fmt.Errorf("count the seats: %w", err)
+		}
+		if !seats.free() {
+			return Invitation{}, Errorf(SeatLimitReached, "all %d seats are held; service accounts take none", *seats.Limit)
+		}
+		inv := w.newInvitation(w.ws, email, role, secret)
+		w.event.After = inv.fields()
+		return inv, w.InsertInvitation(ctx, inv)
+	})
+	if err != nil {
+		return done, token.Secret{}, err
+	}
+	return done, secret, nil
+}
+
+func (w *work) newInvitation(ws Workspace, email string, role Role, secret token.Secret) Invitation {
+	id := InvitationID(NewID(InvitationPrefix, w.Now()))
+	w.issued = string(id)
+	return Invitation{
+		ID: id, Workspace: ws.ID, Email: email, Role: Ref[RoleID]{role.ID, role.Name},
+		TokenHash: secret.Hash(), InvitedBy: w.caller.createdBy(), InvitedByKey: w.caller.Key.ID,
+		CreatedAt: w.Now(), ExpiresAt: w.Now().Add(time.Duration(ws.Policy.InvitationDays) * day),
+		Version: w.Seq(),
+	}
+}
+
+func (w *work) notYetMember(email string) error {
+	list, err := w.Members(w.ctx, w.ws.ID, MemberFilter{State: Active, Email: email}, Page{Limit: 1})
+	if err != nil {
+		return fmt.Errorf("look for the member: %w", err)
+	}
+	if len(list.Items) > 0 {
+		return Errorf(AlreadyMember, "%s is a member already", email)
+	}
+	return nil
+}
+
+// cancelEarlier ends a pending invitation of the same address, so that inviting
+// twice holds one seat.
+func (w *work) cancelEarlier(email string) error {
+	list, err := w.Invitations(w.ctx, w.ws.ID, InvitationFilter{State: Pending, Email: email, Now: w.Now()}, Page{Limit: 1})
+	if err != nil {
+		return fmt.Errorf("look for an earlier invitation: %w", err)
+	}
+	for _, inv := range list.Items {
+		e := audit.Event{Action: "invitation.cancelled", Outcome: audit.Done, Target: inv.target(), Reason: "invited again"}
+		w.further = append(w.further, e)
+		if err := w.endInvitation(&inv); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *work) endInvitation(inv *Invitation) error {
+	role, err := w.Role(w.ctx, w.ws.ID, string(inv.Role.ID))
+	if err != nil {
+		return fmt.Errorf("read the invitation's role: %w", err)
+	}
+	if err := w.mayActOn(role.Permissions); err != nil {
+		return err
+	}
+	inv.CancelledAt, inv.Version = w.Now(), w.Seq()
+	return w.UpdateInvitation(w.ctx, *inv)
+}
+
+// CancelInvitation takes an invitation back and frees its seat. Cancelling twice
+// is not an error; one that was accepted is gone.
+func (s *Service) CancelInvitation(ctx context.Context, c Caller, ws string, id InvitationID) (Done[Invitation], error) {
+	if _, err := c.resolve(ws); err != nil {
+		return Done[Invitation]{}, err
+	}
+	a := attempt{action: "invitation.cancelled", needs: WriteMembers, target: aim("invitation", string(id))}
+	return do(ctx, s, c, a, func(w *work) (Invitation, error) {
+		inv, err := w.Invitation(ctx, w.ws.ID, id)
+		if err != nil {
+			return inv, err
+		}
+		w.event.Target = inv.target()
+		switch inv.State(w.Now()) {
+		case Accepted:
+			return inv, Errorf(Gone, "the invitation was accepted; remove the member instead")
+		case Cancelled:
+			w.event.Reason = repeated("")
+			return inv, nil
+		}
+		return inv, w.endInvitation(&inv)
+	})
+}
+
+// Invitations lists the invitations of a workspace.
+func (s *Service) Invitations(ctx context.Context, c Caller, ws string, f InvitationFilter, page Page) (List[Invitation], error) {
+	in, err := s.reading(ctx, c, ws, ReadMembers, audit.Target{Type: "invitation"})
+	if err != nil {
+		return List[Invitation]{}, err
+	}
+	return s.Store.Invitations(ctx, in, f, page)
+}
+
+// Acceptance makes a member of an invitation.
+type Acceptance struct {
+	Token   token.Secret
+	Name    string
+	KeyName string // not empty: the member's first key is wanted, with this name
+}
+
+// AcceptedInvitation is the member that an invitation made.
+type AcceptedInvitation struct {
+	Member Member
+	Key    *Key // when one was asked for
+}
+
+func (a AcceptedInvitation) target() audit.Target { return a.Member.target() }
+
+// errGone is the one answer to a token that does not work, whatever the reason.
+var errGone = Errorf(Gone, "this invitation does not exist, was used or cancelled, or can no longer be given")
+
+// AcceptInvitation makes a member. The token is the credential and works once.
+// Everything that the invitation rested on is asked again: that whoever invited
+// is active and still holds what they give, and that a seat is free.
+func (s *Service) AcceptInvitation(ctx context.Context, c Caller, in Acceptance) (Done[AcceptedInvitation], token.Secret, error) {
+	secret, err := s.Mint.New(token.Person)
+	if err != nil {
+		return Done[AcceptedInvitation]{}, token.Secret{}, err
+	}
+	a := attempt{action: "member.joined", open: true, target: audit.Target{Type: "invitation"}}
+	done, err := do(ctx, s, c, a, func(w *work) (AcceptedInvitation, error) {
+		var v validation
+		v.name("/name", in.Name)
+		if err := v.err(); err != nil {
+			return AcceptedInvitation{}, err
+		}
+		inv, role, err := w.redeem(in.Token)
+		if err != nil {
+			return AcceptedInvitation{}, err
+		}
+		member, err := w.join(inv, role, in.Name)
+		if err != nil || in.KeyName == "" {
+			return AcceptedInvitation{Member: member}, err
+		}
+		key, err := w.firstKey(member, role, in.KeyName, secret)
+		return AcceptedInvitation{Member: member, Key: key}, err
+	})
+	if err != nil || done.Value.Key == nil {
+		return done, token.Secret{}, err
+	}
+	return done, secret, nil
+}
+
+// redeem looks up the invitation of a token and asks again all that it rests on.
+func (w *work) redeem(secret token.Secret) (Invitation, Role, error) {
+	inv, err := w.InvitationByToken(w.ctx, secret.Hash())
+	switch {
+	case errors.Is(err, NotFound):
+		return inv, Role{}, errGone
+	case err != nil:
+		return inv, Role{}, fmt.Errorf("look up an invitation: %w", err)
+	case inv.State(w.Now()) != Pending:
+		return inv, Role{}, errGone
+	}
+	if w.ws, err = w.Workspace(w.ctx, string(inv.Workspace)); err != nil {
+		return inv, Role{}, fmt.Errorf("read the workspace: %w", err)
+	}
+	role, err := w.Role(w.ctx, inv.Workspace, string(inv.Role.ID))
+	if errors.Is(err, NotFound) || w.ws.Paused {
+		return inv, role, errGone
+	} else if err != nil {
+		return inv, role, fmt.Errorf("read the invitation's role: %w", err)
+	}
+	if err := w.stillGiven(inv, role); err != nil {
+		return inv, role, err
+	}
+	seats, err := w.Seats(w.ctx, inv.Workspace, w.Now())
+	if err != nil {
+		return inv, role, fmt.Errorf("count the seats: %w", err)
+	}
+	if seats.Limit != nil && seats.Used >= *seats.Limit {
+		return inv, role, errGone
+	}
+	return inv, role, nil
+}
+
+// stillGiven refuses an invitation whose maker, or the key it was made with, has
+// ended since, or no longer holds what it gives. A key that has merely expired
+// does not take back what it gave.
+func (w *work) stillGiven(inv Invitation, role Role) error {
+	if inv.InvitedByKey == "" {
+		return nil // made by Postern itself
+	}
+	from := inv.Workspace
+	if inv.InvitedFrom != "" {
+		from = inv.InvitedFrom
+	}
+	key, err := w.Key(w.ctx, from, inv.InvitedByKey)
+	if err != nil {
+		return fmt.Errorf("read the inviting key: %w", err)
+	}
+	holds := key.Effective().Covers(role.Permissions) && key.Effective().Allow(WriteMembers)
+	if from != inv.Workspace { // a new workspace's first owner, invited by the deployment's operators
+		holds = key.Effective().Allow(WriteWorkspaces)
+	}
+	if key.Revoked != nil || key.Pauses != "" || key.Principal.State != Active || !holds {
+		return errGone
+	}
+	return nil
+}
+
+// join makes the person, where they are new, and the member.
+func (w *work) join(inv Invitation, role Role, name string) (Member, error) {
+	person, err := w.PersonByEmail(w.ctx, inv.Email)
+	if errors.Is(err, NotFound) {
+		person = Person{ID: PersonID(NewID(PersonPrefix, w.Now())), Email: inv.Email, Name: name, CreatedAt: w.Now()}
+		err = w.InsertPerson(w.ctx, person)
+	}
+	if err != nil {
+		return Member{}, fmt.Errorf("look up or add a person: %w", err)
+	}
+	m := Member{
+		ID: PrincipalID(NewID(MemberPrefix, w.Now())), Workspace: inv.Workspace, Person: person, Name: name,
+		Role: Ref[RoleID]{role.ID, role.Name}, CreatedAt: w.Now(), Version: w.Seq(),
+	}
+	inv.AcceptedAt, inv.Version = w.Now(), w.Seq()
+	if err := w.UpdateInvitation(w.ctx, inv); err != nil {
+		return m, fmt.Errorf("use up the invitation: %w", err)
+	}
+	w.caller.Principal = Principal{ID: m.ID, Type: MemberType, Workspace: m.Workspace, Name: m.Name}
+	w.event.After = m.fields()
+	w.change.Principals = append(w.change.Principals, m.record())
+	return m, w.InsertMember(w.ctx, m)
+}
+
+// firstKey makes the key that a new member asked for along with joining.
+func (w *work) firstKey(m Member, role Role, name string, secret token.Secret) (*Key, error) {
+	p := Principal{
+		ID: m.ID, Type: MemberType, Workspace: m.Workspace, Name: m.Name, State: Active,
+		Role: PrincipalRole{role.ID, role.Name, role.Permissions},
+	}
+	w.may = role.Permissions
+	joined := w.event.After
+	key, err := w.newKey(p, NewKey{Name: name}, secret)
+	if err != nil {
+		if e, ok := errors.AsType[*Error](err); ok && e.Fields != nil {
+			for i := range e.Fields {
+				e.Fields[i].Pointer = "/key" + e.Fields[i].Pointer
+			}
+		}
+		return nil, err
+	}
+	w.further = append(w.further, audit.Event{
+		Action: "key.created", Outcome: audit.Done, Target: key.target(), After: w.event.After,
+	})
+	w.event.After = joined
+	return &key, nil
+}

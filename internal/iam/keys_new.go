@@ -1,0 +1,237 @@
+package iam
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/posternhq/postern/internal/audit"
+	"github.com/posternhq/postern/internal/token"
+)
+
+// timeLayout is how times are written in the API and the audit log.
+const timeLayout = "2006-01-02T15:04:05.000000Z"
+
+// NewKey is what a key is made of.
+type NewKey struct {
+	Name            string
+	Expiry          *Expiry   // nil: what the policy says
+	Limit           *[]string // nil: all that the role allows
+	AllowedNetworks *[]string // nil: from anywhere
+	Metadata        map[string]string
+}
+
+// Expiry says when a key ends: at a time, after a while, or, when both are zero,
+// never.
+type Expiry struct {
+	At time.Time
+	In time.Duration
+}
+
+func (e Expiry) pointer() string {
+	if e.In != 0 {
+		return "/expires_in"
+	}
+	return "/expires_at"
+}
+
+// CreateKey adds a key to a service account and returns its value, which is not
+// kept and cannot be shown again. The caller must hold all that the key can do.
+// Once CreateKey returns nil, the key works on every node.
+func (s *Service) CreateKey(ctx context.Context, c Caller, ws, account string, in NewKey) (Done[Key], token.Secret, error) {
+	if _, err := c.resolve(ws); err != nil {
+		return Done[Key]{}, token.Secret{}, err
+	}
+	return s.createKey(ctx, c, WriteKeys, aim("service_account", account), token.ServiceAccount, in, func(w *work) (Principal, error) {
+		owner, err := w.ServiceAccount(ctx, w.ws.ID, account)
+		if err != nil {
+			return Principal{}, err
+		}
+		return w.Principal(ctx, w.ws.ID, owner.ID)
+	})
+}
+
+// CreateMyKey adds a key to the calling member. It needs no permission but what
+// the key is to hold.
+func (s *Service) CreateMyKey(ctx context.Context, c Caller, ws string, in NewKey) (Done[Key], token.Secret, error) {
+	if _, err := c.resolve(ws); err != nil {
+		return Done[Key]{}, token.Secret{}, err
+	}
+	return s.createKey(ctx, c, Permission{}, audit.Target{Type: "key"}, token.Person, in, func(w *work) (Principal, error) {
+		if c.Principal.Type != MemberType {
+			return Principal{}, &Error{Kind: PermissionDenied, Permission: WriteKeys.String(), Reason: "only a person has personal keys; a service account's keys are made under the account"}
+		}
+		return w.Principal(ctx, w.ws.ID, c.Principal.ID)
+	})
+}
+
+func (s *Service) createKey(ctx context.Context, c Caller, needs Permission, t audit.Target, kind token.Kind, in NewKey, owner func(*work) (Principal, error)) (Done[Key], token.Secret, error) {
+	secret, err := s.Mint.New(kind)
+	if err != nil {
+		return Done[Key]{}, token.Secret{}, err
+	}
+	a := attempt{action: "key.created", needs: needs, target: t}
+	done, err := do(ctx, s, c, a, func(w *work) (Key, error) {
+		p, err := owner(w)
+		if err != nil {
+			return Key{}, err
+		}
+		return w.newKey(p, in, secret)
+	})
+	if err != nil {
+		return done, token.Secret{}, err
+	}
+	return done, secret, nil
+}
+
+// newKey makes a key for a principal, within what the caller holds.
+func (w *work) newKey(p Principal, in NewKey, secret token.Secret) (Key, error) {
+	if p.gone() {
+		return Key{}, Errorf(PrincipalInactive, "%s is %s, and that is final", p.Name, p.State)
+	}
+	key := Key{
+		ID: KeyID(NewID(KeyPrefix, w.Now())), Workspace: w.ws.ID, Principal: p, Name: in.Name,
+		Hash: secret.Hash(), Hint: token.Hint(secret), Metadata: in.Metadata,
+		CreatedAt: w.Now(), CreatedBy: w.caller.createdBy(), CreatedByKey: w.caller.Key.ID, Version: w.Seq(),
+	}
+	var v validation
+	v.name("/name", in.Name)
+	v.metadata("/metadata", in.Metadata)
+	err := v.err()
+	if err != nil {
+		return key, err
+	}
+	if key.Limit, err = w.limit(in.Limit, p.Role.Permissions); err != nil {
+		return key, err
+	}
+	if key.AllowedNetworks, err = networks(in.AllowedNetworks); err != nil {
+		return key, err
+	}
+	if key.ExpiresAt, err = w.firstExpiry(in.Expiry, p.Type); err != nil {
+		return key, err
+	}
+	if err := w.mayGive(key.Effective(), Permissions{}); err != nil {
+		return key, err
+	}
+	w.issued = string(key.ID)
+	w.event.After = key.fields()
+	w.change.Keys = append(w.change.Keys, key.record())
+	return key, w.InsertKey(w.ctx, key)
+}
+
+// limit reads a limit: less than the role, never more.
+func (w *work) limit(texts *[]string, role Permissions) (*Permissions, error) {
+	if texts == nil {
+		return nil, nil
+	}
+	ps, err := w.grants("/limit", *texts)
+	if err != nil {
+		return nil, err
+	}
+	var v validation
+	for i, text := range *texts {
+		g, err := ParseGrant(text)
+		if err != nil {
+			return nil, fmt.Errorf("read a limit again: %w", err)
+		}
+		if !role.covers(g) {
+			v.add(fmt.Sprintf("/limit/%d", i), "wider_than_role", "%s is more than the role allows", g)
+		}
+	}
+	return &ps, v.err()
+}
+
+// grants reads the permissions of a limit or a custom role.
+func (w *work) grants(pointer string, texts []string) (Permissions, error) {
+	var v validation
+	switch {
+	case len(texts) == 0:
+		v.add(pointer, "empty", "must have at least one permission")
+	case len(texts) > maxGrants:
+		v.add(pointer, "too_many", "has more than %d permissions", maxGrants)
+	}
+	if err := v.err(); err != nil {
+		return Permissions{}, err
+	}
+	ps, err := ParsePermissions(pointer, texts)
+	if err != nil {
+		return ps, err
+	}
+	types, err := w.PermissionTypes(w.ctx, w.ws.ID)
+	if err != nil {
+		return ps, fmt.Errorf("read the permissions' types: %w", err)
+	}
+	for i, text := range texts {
+		g, err := ParseGrant(text)
+		switch {
+		case err != nil:
+			return ps, fmt.Errorf("read a permission again: %w", err)
+		case g.Type == ownersWrite.Type:
+			v.add(fmt.Sprintf("%s/%d", pointer, i), "owners_only", "only the role Owner holds %s", g)
+		case !registered(types, g):
+			v.add(fmt.Sprintf("%s/%d", pointer, i), "unknown_action", "no type has the action %s; register it first", g.Action)
+		}
+	}
+	return ps, v.err()
+}
+
+// registered reports whether a grant's action is one that its type has: one of
+// the four that every type has, or one that the workspace registered.
+func registered(types []PermissionType, g Grant) bool {
+	if g.Action == wildcard || isIAM(g.Type) || slices.Contains(shippedActions, g.Action) {
+		return true
+	}
+	return slices.ContainsFunc(types, func(t PermissionType) bool {
+		return (g.Type == wildcard || g.Type == t.Type) && slices.Contains(t.Actions, g.Action)
+	})
+}
+
+func networks(texts *[]string) ([]netip.Prefix, error) {
+	if texts == nil {
+		return nil, nil
+	}
+	if len(*texts) == 0 {
+		return nil, Invalid("/allowed_networks", "empty", "must have at least one network; leave it out to allow all")
+	}
+	return ParseNetworks("/allowed_networks", *texts)
+}
+
+// firstExpiry returns when a new key ends: as asked, or as the policy says.
+func (w *work) firstExpiry(e *Expiry, owner PrincipalType) (time.Time, error) {
+	if e == nil {
+		days := w.ws.Policy.AccountKeyDefaultDays
+		if owner == MemberType {
+			days = w.ws.Policy.MemberKeyDefaultDays
+		}
+		e = &Expiry{In: time.Duration(days) * day}
+	}
+	return w.expiry(*e, owner, w.Now())
+}
+
+// expiry returns when a key that was made at a time ends, within the policy.
+func (w *work) expiry(e Expiry, owner PrincipalType, made time.Time) (time.Time, error) {
+	policy, most := "account_key_max_days", w.ws.Policy.AccountKeyMaxDays
+	if owner == MemberType {
+		policy, most = "member_key_max_days", w.ws.Policy.MemberKeyMaxDays
+	}
+	at := e.At
+	if e.In != 0 {
+		at = w.Now().Add(e.In)
+	}
+	at = at.UTC().Truncate(time.Microsecond)
+	switch {
+	case e == Expiry{} && most != nil:
+		return at, violates(policy, "/expires_at", "the longest lifetime is %d days", *most)
+	case e == Expiry{}:
+		return time.Time{}, nil
+	case !at.After(w.Now()):
+		return at, Invalid(e.pointer(), "in_the_past", "must be in the future")
+	case at.After(w.Now().Add(maxDays * day)):
+		return at, Invalid(e.pointer(), "out_of_range", "is more than a hundred years away; say never")
+	case most != nil && at.After(made.Add(time.Duration(*most)*day)):
+		return at, violates(policy, e.pointer(), "the longest lifetime is %d days", *most)
+	}
+	return at, nil
+}

@@ -1,0 +1,247 @@
+package iam
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/posternhq/postern/internal/audit"
+	"github.com/posternhq/postern/internal/token"
+)
+
+// Fence holds back the answer to a caller until no node can contradict it.
+type Fence interface {
+	// Wait returns once every node that may answer a verification has applied
+	// the change seq, with a receipt that is confirmed, and says on what it
+	// rests. An error means that this cannot be known: then the change is
+	// recorded, and nothing may be said of its effect.
+	Wait(ctx context.Context, seq int64) (Receipt, error)
+}
+
+// Service does what a caller asks, or says why not. It is safe for concurrent
+// use. Its fields are set once, before the first call.
+type Service struct {
+	Store Store
+	Fence Fence
+	Mint  token.Mint
+	Now   func() time.Time // for sums of refused attempts only; decisions use the database's time
+
+	running  inFlight
+	refusals refusals
+}
+
+// Done is the end of a call that changed something, or found it already so.
+type Done[T any] struct {
+	Value    T
+	Revision int64
+	Receipt  Receipt
+}
+
+// attempt is what a caller tries to do.
+type attempt struct {
+	action string     // as the audit log writes it, such as "key.created"
+	needs  Permission // zero: a credential that works is enough
+	system bool       // only for callers of the system workspace
+	open   bool       // no credential is needed: the call brings its own proof
+	target audit.Target
+}
+
+// work is one transaction that changes something: the caller as the rows say it
+// is, what has been decided so far, and what will be written down.
+type work struct {
+	Tx
+	ctx    context.Context
+	caller Caller
+	ws     Workspace   // the caller's
+	may    Permissions // effective, from the rows
+
+	change      Change
+	event       audit.Event
+	further     []audit.Event // of things that ended along with the target
+	keysStopped int64
+	issued      string // the id of a thing whose secret will be shown
+}
+
+// targeted is what a change is about.
+type targeted interface{ target() audit.Target }
+
+// do is the one way to change anything: one transaction that takes the next
+// number, asks whether the caller may, changes the rows and writes the event;
+// then the fence; then the answer. fn decides and changes; it may run again.
+func do[T targeted](ctx context.Context, s *Service, c Caller, a attempt, fn func(*work) (T, error)) (Done[T], error) {
+	leave, err := s.running.enter(c.Idempotency)
+	if err != nil {
+		return Done[T]{}, err
+	}
+	defer leave()
+	var out Done[T]
+	var w *work
+	var shown error // what a replay is told once the fence has confirmed
+	commit, err := s.Store.Change(ctx, func(tx Tx) (Change, error) {
+		w = &work{Tx: tx, ctx: ctx, caller: c}
+		w.event.Target = a.target
+		if err := w.admit(a); err != nil {
+			return Change{}, err
+		}
+		var again bool
+		if again, shown, err = replay(w, &out); err != nil {
+			return Change{}, err
+		} else if !again {
+			if out.Value, err = fn(w); err != nil {
+				return Change{}, err
+			}
+			out.Revision = tx.Seq()
+		}
+		if out.Value.target().ID != "" {
+			w.event.Target = out.Value.target()
+		}
+		return w.change, errors.Join(w.writeEvents(a.action, again), w.remember(out.Value, again))
+	})
+	if err != nil {
+		return Done[T]{}, s.refused(ctx, c, a, w, err)
+	}
+	receipt, err := s.Fence.Wait(ctx, commit.Seq)
+	receipt.DecidedAt, receipt.KeysStopped = commit.Time, w.keysStopped
+	out.Receipt = receipt
+	if err != nil {
+		return out, fmt.Errorf("%s, revision %d: %w", a.action, commit.Seq, err)
+	}
+	return out, shown
+}
+
+var errStopped = Errorf(Unauthenticated, "the credential of this call does not work, or no longer does")
+
+// admit decides from the rows, as they are now that the number is taken, whether
+// the caller may do this at all.
+func (w *work) admit(a attempt) error {
+	if w.caller.internal != "" || a.open {
+		return nil
+	}
+	key, err := w.Key(w.ctx, w.caller.Workspace.ID, w.caller.Key.ID)
+	if errors.Is(err, NotFound) {
+		return errStopped
+	} else if err != nil {
+		return fmt.Errorf("read the caller's key: %w", err)
+	}
+	if w.ws, err = w.Workspace(w.ctx, string(w.caller.Workspace.ID)); err != nil {
+		return fmt.Errorf("read the caller's workspace: %w", err)
+	}
+	if key.State(w.Now()) != Active || key.Principal.State != Active || w.ws.Paused || !key.allowsIP(w.caller.Source.IP) {
+		return errStopped
+	}
+	w.may = key.Effective()
+	switch {
+	case a.system && !w.ws.System:
+		return Errorf(NotFound, "no such thing")
+	case a.needs != Permission{} && !w.may.Allow(a.needs):
+		return denied(a.needs)
+	}
+	return nil
+}
+
+// allowsIP reports whether a key may be used from an address, as text.
+func (k Key) allowsIP(ip string) bool {
+	if k.AllowedNetworks == nil {
+		return true
+	}
+	addr, err := netip.ParseAddr(ip)
+	if err != nil {
+		return false
+	}
+	for _, n := range k.AllowedNetworks {
+		if n.Contains(addr.Unmap()) {
+			return true
+		}
+	}
+	return false
+}
+
+// mayGive returns an error unless the caller holds all of result, but for what
+// was held before. Nobody can give what they do not have.
+func (w *work) mayGive(result, before Permissions) error {
+	if w.caller.internal != "" {
+		return nil
+	}
+	for _, g := range result.Grants() {
+		if !before.covers(g) && !w.may.covers(g) {
+			return denyGiving(g)
+		}
+	}
+	return nil
+}
+
+// mayActOn returns an error unless the caller may act on a principal at all:
+// only an Owner acts on an Owner.
+func (w *work) mayActOn(role Permissions) error {
+	if w.caller.internal == "" && holdsOwners(role) && !w.may.Allow(ownersWrite) {
+		return denied(ownersWrite)
+	}
+	return nil
+}
+
+// matches returns an error when the caller requires a version of the target that
+// is no longer the present one. It says what changed since, and who did it.
+func (w *work) matches(version int64, target string) error {
+	if w.caller.IfMatch == nil || *w.caller.IfMatch == version {
+		return nil
+	}
+	events, err := w.EventsAbout(w.ctx, w.ws.ID, target, *w.caller.IfMatch)
+	if err != nil {
+		return fmt.Errorf("read what changed since: %w", err)
+	}
+	return &Error{Kind: PreconditionFailed, Reason: describeChanges(events)}
+}
+
+// writeEvents appends what happened to the audit log of the caller's workspace.
+func (w *work) writeEvents(action string, again bool) error {
+	if again {
+		w.event.Before, w.event.After = nil, nil
+		w.event.Reason = "repeated with the same Idempotency-Key; nothing changed"
+	}
+	w.event.Action, w.event.Outcome = action, audit.Done
+	for _, e := range append([]audit.Event{w.event}, w.further...) {
+		w.caller.sign(&e, w.Now())
+		if e.Workspace == "" {
+			e.Workspace = string(w.ws.ID)
+		}
+		if err := w.AppendEvent(w.ctx, e); err != nil {
+			return fmt.Errorf("append event: %w", err)
+		}
+	}
+	return nil
+}
+
+// sign writes into an event who caused it, when and from where.
+func (c Caller) sign(e *audit.Event, now time.Time) {
+	e.ID, e.At = NewID(EventPrefix, now), now
+	e.Actor, e.Source, e.RequestID = c.actor(), c.Source, c.RequestID
+	if c.Key.ID != "" {
+		e.Key = &audit.Ref{ID: string(c.Key.ID), Name: c.Key.Name}
+	}
+	if e.Workspace == "" {
+		e.Workspace = string(c.Workspace.ID)
+	}
+}
+
+// may returns an error unless the caller holds p, as this node knows it: enough
+// to read, since a node that could be wrong does not answer at all.
+func (s *Service) may(ctx context.Context, c Caller, p Permission, t audit.Target) error {
+	if c.internal != "" || c.Permissions.Allow(p) {
+		return nil
+	}
+	return s.refused(ctx, c, attempt{action: readAction(t, p), target: t}, nil, denied(p))
+}
+
+// readAction names an attempt to read, which only a refusal leaves in the log.
+func readAction(t audit.Target, p Permission) string { return t.Type + "." + p.Action }
+
+// resolve returns the id of the workspace that a path names: the caller's own by
+// "-", its id or its slug. Any other is not found.
+func (c Caller) resolve(ref string) (WorkspaceID, error) {
+	if ref == "-" || ref == string(c.Workspace.ID) || ref == c.Workspace.Name {
+		return c.Workspace.ID, nil
+	}
+	return "", Errorf(NotFound, "no such workspace")
+}

@@ -1,0 +1,254 @@
+package iam
+
+import (
+	"context"
+	"time"
+
+	"github.com/posternhq/postern/internal/audit"
+	"github.com/posternhq/postern/internal/token"
+)
+
+// Store is the durable home of everything. Its two implementations, SQLite and
+// PostgreSQL, must pass package storetest, which is where the words below are
+// put to the test.
+type Store interface {
+	Reader
+
+	// Change runs fn in one transaction whose first statement takes the next
+	// number of the change log, so that transactions that change something run
+	// one after another and each statement of fn sees all that the last one
+	// committed. What fn returns is appended to the log under that number.
+	//
+	// When Change returns nil, all of it is durable. When it returns an error
+	// that is [Unknown], the connection was lost during COMMIT: all of it may
+	// be durable, or none. After any other error nothing is. fn may run more
+	// than once and must have no effect outside tx.
+	Change(ctx context.Context, fn func(tx Tx) (Change, error)) (Commit, error)
+
+	// Note runs fn in a transaction that appends to the audit log and keeps
+	// idempotency records, and changes nothing else. It does not take a number
+	// of the change log, so that refused attempts hold nobody up.
+	Note(ctx context.Context, fn func(tx NoteTx) error) error
+
+	// Changes returns at most limit changes after seq, in order and without
+	// gaps, the chain over them checked. after names the state that the caller
+	// has: when the log's chain differs there, the error is [Diverged].
+	Changes(ctx context.Context, after Position, limit int) ([]Change, Position, error)
+
+	// Snapshot streams all that verification needs, as of one change, in the
+	// order workspaces, roles, principals, keys. The sink must not keep what it
+	// is given beyond the call. An error of the sink ends it.
+	Snapshot(ctx context.Context, sink Sink) (Position, error)
+}
+
+// Position is a place in the change log: a number, the chain up to it and its time.
+type Position struct {
+	Seq   int64
+	Chain Chain
+	Time  time.Time
+}
+
+// Commit says where in the log a change stands.
+type Commit struct {
+	Seq  int64
+	Time time.Time // the database's, as of the first statement
+}
+
+// Diverged means that the log in the database is not the one that was followed.
+const Diverged = Kind("diverged")
+
+// Sink takes in a snapshot.
+type Sink interface {
+	Workspace(WorkspaceRecord) error
+	Role(RoleRecord) error
+	Principal(PrincipalRecord) error
+	Key(KeyRecord) error
+}
+
+// Reader looks things up. Each method that looks for one thing returns an error
+// of kind [NotFound] when it is not there. Inside a [Tx] it sees the
+// transaction's own writes.
+//
+// Where a method takes a workspace, things of another workspace are not there.
+// ref is an id or a name; ids win. Lists are in the order of page.Sort, then id.
+type Reader interface {
+	Workspace(ctx context.Context, ref string) (Workspace, error) // by id or slug
+	Workspaces(ctx context.Context, f WorkspaceFilter, page Page) (List[Workspace], error)
+
+	ServiceAccount(ctx context.Context, ws WorkspaceID, ref string) (ServiceAccount, error)
+	ServiceAccounts(ctx context.Context, ws WorkspaceID, f AccountFilter, page Page) (List[ServiceAccount], error)
+
+	Member(ctx context.Context, ws WorkspaceID, id PrincipalID) (Member, error)
+	Members(ctx context.Context, ws WorkspaceID, f MemberFilter, page Page) (List[Member], error)
+	OwnersByEmail(ctx context.Context, email string) ([]Member, error) // active owners, in any workspace
+	ActiveOwners(ctx context.Context, ws WorkspaceID) (int64, error)
+	Seats(ctx context.Context, ws WorkspaceID, now time.Time) (Seats, error)
+	PersonByEmail(ctx context.Context, email string) (Person, error)
+
+	Principal(ctx context.Context, ws WorkspaceID, id PrincipalID) (Principal, error)
+
+	Role(ctx context.Context, ws WorkspaceID, ref string) (Role, error) // names ignore case
+	Roles(ctx context.Context, ws WorkspaceID, f RoleFilter, page Page) (List[Role], error)
+
+	Key(ctx context.Context, ws WorkspaceID, id KeyID) (Key, error)
+	Keys(ctx context.Context, ws WorkspaceID, f KeyFilter, page Page) (List[Key], error)
+	// Descendants returns the keys and accounts that were made with key id, or
+	// with a key that was itself made so, oldest first. Those already revoked
+	// are among them.
+	Descendants(ctx context.Context, ws WorkspaceID, id KeyID) ([]Key, []ServiceAccount, error)
+
+	Invitation(ctx context.Context, ws WorkspaceID, id InvitationID) (Invitation, error)
+	InvitationByToken(ctx context.Context, hash token.Hash) (Invitation, error)
+	Invitations(ctx context.Context, ws WorkspaceID, f InvitationFilter, page Page) (List[Invitation], error)
+
+	PermissionTypes(ctx context.Context, ws WorkspaceID) ([]PermissionType, error)
+
+	Event(ctx context.Context, ws WorkspaceID, id EventID) (AuditEvent, error)
+	Events(ctx context.Context, ws WorkspaceID, f EventFilter, page Page) (List[AuditEvent], error)
+	// EventsAbout returns the events that changed a target after a revision,
+	// oldest first.
+	EventsAbout(ctx context.Context, ws WorkspaceID, target string, after int64) ([]audit.Event, error)
+
+	// Initialized reports whether there is a system workspace.
+	Initialized(ctx context.Context) (bool, error)
+}
+
+// NoteTx is what a transaction that changes nothing can do.
+type NoteTx interface {
+	// Now returns the database's time: never before that of an earlier change.
+	Now() time.Time
+	// AppendEvent numbers the event within its workspace and appends it.
+	AppendEvent(ctx context.Context, e audit.Event) error
+	// Remember keeps the outcome of a call for a replay. Outcomes older than
+	// [ReplayWindow] are dropped.
+	Remember(ctx context.Context, r Replay) error
+}
+
+// Tx is what a [Store] can do inside a transaction that changes something.
+// Inserts that a constraint refuses are of the kind that the constraint stands
+// for, such as [NameTaken]; which call returns it, the insert or a later one of
+// the same transaction, is up to the store.
+type Tx interface {
+	Reader
+	NoteTx
+
+	// Seq returns the number that this transaction took.
+	Seq() int64
+
+	// Replay returns the outcome kept for a scope and an Idempotency-Key, of
+	// which the last [ReplayWindow] is remembered.
+	Replay(ctx context.Context, scope, key string) (r Replay, found bool, err error)
+
+	// Inserts and updates write all fields that are the noun's own; what is
+	// joined or counted when it is read is left out. Updates never touch
+	// what may not change: ids, hashes, who made it. Version becomes Seq.
+	InsertWorkspace(ctx context.Context, w Workspace) error
+	UpdateWorkspace(ctx context.Context, w Workspace) error
+	InsertPerson(ctx context.Context, p Person) error
+	InsertServiceAccount(ctx context.Context, a ServiceAccount) error
+	UpdateServiceAccount(ctx context.Context, a ServiceAccount) error
+	InsertMember(ctx context.Context, m Member) error
+	UpdateMember(ctx context.Context, m Member) error
+	InsertRole(ctx context.Context, r Role) error
+	UpdateRole(ctx context.Context, r Role) error
+	DeleteRole(ctx context.Context, ws WorkspaceID, id RoleID) error
+	InsertKey(ctx context.Context, k Key) error
+	UpdateKey(ctx context.Context, k Key) error
+	InsertInvitation(ctx context.Context, i Invitation) error
+	UpdateInvitation(ctx context.Context, i Invitation) error
+	ReplacePermissionTypes(ctx context.Context, ws WorkspaceID, types []PermissionType) error
+}
+
+// ReplayWindow is how long the outcome of a call is kept for its Idempotency-Key.
+const ReplayWindow = 24 * time.Hour
+
+// Replay is the outcome of a call that may be made again with the same
+// Idempotency-Key. It holds no secret.
+type Replay struct {
+	Scope    string   // who called what: see [Idempotency]
+	Key      string   // the header's value
+	Body     [32]byte // SHA-256 of the request's body
+	Kind     Kind     // empty when it was done, else what it was refused as
+	Result   string   // JSON of what was made or changed, or of the [Error]
+	Object   string   // the id of what was made, when a secret was shown with it
+	Revision int64    // zero when it was refused
+	At       time.Time
+}
+
+// Page asks for a part of a list.
+type Page struct {
+	Limit int      // 1 to 200
+	Sort  string   // a field's name, "-" before it for descending; empty for the list's own order
+	After []string // where the page before ended; nil for the first
+}
+
+// List is a part of a list.
+type List[T any] struct {
+	Items []T
+	Next  []string // the After of the next page; nil when there is none
+}
+
+// WorkspaceFilter narrows a list of workspaces.
+type WorkspaceFilter struct {
+	State State
+	Query string // part of the name or the slug
+}
+
+// AccountFilter narrows a list of service accounts. Empty fields do not.
+type AccountFilter struct {
+	State State  // active, paused or inactive
+	Role  string // id or name
+	Owner string
+	Query string // part of the name, the description or the owner
+}
+
+// MemberFilter narrows a list of members.
+type MemberFilter struct {
+	State State
+	Role  string
+	Email string // the whole address
+	Query string // part of the name or the address
+}
+
+// RoleFilter narrows a list of roles.
+type RoleFilter struct {
+	Kind  string // built_in or custom
+	Query string
+}
+
+// KeyFilter narrows a list of keys.
+type KeyFilter struct {
+	Principal     PrincipalID
+	PrincipalType PrincipalType
+	State         State // as of Now: active, paused, expired or revoked
+	ExpiresBefore time.Time
+	Query         string // part of the key's or the owner's name
+	Now           time.Time
+}
+
+// InvitationFilter narrows a list of invitations.
+type InvitationFilter struct {
+	State State
+	Email string // the whole address
+	Query string
+	Now   time.Time
+}
+
+// EventFilter narrows a search of the audit log.
+type EventFilter struct {
+	From      time.Time // inclusive
+	To        time.Time // exclusive
+	Actor     string    // id
+	ActorType audit.ActorType
+	Action    string // "key.created"
+	Target    string // id
+	Outcome   audit.Outcome
+	Source    string // address
+	Query     string // words that the event holds, each by its beginning
+}
+
+// AuditEvent is an event together with the state that its actor has now.
+type AuditEvent struct {
+	audit.Event
+	ActorState State
+}
