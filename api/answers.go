@@ -15,7 +15,14 @@ type CreatedServiceAccount struct {
 	Revision int64 `json:"revision"`
 }
 
-// ServiceAccountAnswer answers a change of an account.
+// UpdatedServiceAccount answers PATCH W/service_accounts/{id}.
+type UpdatedServiceAccount struct {
+	ServiceAccount
+	Receipt  Receipt `json:"receipt"`
+	Revision int64   `json:"revision"`
+}
+
+// ServiceAccountAnswer answers an action on an account.
 type ServiceAccountAnswer struct {
 	ServiceAccount ServiceAccount `json:"service_account"`
 	Receipt        Receipt        `json:"receipt"`
@@ -29,10 +36,17 @@ type CreatedKey struct {
 	Revision int64  `json:"revision"`
 }
 
-// KeyAnswer answers a change of a key.
+// UpdatedKey answers PATCH W/keys/{id}.
+type UpdatedKey struct {
+	Key
+	Receipt  Receipt `json:"receipt"`
+	Revision int64   `json:"revision"`
+}
+
+// KeyAnswer answers an action on a key.
 type KeyAnswer struct {
 	Key         Key          `json:"key"`
-	Descendants []Descendant `json:"descendants" doc:"What was made with the key, or with those; with revoke."`
+	Descendants []Descendant `json:"descendants" doc:"With revoke: what was made with the key, or with those."`
 	Receipt     Receipt      `json:"receipt"`
 	Revision    int64        `json:"revision"`
 }
@@ -45,9 +59,9 @@ type Descendant struct {
 	State string `json:"state" enum:"active,paused,expired,revoked,inactive"`
 }
 
-// MemberAnswer answers a change of a member.
-type MemberAnswer struct {
-	Member   Member  `json:"member"`
+// UpdatedMember answers PATCH W/members/{id}.
+type UpdatedMember struct {
+	Member
 	Receipt  Receipt `json:"receipt"`
 	Revision int64   `json:"revision"`
 }
@@ -94,17 +108,25 @@ type CreatedRole struct {
 	Revision int64 `json:"revision"`
 }
 
-// RoleAnswer answers a change of a role.
+// UpdatedRole answers PATCH W/roles/{id}.
+type UpdatedRole struct {
+	Role
+	Receipt  Receipt `json:"receipt"`
+	Revision int64   `json:"revision"`
+}
+
+// RoleAnswer answers DELETE W/roles/{id}.
 type RoleAnswer struct {
 	Role     Role    `json:"role"`
 	Receipt  Receipt `json:"receipt"`
 	Revision int64   `json:"revision"`
 }
 
-// PermissionTypes is the catalogue of a workspace.
-type PermissionTypes struct {
+// UpdatedPermissionTypes answers PUT W/permissions.
+type UpdatedPermissionTypes struct {
 	Data     []PermissionType `json:"data"`
-	Revision int64            `json:"revision,omitempty"`
+	Receipt  Receipt          `json:"receipt"`
+	Revision int64            `json:"revision"`
 }
 
 // CreatedWorkspace answers POST /v1/workspaces.
@@ -120,7 +142,14 @@ type InvitationWithToken struct {
 	Token string `json:"token"`
 }
 
-// WorkspaceAnswer answers a change of a workspace.
+// UpdatedWorkspace answers PATCH /v1/workspaces/{workspace}.
+type UpdatedWorkspace struct {
+	Workspace
+	Receipt  Receipt `json:"receipt"`
+	Revision int64   `json:"revision"`
+}
+
+// WorkspaceAnswer answers an action on a workspace.
 type WorkspaceAnswer struct {
 	Workspace Workspace `json:"workspace"`
 	Receipt   Receipt   `json:"receipt"`
