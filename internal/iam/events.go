@@ -3,6 +3,7 @@ package iam
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/posternhq/postern/internal/audit"
 )
@@ -36,8 +37,12 @@ func (s *Service) Export(ctx context.Context, c Caller, ws string, f EventFilter
 	if err != nil {
 		return err
 	}
-	if err := s.noteExport(ctx, c, f); err != nil {
+	began, err := s.noteExport(ctx, c, f)
+	if err != nil {
 		return err
+	}
+	if f.To.IsZero() || f.To.After(began) {
+		f.To = began // or it would run for as long as events come in
 	}
 	page := Page{Limit: exportChunk, Sort: "seq"}
 	for {
@@ -64,15 +69,21 @@ func (s *Service) Export(ctx context.Context, c Caller, ws string, f EventFilter
 	}
 }
 
-// noteExport writes down that the log left the system, and bounds the export by
-// the moment it began, so that one that runs while events come in ends.
-func (s *Service) noteExport(ctx context.Context, c Caller, f EventFilter) error {
-	return s.Store.Note(ctx, func(tx NoteTx) error {
-		e := audit.Event{Action: "export.created", Outcome: audit.Done, Target: audit.Target{Type: "export", ID: string(c.Workspace.ID), Name: "audit log"}}
-		e.After = f.fields()
-		c.sign(&e, tx.Now())
+// noteExport writes down that the log left the system, and returns when.
+func (s *Service) noteExport(ctx context.Context, c Caller, f EventFilter) (at time.Time, err error) {
+	err = s.Store.Note(ctx, func(tx NoteTx) error {
+		e := audit.Event{
+			Action: "export.created", Outcome: audit.Done, After: f.fields(),
+			Target: audit.Target{Type: "export", ID: string(c.Workspace.ID), Name: "audit log"},
+		}
+		at = tx.Now()
+		c.sign(&e, at)
 		return tx.AppendEvent(ctx, e)
 	})
+	if err != nil {
+		return at, fmt.Errorf("note an export: %w", err)
+	}
+	return at, nil
 }
 
 func (f EventFilter) fields() audit.Fields {

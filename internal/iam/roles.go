@@ -162,4 +162,3 @@ func (s *Service) Roles(ctx context.Context, c Caller, ws string, f RoleFilter, 
 	}
 	return s.Store.Roles(ctx, in, f, page)
 }
-

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/posternhq/postern/internal/audit"
@@ -232,6 +233,13 @@ func (s *Service) may(ctx context.Context, c Caller, p Permission, t audit.Targe
 		return nil
 	}
 	return s.refused(ctx, c, attempt{action: readAction(t, p), target: t}, nil, denied(p))
+}
+
+// Require returns an error unless the caller holds p, and writes the refusal
+// down. It is for what changes nothing and is not a method of its own, such as
+// verifying a key.
+func (s *Service) Require(ctx context.Context, c Caller, p Permission) error {
+	return s.may(ctx, c, p, audit.Target{Type: strings.TrimPrefix(p.Type, iamPrefix)})
 }
 
 // readAction names an attempt to read, which only a refusal leaves in the log.
