@@ -1,0 +1,42 @@
+# What a newcomer needs: `make run` and `make test`. Both do all their set-up.
+
+GO      ?= go
+TOOLS   := $(CURDIR)/.tools
+PG      := $(GO) run ./internal/store/storetest/withpg --
+STATICCHECK_VERSION := v0.8.2
+
+.PHONY: run test race lint bench fuzz generate clean
+
+run: ## a throw-away server on localhost:7070
+	$(GO) run ./cmd/postern dev
+
+test: ## everything, a real PostgreSQL included
+	$(PG) $(GO) test ./...
+
+race: ## the same tests under the race detector; the slowest ones shortened
+	$(PG) $(GO) test -race -short ./...
+
+lint: $(TOOLS)/staticcheck-$(STATICCHECK_VERSION)
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "not gofmt-clean"; exit 1; }
+	$(GO) vet ./...
+	$(TOOLS)/staticcheck-$(STATICCHECK_VERSION) ./...
+
+$(TOOLS)/staticcheck-$(STATICCHECK_VERSION):
+	mkdir -p $(TOOLS)
+	GOBIN=$(TOOLS) $(GO) install honnef.co/go/tools/cmd/staticcheck@$(STATICCHECK_VERSION)
+	mv $(TOOLS)/staticcheck $@
+
+bench: ## the figures of docs/benchmarks.md, ratios within one run
+	$(PG) $(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./internal/replica ./internal/store ./internal/server
+
+fuzz: ## each fuzz test for half a minute
+	@set -e; for pkg in $$($(GO) list ./...); do \
+		for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+			echo "$$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime 30s $$pkg; \
+		done; done
+
+generate: ## rewrite what is generated: OpenAPI, references, golden files
+	$(GO) test ./internal/server ./internal/config ./internal/cli -run Golden -update
+
+clean:
+	rm -rf $(TOOLS)

@@ -1,0 +1,139 @@
+package postern_test
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/posternhq/postern"
+
+// mayImport says, for each package of this module, which others of it its own
+// code may import: imports point down only. A package that is not listed fails
+// the test: put it in its place. "*" may import everything.
+var mayImport = map[string]string{
+	"api":              "",
+	"internal/token":   "",
+	"internal/audit":   "",
+	"internal/config":  "",
+	"internal/iam":     "internal/token internal/audit",
+	"internal/replica": "internal/iam internal/token internal/audit",
+	"internal/store":   "internal/iam internal/token internal/audit",
+	"internal/server":  "api internal/iam internal/token internal/audit internal/replica",
+	"":                 "api internal/token internal/replica",
+	"internal/cli":     "*",
+	"cmd/postern":      "*",
+
+	"internal/store/storetest":        "internal/iam internal/token internal/audit",
+	"internal/store/storetest/withpg": "internal/store/storetest",
+}
+
+// mayUse says which modules each package may import from, and why they are here.
+// A module that is not listed fails the test; so does one that nothing uses.
+var mayUse = map[string]string{
+	"github.com/danielgtaylor/huma/v2":    "internal/server",                                      // OpenAPI from the same definitions as the handlers
+	"github.com/prometheus/client_golang": "internal/server",                                      // metrics
+	"modernc.org/sqlite":                  "internal/store",                                       // SQLite without cgo
+	"github.com/jackc/pgx/v5":             "internal/store internal/store/storetest",              // PostgreSQL
+	"github.com/spf13/cobra":              "internal/cli",                                         // commands, help and completion
+	"github.com/spf13/pflag":              "internal/cli internal/config",                         // cobra's flags
+	"github.com/BurntSushi/toml":          "internal/config internal/cli",                         // the configuration file
+	"github.com/zalando/go-keyring":       "internal/cli",                                         // where the CLI keeps its key
+	"golang.org/x/term":                   "internal/cli",                                         // is this a terminal?
+	"golang.org/x/sys":                    "internal/store internal/cli internal/store/storetest", // file locks
+}
+
+// onlyStd lists the packages that import nothing from outside but the standard
+// library: what others build on, and what decides who may do what.
+var onlyStd = []string{"", "api", "internal/token", "internal/audit", "internal/iam", "internal/replica"}
+
+type goPackage struct {
+	ImportPath string
+	Imports    []string
+}
+
+func packages(t *testing.T) []goPackage {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Imports", "./...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	var ps []goPackage
+	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p goPackage
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			return ps
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		ps = append(ps, p)
+	}
+}
+
+func relative(path string) (string, bool) {
+	rest, ours := strings.CutPrefix(path, module)
+	return strings.TrimPrefix(rest, "/"), ours
+}
+
+func TestImportsPointDown(t *testing.T) {
+	seen := map[string]bool{}
+	for _, p := range packages(t) {
+		pkg, _ := relative(p.ImportPath)
+		allowed, listed := mayImport[pkg]
+		seen[pkg] = true
+		if !listed {
+			t.Errorf("package %q is not in mayImport: put it in its place", pkg)
+		}
+		for _, imp := range p.Imports {
+			rest, ours := relative(imp)
+			if ours && allowed != "*" && !slices.Contains(strings.Fields(allowed), rest) {
+				t.Errorf("%q must not import %q", pkg, rest)
+			}
+		}
+	}
+	for pkg := range mayImport {
+		if !seen[pkg] {
+			t.Errorf("mayImport lists %q, which is not there", pkg)
+		}
+	}
+}
+
+func TestModulesAreAllowed(t *testing.T) {
+	used := map[string]bool{}
+	for _, p := range packages(t) {
+		pkg, _ := relative(p.ImportPath)
+		for _, imp := range p.Imports {
+			host, _, _ := strings.Cut(imp, "/")
+			if _, ours := relative(imp); ours || !strings.Contains(host, ".") {
+				continue
+			}
+			if slices.Contains(onlyStd, pkg) {
+				t.Errorf("%q must not import %s: only the standard library", pkg, imp)
+			}
+			mod := moduleOf(imp)
+			used[mod] = true
+			if !slices.Contains(strings.Fields(mayUse[mod]), pkg) {
+				t.Errorf("%q must not import %s: mayUse does not say so", pkg, imp)
+			}
+		}
+	}
+	for mod := range mayUse {
+		if !used[mod] {
+			t.Errorf("mayUse lists %s, which nothing imports", mod)
+		}
+	}
+}
+
+// moduleOf returns the listed module that an import belongs to, or the import.
+func moduleOf(imp string) string {
+	for mod := range mayUse {
+		if imp == mod || strings.HasPrefix(imp, mod+"/") {
+			return mod
+		}
+	}
+	return imp
+}
