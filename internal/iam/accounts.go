@@ -26,15 +26,18 @@ type AccountPatch struct {
 	Metadata    *map[string]string
 }
 
-func (a ServiceAccount) check(p Policy) error {
+func (a ServiceAccount) check() error {
 	var v validation
 	v.accountName("/name", a.Name)
 	v.text("/description", a.Description, maxDescription)
 	v.text("/owner", a.Owner, maxOwner)
 	v.metadata("/metadata", a.Metadata)
-	if err := v.err(); err != nil {
-		return err
-	}
+	return v.err()
+}
+
+// checkOwner holds a new account, or one whose owner is changed, to the policy.
+// It does not hold back other changes of accounts that are older than the policy.
+func (a ServiceAccount) checkOwner(p Policy) error {
 	if p.OwnerRequired && a.Owner == "" {
 		return violates("owner_required", "/owner", "the workspace requires that an account names the team that owns it")
 	}
@@ -54,7 +57,10 @@ func (s *Service) CreateServiceAccount(ctx context.Context, c Caller, ws string,
 			Name: in.Name, Description: in.Description, Owner: in.Owner, Metadata: in.Metadata,
 			CreatedAt: w.Now(), CreatedBy: c.createdBy(), CreatedByKey: c.Key.ID, Version: w.Seq(),
 		}
-		if err := account.check(w.ws.Policy); err != nil {
+		if err := account.check(); err != nil {
+			return account, err
+		}
+		if err := account.checkOwner(w.ws.Policy); err != nil {
 			return account, err
 		}
 		role, err := w.roleForAccount(in.Role)
@@ -114,8 +120,13 @@ func (s *Service) UpdateServiceAccount(ctx context.Context, c Caller, ws, ref st
 		set(&account.Description, p.Description)
 		set(&account.Owner, p.Owner)
 		set(&account.Metadata, p.Metadata)
-		if err := account.check(w.ws.Policy); err != nil {
+		if err := account.check(); err != nil {
 			return account, err
+		}
+		if p.Owner != nil {
+			if err := account.checkOwner(w.ws.Policy); err != nil {
+				return account, err
+			}
 		}
 		if p.Role != nil {
 			if err := w.changeRole(&account, *p.Role); err != nil {

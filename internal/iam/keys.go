@@ -238,7 +238,8 @@ func (s *Service) RevokeKey(ctx context.Context, c Caller, ws string, id KeyID, 
 	return s.revokeKey(ctx, c, a, why, func(w *work) (Key, error) { return w.key(id) })
 }
 
-// RevokeSelf stops the key that the caller holds. Whoever holds a key can stop it.
+// RevokeSelf stops the key that the caller holds. Whoever holds a key can stop
+// it, and learns nothing of what was made with it.
 func (s *Service) RevokeSelf(ctx context.Context, c Caller, why Ending) (Done[RevokedKey], error) {
 	why.Descendants = false // taking from others needs the permission
 	a := attempt{action: "key.revoked", target: aim("key", string(c.Key.ID))}
@@ -253,12 +254,15 @@ func (s *Service) revokeKey(ctx context.Context, c Caller, a attempt, why Ending
 		if err := why.check(); err != nil {
 			return out, err
 		}
+		w.event.Reason = why.text()
+		if err := w.endKey(&out.Key, why, &w.event); err != nil || a.needs == (Permission{}) {
+			return out, err // who holds nothing but the key learns nothing of others
+		}
 		if out.Keys, out.Accounts, err = w.Descendants(ctx, w.ws.ID, out.Key.ID); err != nil {
 			return out, fmt.Errorf("look for what was made with the key: %w", err)
 		}
-		w.event.Reason = why.text()
-		if err := w.endKey(&out.Key, why, &w.event); err != nil || !why.Descendants {
-			return out, err
+		if !why.Descendants {
+			return out, nil
 		}
 		return out, w.endDescendants(&out, why)
 	})
@@ -300,6 +304,9 @@ func (w *work) endDescendants(out *RevokedKey, why Ending) error {
 		account := &out.Accounts[i]
 		if account.Revoked != nil {
 			continue
+		}
+		if !w.may.Allow(WriteAccounts) {
+			return denied(WriteAccounts)
 		}
 		e := audit.Event{Action: "service_account.revoked", Outcome: audit.Done, Target: account.target(), Reason: why.text()}
 		if err := w.revokeAccount(account, Revocation{Reason: why.Reason, Note: why.Note}, &e); err != nil {
@@ -352,6 +359,9 @@ func (s *Service) MyKeys(ctx context.Context, c Caller, ws string, f KeyFilter, 
 	in, err := c.resolve(ws)
 	if err != nil {
 		return List[Key]{}, err
+	}
+	if c.Principal.Type != MemberType {
+		return List[Key]{}, s.refused(ctx, c, attempt{action: "key.read", target: audit.Target{Type: "key"}}, nil, errPeopleOnly)
 	}
 	f.Principal = c.Principal.ID
 	return s.Store.Keys(ctx, in, f, page)

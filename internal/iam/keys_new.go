@@ -61,10 +61,16 @@ func (s *Service) CreateMyKey(ctx context.Context, c Caller, ws string, in NewKe
 	}
 	return s.createKey(ctx, c, Permission{}, audit.Target{Type: "key"}, token.Person, in, func(w *work) (Principal, error) {
 		if c.Principal.Type != MemberType {
-			return Principal{}, &Error{Kind: PermissionDenied, Permission: WriteKeys.String(), Reason: "only a person has personal keys; a service account's keys are made under the account"}
+			return Principal{}, errPeopleOnly
 		}
 		return w.Principal(ctx, w.ws.ID, c.Principal.ID)
 	})
+}
+
+// errPeopleOnly is what a service account hears that asks for personal keys.
+var errPeopleOnly = &Error{
+	Kind: PermissionDenied, Permission: WriteKeys.String(),
+	Reason: "only a person has personal keys; a service account's are made under the account",
 }
 
 func (s *Service) createKey(ctx context.Context, c Caller, needs Permission, t audit.Target, kind token.Kind, in NewKey, owner func(*work) (Principal, error)) (Done[Key], token.Secret, error) {

@@ -119,8 +119,8 @@ type NoteTx interface {
 	Now() time.Time
 	// AppendEvent numbers the event within its workspace and appends it.
 	AppendEvent(ctx context.Context, e audit.Event) error
-	// Remember keeps the outcome of a call for a replay. Outcomes older than
-	// [ReplayWindow] are dropped.
+	// Remember keeps the outcome of a call for a replay. The first outcome of a
+	// scope and a key stays. Outcomes older than [ReplayWindow] are dropped.
 	Remember(ctx context.Context, r Replay) error
 }
 
