@@ -21,6 +21,8 @@ const timeLayout = "2006-01-02T15:04:05.000000Z07:00"
 // (RFC 7493, section 2.2), as numbers may be read as IEEE 754 doubles.
 const maxInt = 1<<53 - 1
 
+var errNotUTF8 = errors.New("a text is not valid UTF-8")
+
 // writer appends JSON without white space to buf. It keeps the first error and
 // writes on, so that the caller asks for it once, at the end.
 type writer struct {
@@ -63,7 +65,7 @@ func (w *writer) time(t time.Time) {
 
 func (w *writer) str(s string) {
 	if !utf8.ValidString(s) {
-		w.fail(errors.New("a text is not valid UTF-8"))
+		w.fail(errNotUTF8)
 	}
 	w.buf = append(w.buf, '"')
 	for _, r := range s {
