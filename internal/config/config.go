@@ -1,0 +1,130 @@
+// Package config reads the settings of a server. A setting has one name in three
+// forms: the flag --store-url, the variable POSTERN_STORE_URL and, in a TOML
+// file, store.url. A flag wins over the environment, which wins over the file.
+//
+// What nobody knows is an error, wherever it stands: a setting that is misspelt
+// must not be one that is ignored.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// Config is every setting of a server. The tags are where the flags, the
+// variables and docs/reference/configuration.md come from.
+type Config struct {
+	Listen        string `setting:"listen" default:"localhost:7070" doc:"Address to serve the API on. Any but a loopback address needs tls.cert and tls.key, or behind-proxy."`
+	TLSCert       string `setting:"tls.cert" doc:"File with the certificate, in PEM form, that the API is served with."`
+	TLSKey        string `setting:"tls.key" doc:"File with the private key of tls.cert, in PEM form."`
+	BehindProxy   bool   `setting:"behind-proxy" default:"false" doc:"A proxy in front encrypts, so that listening beyond loopback without tls.cert is allowed. Nothing that it forwards is believed."`
+	PublicURL     string `setting:"public-url" doc:"URL under which users reach this server, such as https://postern.internal. Empty: where it listens."`
+	MetricsListen string `setting:"metrics.listen" doc:"Address to serve /metrics on, without authentication. Empty: only on the main address, with iam.nodes:read."`
+
+	StoreURL   string `setting:"store.url" default:"sqlite:postern.db" doc:"Where everything is kept: sqlite:PATH or postgres://…"`
+	SecretFile string `setting:"secret-file" doc:"File with the root secret, which is not in the store. Empty: beside the SQLite file, ending in .secret. PostgreSQL needs one named."`
+	NodeName   string `setting:"node-name" doc:"Name of this node in receipts and audit events. Empty: the machine's name."`
+
+	KeyPrefix      string   `setting:"key.prefix" default:"pst" doc:"How new keys begin: a lower-case letter, then 1 to 10 lower-case letters or digits."`
+	FormerPrefixes []string `setting:"key.former-prefixes" doc:"Earlier prefixes, whose keys still work. A list."`
+
+	LogLevel  string `setting:"log.level" default:"info" doc:"What is logged: debug, info, warn or error."`
+	LogFormat string `setting:"log.format" default:"auto" doc:"How: text, json, or auto for text on a terminal and JSON elsewhere."`
+}
+
+// clientVariables are the variables that the command line reads besides
+// settings, and what each is for.
+var clientVariables = []Setting{
+	{Env: "POSTERN_SERVER", Doc: "URL of the server that commands speak to."},
+	{Env: "POSTERN_WORKSPACE", Doc: "Workspace that commands work on: id or slug."},
+	{Env: "POSTERN_CONTEXT", Doc: "Stored context that commands use."},
+	{Env: "POSTERN_KEY", Doc: "Key that commands sign in with."},
+	{Env: "POSTERN_KEY_FILE", Doc: "File that holds that key."},
+	{Env: "POSTERN_CONFIG", Doc: "File with settings, as --config names it."},
+}
+
+// Validate returns an error that names every setting that makes no sense.
+// What other packages judge, such as the prefix of keys, it leaves to them.
+func (c Config) Validate() error {
+	var errs []error
+	add := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	host, _, err := net.SplitHostPort(c.Listen)
+	switch {
+	case err != nil:
+		add("listen: %q is not an address such as localhost:7070", c.Listen)
+	case !IsLoopback(host) && c.TLSCert == "" && !c.BehindProxy:
+		add("listen: %s can be reached from other machines, where keys would travel in the open: "+
+			"add --tls-cert and --tls-key, or --behind-proxy when a proxy in front encrypts", c.Listen)
+	}
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		add("tls.cert and tls.key: give both or none")
+	}
+	if _, _, err := net.SplitHostPort(c.MetricsListen); err != nil && c.MetricsListen != "" {
+		add("metrics.listen: %q is not an address such as localhost:9090", c.MetricsListen)
+	}
+	if u, err := url.Parse(c.PublicURL); c.PublicURL != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil) {
+		add("public-url: not a URL such as https://postern.internal")
+	}
+	if _, isFile := c.SQLitePath(); !isFile && !c.Postgres() {
+		add("store.url: write sqlite:PATH or postgres://…")
+	}
+	if c.Postgres() && c.SecretFile == "" {
+		add("secret-file: with PostgreSQL it must be named: --secret-file FILE")
+	}
+	if !slices.Contains([]string{"debug", "info", "warn", "error"}, c.LogLevel) {
+		add("log.level: write debug, info, warn or error")
+	}
+	if !slices.Contains([]string{"auto", "text", "json"}, c.LogFormat) {
+		add("log.format: write auto, text or json")
+	}
+	return errors.Join(errs...)
+}
+
+// IsLoopback reports whether a host can be reached from this machine only.
+func IsLoopback(host string) bool { return host == "localhost" || net.ParseIP(host).IsLoopback() }
+
+// SQLitePath returns the file of an SQLite store.
+func (c Config) SQLitePath() (path string, ok bool) {
+	path, ok = strings.CutPrefix(c.StoreURL, "sqlite:")
+	return path, ok && path != ""
+}
+
+// Postgres reports whether the store is a PostgreSQL server.
+func (c Config) Postgres() bool {
+	return strings.HasPrefix(c.StoreURL, "postgres://") || strings.HasPrefix(c.StoreURL, "postgresql://")
+}
+
+// SecretPath returns the file of the root secret: as set, or beside the SQLite
+// file.
+func (c Config) SecretPath() string {
+	if path, ok := c.SQLitePath(); ok && c.SecretFile == "" {
+		return strings.TrimSuffix(path, ".db") + ".secret"
+	}
+	return c.SecretFile
+}
+
+// MaskURL returns a URL without the password in it. What it cannot read, it
+// hides as a whole.
+func MaskURL(text string) string {
+	if strings.HasPrefix(text, "sqlite:") || text == "" {
+		return text
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme == "" {
+		return hidden
+	}
+	query := u.Query()
+	for name := range query {
+		if strings.Contains(strings.ToLower(name), "password") {
+			query.Set(name, hidden)
+		}
+	}
+	u.RawQuery = query.Encode()
+	return u.Redacted()
+}
+
+const hidden = "xxxxx" // what [url.URL.Redacted] writes
