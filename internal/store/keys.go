@@ -1,0 +1,165 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/posternhq/postern/internal/iam"
+)
+
+var keys = listing[iam.Key]{
+	nouns: "keys",
+	rows:  "keys k", id: "k.id",
+	joined: "JOIN principals p ON p.id = k.principal_id",
+	columns: `k.id, k.workspace_id, k.name, k.hash, k.hint, k.permission_limit, k.allowed_networks, k.expires_at, k.pauses,
+		k.metadata, k.created_at,
+		k.created_by_id, k.created_by_type, k.created_by_name, COALESCE(maker.state, 'active'), k.created_by_key, k.replaces,
+		k.revoked_at, k.revoked_by_id, k.revoked_by_type, k.revoked_by_name, COALESCE(ender.state, 'active'),
+		k.revoked_reason, k.revoked_note, k.version, ` + principalColumns,
+	tables: `
+		JOIN principals p ON p.id = k.principal_id
+		JOIN roles r ON r.id = p.role_id
+		LEFT JOIN principals maker ON maker.id = k.created_by_id
+		LEFT JOIN principals ender ON ender.id = k.revoked_by_id`,
+	fields: func(k *iam.Key) []any {
+		return slices.Concat([]any{
+			text(&k.ID), text(&k.Workspace), &k.Name, hash(&k.Hash), &k.Hint, decode(&k.Limit), decode(&k.AllowedNetworks),
+			instant{&k.ExpiresAt}, text(&k.Pauses), decode(&k.Metadata), instant{&k.CreatedAt},
+		}, actor(&k.CreatedBy), []any{text(&k.CreatedByKey), text(&k.Replaces)}, revocation(&k.Revoked), []any{
+			&k.Version,
+		}, principalFields(&k.Principal))
+	},
+	orders: []order{
+		{name: "created_at", expression: "k.created_at", number: true, descending: true},
+		{name: "name", expression: "k.name_folded"},
+		{name: "expires_at", expression: fmt.Sprintf("COALESCE(k.expires_at, %d)", int64(math.MaxInt64)), number: true}, // never: last
+	},
+}
+
+// Key implements [iam.Reader].
+func (r reader) Key(ctx context.Context, ws iam.WorkspaceID, id iam.KeyID) (iam.Key, error) {
+	return keys.one(ctx, r, "key", `k.workspace_id = $1 AND k.id = $2`, string(ws), string(id))
+}
+
+// Keys implements [iam.Reader].
+func (r reader) Keys(ctx context.Context, ws iam.WorkspaceID, f iam.KeyFilter, p iam.Page) (iam.List[iam.Key], error) {
+	w := &where{}
+	w.add(`k.workspace_id = ?`, string(ws))
+	match(w, `k.principal_id = ?`, f.Principal)
+	match(w, `p.type = ?`, f.PrincipalType)
+	if !f.ExpiresBefore.IsZero() {
+		w.add(`k.expires_at < ?`, f.ExpiresBefore.UnixMicro())
+	}
+	w.keyState(f)
+	w.holds(f.Query, "k.name_folded", "p.name_folded")
+	return keys.page(ctx, r, w, p)
+}
+
+// keyState adds the condition that the key has a state, as [iam.Key.State] has it.
+func (w *where) keyState(f iam.KeyFilter) {
+	const (
+		over = `(k.revoked_at IS NOT NULL OR p.state IN ('inactive', 'removed'))`
+		on   = `k.revoked_at IS NULL AND p.state NOT IN ('inactive', 'removed')`
+	)
+	switch f.State {
+	case "":
+	case iam.Revoked:
+		w.add(over)
+	case iam.Paused:
+		w.add(on + ` AND k.pauses <> ''`)
+	case iam.Expired:
+		w.add(on+` AND k.pauses = '' AND k.expires_at <= ?`, f.Now.UnixMicro())
+	case iam.Active:
+		w.add(on+` AND k.pauses = '' AND (k.expires_at IS NULL OR k.expires_at > ?)`, f.Now.UnixMicro())
+	default:
+		w.add(`1 = 0`)
+	}
+}
+
+// Descendants implements [iam.Reader].
+func (r reader) Descendants(ctx context.Context, ws iam.WorkspaceID, id iam.KeyID) ([]iam.Key, []iam.ServiceAccount, error) {
+	made, err := collect(ctx, r, keys.fields, `
+		WITH RECURSIVE `+lineage+`
+		SELECT `+keys.columns+` FROM made JOIN keys k ON k.id = made.id `+keys.tables+`
+		WHERE k.id <> $1 ORDER BY k.created_at, k.id`, string(id), string(ws), string(id))
+	if err != nil {
+		return nil, nil, fmt.Errorf("find the keys made with %s: %w", id, err)
+	}
+	owners, err := collect(ctx, r, accounts.fields, `
+		WITH RECURSIVE `+lineage+`
+		SELECT `+accounts.columns+` FROM made JOIN principals p ON p.created_by_key = made.id `+accounts.tables+`
+		WHERE p.workspace_id = $2 ORDER BY p.created_at, p.id`, r.clock().UnixMicro(), string(ws), string(id))
+	if err != nil {
+		return nil, nil, fmt.Errorf("find the accounts made with %s: %w", id, err)
+	}
+	return made, owners, nil
+}
+
+// lineage is the table made: the key $3 of the workspace $2, and the keys that
+// were made with it or with one that was made so.
+const lineage = `made (id) AS (
+	SELECT k.id FROM keys k WHERE k.workspace_id = $2 AND k.id = $3
+	UNION
+	SELECT k.id FROM made JOIN keys k ON k.created_by_key = made.id WHERE k.workspace_id = $2
+)`
+
+// InsertKey implements [iam.Tx].
+func (t *tx) InsertKey(_ context.Context, k iam.Key) error {
+	return t.write(statement{
+		text: `
+			INSERT INTO keys (
+				id, workspace_id, principal_id, name, name_folded, hash, hint, permission_limit, allowed_networks, expires_at,
+				pauses, metadata, created_at, created_by_id, created_by_type, created_by_name, created_by_key, replaces, version,
+				revoked_at, revoked_by_id, revoked_by_type, revoked_by_name, revoked_reason, revoked_note
+			) VALUES (
+				$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25
+			)`,
+		args: append([]any{
+			string(k.ID), string(k.Workspace), string(k.Principal.ID), k.Name, strings.ToLower(k.Name), k.Hash.String(), k.Hint,
+			limitText(k), networksText(k), micros(k.ExpiresAt), string(k.Pauses), asJSON(metadata(k.Metadata)), micros(k.CreatedAt),
+			k.CreatedBy.ID, string(k.CreatedBy.Type), k.CreatedBy.Name, orNull(k.CreatedByKey), orNull(k.Replaces), t.Seq(),
+		}, ended(k.Revoked)...),
+		taken: keyTaken(k),
+	})
+}
+
+// UpdateKey implements [iam.Tx].
+func (t *tx) UpdateKey(_ context.Context, k iam.Key) error {
+	return t.write(statement{
+		text: `
+			UPDATE keys SET
+				name = $3, name_folded = $4, permission_limit = $5, allowed_networks = $6, expires_at = $7, pauses = $8,
+				metadata = $9, version = $10,
+				revoked_at = $11, revoked_by_id = $12, revoked_by_type = $13, revoked_by_name = $14,
+				revoked_reason = $15, revoked_note = $16
+			WHERE workspace_id = $1 AND id = $2`,
+		args: append([]any{
+			string(k.Workspace), string(k.ID),
+			k.Name, strings.ToLower(k.Name), limitText(k), networksText(k), micros(k.ExpiresAt), string(k.Pauses),
+			asJSON(metadata(k.Metadata)), t.Seq(),
+		}, ended(k.Revoked)...),
+		taken:   keyTaken(k),
+		missing: iam.Errorf(iam.NotFound, "there is no key %s", k.ID),
+	})
+}
+
+func keyTaken(k iam.Key) error {
+	return iam.Errorf(iam.NameTaken, "%s has or had a key named %q already", k.Principal.Name, k.Name)
+}
+
+func limitText(k iam.Key) any {
+	if k.Limit == nil {
+		return nil
+	}
+	return asJSON(*k.Limit)
+}
+
+func networksText(k iam.Key) any {
+	if k.AllowedNetworks == nil {
+		return nil
+	}
+	return asJSON(k.AllowedNetworks)
+}
