@@ -1,0 +1,143 @@
+package server
+
+import (
+	"net/http"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/posternhq/postern/internal/audit"
+	"github.com/posternhq/postern/internal/iam"
+	"github.com/posternhq/postern/internal/replica"
+)
+
+var (
+	errCredential  = iam.Errorf(iam.Unauthenticated, "this needs a key that works, as Authorization: Bearer")
+	errCredentials = iam.Errorf(iam.InvalidRequest, "send one credential, once")
+	errStale       = iam.Errorf(iam.Stale, messageStale)
+)
+
+// The cookie of people who signed in on the console, with and without the prefix
+// that browsers hold to TLS.
+const (
+	sessionCookie       = "postern_session"
+	secureSessionCookie = "__Host-" + sessionCookie
+)
+
+// authenticate returns who is calling. Every reason for which a key does not work
+// is the same answer.
+func (s *Server) authenticate(r *http.Request) (iam.Caller, error) {
+	text, err := bearer(r.Header)
+	if err != nil {
+		return iam.Caller{}, err
+	}
+	hash, err := s.prefixes.Parse(text)
+	if err != nil {
+		return iam.Caller{}, errCredential
+	}
+	from := s.peer(r)
+	v := s.replica.Verify(hash, replica.Query{IP: from, Scope: replica.AnyWorkspace()})
+	switch v.Code {
+	case replica.Valid:
+	case replica.Stale:
+		return iam.Caller{}, errStale
+	default:
+		return iam.Caller{}, errCredential
+	}
+	c := v.Caller()
+	c.Source, c.RequestID = s.source(r), requestOf(r.Context()).id
+	return c, nil
+}
+
+// nobody is the caller of an open operation.
+func (s *Server) nobody(r *http.Request) iam.Caller {
+	return iam.Caller{Source: s.source(r), RequestID: requestOf(r.Context()).id}
+}
+
+// bearer returns the text of the one credential of a request.
+func bearer(h http.Header) (string, error) {
+	given := h["Authorization"]
+	if len(given) == 0 {
+		return "", errCredential
+	}
+	if len(given) > 1 || len(h["X-Api-Key"]) > 0 || hasSession(h) {
+		return "", errCredentials
+	}
+	scheme, text, _ := strings.Cut(given[0], " ")
+	if !equalASCII(scheme, "bearer") {
+		return "", errCredential
+	}
+	if strings.ContainsAny(text, ", ") {
+		return "", errCredentials
+	}
+	return text, nil
+}
+
+func hasSession(h http.Header) bool {
+	for _, line := range h["Cookie"] {
+		if cookies, err := http.ParseCookie(line); err == nil {
+			for _, c := range cookies {
+				if c.Name == sessionCookie || c.Name == secureSessionCookie {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// source says where a request came from, fit to be kept.
+func (s *Server) source(r *http.Request) audit.Source {
+	from := audit.Source{UserAgent: safeText(r.UserAgent()), Node: s.node}
+	if addr := s.peer(r); addr.IsValid() {
+		from.IP = addr.String()
+	}
+	return from
+}
+
+const maxUserAgent = 256 // characters
+
+// safeText returns what a client said of itself as it may stand in a log: short,
+// valid, on one line, and without anything that could be a key.
+func safeText(text string) string {
+	if len(text) > maxUserAgent*utf8.UTFMax {
+		text = text[:maxUserAgent*utf8.UTFMax]
+	}
+	text = strings.Map(func(r rune) rune {
+		if r == utf8.RuneError || !unicode.IsGraphic(r) {
+			return -1
+		}
+		return r
+	}, conceal(text))
+	if runes := []rune(text); len(runes) > maxUserAgent {
+		text = string(runes[:maxUserAgent])
+	}
+	return text
+}
+
+// equalASCII reports whether text is want, which is in lower case, whatever the
+// case of its letters. Nothing beyond ASCII folds.
+func equalASCII(text, want string) bool {
+	if len(text) != len(want) {
+		return false
+	}
+	for i := range len(text) {
+		c := text[i]
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		if c != want[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// knownMethod returns a method as a log or a metric may name it.
+func knownMethod(m string) string {
+	switch m {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+		return m
+	}
+	return "other"
+}

@@ -1,0 +1,127 @@
+package server
+
+import (
+	"fmt"
+	"math"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/posternhq/postern/internal/iam"
+)
+
+// rate is how often something may be done: burst at once, and again burst over
+// the window.
+type rate struct {
+	name   string
+	burst  int64
+	window time.Duration
+}
+
+func managementRate() rate { return rate{"default", 500, 5 * time.Second} }
+
+func acceptanceRate() rate { return rate{"accept", 10, time.Minute} }
+
+// bucket is the generic cell rate algorithm (ITU-T I.371) in one number: the time
+// at which the bucket will be full again, in nanoseconds of the limiter's clock.
+type bucket struct{ full atomic.Int64 }
+
+// take takes one from a bucket, if there is one. left is how many remain, reset
+// when all of them are back, and again when the next one is.
+func (b *bucket) take(now int64, r rate) (ok bool, left int64, reset, again time.Duration) {
+	each := int64(r.window) / r.burst
+	for {
+		full := b.full.Load()
+		next := max(full, now) + each
+		if over := next - now - int64(r.window); over > 0 {
+			return false, 0, time.Duration(full - now), time.Duration(over)
+		}
+		if b.full.CompareAndSwap(full, next) {
+			return true, (int64(r.window) - (next - now)) / each, time.Duration(next - now), 0
+		}
+	}
+}
+
+// maxBuckets bounds the memory of a limiter. Callers beyond it share one bucket.
+const maxBuckets = 65_536
+
+// limiter holds a rate for each of many callers.
+type limiter[K comparable] struct {
+	rate rate
+
+	mu      sync.Mutex // guards buckets
+	buckets map[K]*bucket
+	others  bucket
+}
+
+func newLimiter[K comparable](r rate) *limiter[K] {
+	return &limiter[K]{rate: r, buckets: map[K]*bucket{}}
+}
+
+// of returns the bucket of a caller.
+func (l *limiter[K]) of(who K, now int64) *bucket {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if b := l.buckets[who]; b != nil {
+		return b
+	}
+	if len(l.buckets) >= maxBuckets {
+		l.forget(now)
+	}
+	if len(l.buckets) >= maxBuckets {
+		return &l.others
+	}
+	b := new(bucket)
+	l.buckets[who] = b
+	return b
+}
+
+// forget drops the buckets that are full: a new one is no different.
+func (l *limiter[K]) forget(now int64) {
+	for who, b := range l.buckets {
+		if b.full.Load() <= now {
+			delete(l.buckets, who)
+		}
+	}
+}
+
+// take counts one call of a caller, says in the headers how much is left, and
+// returns an error if it is one too many.
+func (l *limiter[K]) take(who K, now int64, h http.Header) error {
+	ok, left, reset, again := l.of(who, now).take(now, l.rate)
+	h.Set("RateLimit-Policy", fmt.Sprintf("%q;q=%d;w=%d", l.rate.name, l.rate.burst, wholeSeconds(l.rate.window)))
+	h.Set("RateLimit", fmt.Sprintf("%q;r=%d;t=%d", l.rate.name, left, wholeSeconds(reset)))
+	if ok {
+		return nil
+	}
+	wait := strconv.FormatInt(wholeSeconds(again), 10)
+	return retryAfter{iam.Errorf(iam.RateLimited, "too many calls; the next one is let through in %s s", wait), again}
+}
+
+func wholeSeconds(d time.Duration) int64 { return int64(math.Ceil(d.Seconds())) }
+
+// limit counts a request against what its caller may do.
+func (s *Server) limit(w http.ResponseWriter, r *http.Request, op *operation) error {
+	now := int64(s.now().Sub(s.began)) // on the monotonic clock: a wall clock that jumps locks nobody out
+	if op.access != open {
+		return s.perPrincipal.take(requestOf(r.Context()).caller.Principal.ID, now, w.Header())
+	}
+	return s.perAddress.take(network(s.peer(r)), now, w.Header())
+}
+
+// network returns what one client can be expected to have of a network: its IPv4
+// address, or the 64 leading bits of its IPv6 one.
+func network(addr netip.Addr) netip.Prefix {
+	bits := addr.BitLen()
+	if addr.Is6() {
+		bits = 64
+	}
+	p, err := addr.Prefix(bits)
+	if err != nil {
+		return netip.Prefix{} // there is no address: all such share a bucket
+	}
+	return p
+}

@@ -1,0 +1,168 @@
+package server
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"path"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/posternhq/postern/api"
+	"github.com/posternhq/postern/internal/iam"
+)
+
+// recorder remembers what was answered.
+type recorder struct {
+	http.ResponseWriter
+	status int // 0 until the header is written
+}
+
+// WriteHeader implements [http.ResponseWriter].
+func (rec *recorder) WriteHeader(status int) {
+	if rec.status == 0 && status >= http.StatusOK {
+		rec.status = status
+	}
+	rec.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements [http.ResponseWriter].
+func (rec *recorder) Write(p []byte) (int, error) {
+	if rec.status == 0 {
+		rec.status = http.StatusOK
+	}
+	return rec.ResponseWriter.Write(p)
+}
+
+// Unwrap lets [http.ResponseController] find what it controls.
+func (rec *recorder) Unwrap() http.ResponseWriter { return rec.ResponseWriter }
+
+// outermost is what every request passes, whether there is a route for it or not:
+// it gets an id, headers, a line in the log, and an answer even after a panic.
+func (s *Server) outermost() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		begun := s.now()
+		req := &request{id: s.requestID(r.Header)}
+		rec := &recorder{ResponseWriter: w}
+		r = r.WithContext(withRequest(r.Context(), req))
+		setHeaders(w.Header(), r, req.id)
+		defer func() {
+			if cause := recover(); cause != nil {
+				s.recovered(rec, r, cause)
+			}
+			s.logAccess(r, req, rec.status, begun)
+		}()
+		s.route(rec, r)
+	})
+}
+
+func setHeaders(h http.Header, r *http.Request, id string) {
+	h.Set("X-Request-Id", id)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	if strings.HasPrefix(r.URL.Path, "/v1/") {
+		h.Set("Cache-Control", "no-store")
+	}
+}
+
+// recovered answers a request whose handler panicked. What was begun to be
+// answered cannot be taken back: the connection ends.
+func (s *Server) recovered(rec *recorder, r *http.Request, cause any) {
+	if cause == http.ErrAbortHandler {
+		panic(cause)
+	}
+	s.log.ErrorContext(r.Context(), "a handler panicked", "request_id", requestOf(r.Context()).id,
+		"cause", conceal(fmt.Sprint(cause)), "stack", string(debug.Stack()))
+	if rec.status != 0 {
+		panic(http.ErrAbortHandler)
+	}
+	s.writeProblem(rec, r, newProblem(api.CodeInternal, requestOf(r.Context()).id, "the server's log says more under this request's id"))
+}
+
+// route hands a request to what answers it, or says that nothing does.
+func (s *Server) route(w http.ResponseWriter, r *http.Request) {
+	if err := checkURL(r.URL); err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	if _, pattern := s.mux.Handler(r); pattern != "" && isClean(r.URL) {
+		s.mux.ServeHTTP(w, r)
+		return
+	}
+	allowed := s.allowed(r)
+	if len(allowed) == 0 {
+		s.fail(w, r, iam.Errorf(iam.NotFound, "there is nothing at this address"))
+		return
+	}
+	w.Header().Set("Allow", strings.Join(allowed, ", "))
+	s.fail(w, r, newProblem(api.CodeMethodNotAllowed, "", "this address answers "+strings.Join(allowed, ", ")))
+}
+
+// allowed returns the methods that the address of a request answers.
+func (s *Server) allowed(r *http.Request) []string {
+	if !isClean(r.URL) {
+		return nil
+	}
+	var methods []string
+	for _, m := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
+		other := *r
+		other.Method = m
+		if _, pattern := s.mux.Handler(&other); pattern != "" {
+			methods = append(methods, m)
+		}
+	}
+	return methods
+}
+
+// isClean reports whether the path is written in the one way that names it. Mux
+// would redirect the others, and whoever stands in front might read them
+// differently.
+func isClean(u *url.URL) bool {
+	p := u.EscapedPath()
+	return p != "" && path.Clean(p) == p && !strings.ContainsAny(p, ";\\") && u.Path != ""
+}
+
+// secretNames are parameters in which other systems take keys. Here a key in a
+// URL is refused, whatever it is called: URLs end up in logs and histories.
+var secretNames = []string{"api_key", "apikey", "access_token", "key", "token"}
+
+// checkURL refuses addresses that hold a secret or can be read in two ways.
+func checkURL(u *url.URL) error {
+	if looksSecret(u.Path) || looksSecret(u.RawQuery) {
+		return errSecretInURL
+	}
+	query, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return iam.Errorf(iam.InvalidRequest, "the query of the address is not well formed")
+	}
+	for name, values := range query {
+		if slices.Contains(secretNames, strings.ToLower(name)) || slices.ContainsFunc(values, looksSecret) || looksSecret(name) {
+			return errSecretInURL
+		}
+		if len(values) > 1 {
+			return &iam.Error{
+				Kind: iam.InvalidRequest, Reason: "a parameter is there twice",
+				Fields: []iam.Field{{Pointer: echo(name), Code: "duplicate", Detail: "is there twice"}},
+			}
+		}
+	}
+	return nil
+}
+
+var errSecretInURL = iam.Errorf(iam.InvalidRequest,
+	"secrets do not belong into an address, where logs keep them: send the key as Authorization: Bearer, and replace it if this was a real one")
+
+// logAccess writes the line of a request: never its query, header or body.
+func (s *Server) logAccess(r *http.Request, req *request, status int, begun time.Time) {
+	route := r.Pattern
+	if route == "" {
+		route = "none"
+	}
+	s.log.LogAttrs(r.Context(), slog.LevelInfo, "request",
+		slog.String("method", knownMethod(r.Method)), slog.String("route", route), slog.Int("status", status),
+		slog.Duration("took", s.now().Sub(begun)), slog.String("request_id", req.id),
+		slog.String("principal", string(req.caller.Principal.ID)))
+}

@@ -1,0 +1,187 @@
+package server
+
+import (
+	"encoding/json"
+	"net/http"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/posternhq/postern/api"
+	"github.com/posternhq/postern/internal/iam"
+)
+
+// prepareHuma sets what package huma keeps in variables of its own, for the whole
+// process: what it says of wrong input, and how strictly it reads.
+var prepareHuma = sync.OnceFunc(func() {
+	huma.DefaultArrayNullable = false
+	huma.ValidateStrictCasing = true
+	huma.NewErrorWithContext = humaProblem
+	huma.NewError = func(status int, msg string, errs ...error) huma.StatusError {
+		return humaProblem(nil, status, msg, errs...)
+	}
+})
+
+// humaConfig returns how package huma is used: to read inputs, write outputs and
+// describe both, and for nothing else. It serves no pages and adds no fields.
+func humaConfig() huma.Config {
+	prepareHuma()
+	c := huma.DefaultConfig("Postern", "1")
+	c.CreateHooks = nil
+	c.OpenAPIPath, c.DocsPath, c.SchemasPath = "", "", ""
+	c.RejectUnknownQueryParameters = true
+	c.Formats = map[string]huma.Format{jsonType: huma.DefaultJSONFormat, "json": huma.DefaultJSONFormat} // and problem+json
+	c.Info.Description = "Durable, auditable, revocable access for callers that are not people."
+	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
+		"key": {Type: "http", Scheme: "bearer", Description: "A key of a service account or a member: Authorization: Bearer pst_sa_…"},
+	}
+	for _, a := range []struct{ t, as reflect.Type }{
+		{reflect.TypeFor[problem](), reflect.TypeFor[api.Problem]()},
+		{reflect.TypeFor[api.Optional[time.Time]](), reflect.TypeFor[*time.Time]()},
+		{reflect.TypeFor[api.Optional[string]](), reflect.TypeFor[*string]()},
+		{reflect.TypeFor[api.Optional[int64]](), reflect.TypeFor[*int64]()},
+		{reflect.TypeFor[api.Optional[[]string]](), reflect.TypeFor[nullableTexts]()},
+	} {
+		c.Components.Schemas.RegisterTypeAlias(a.t, a.as)
+	}
+	return c
+}
+
+// nullableTexts describes a list of texts, or null.
+type nullableTexts []string
+
+// Schema implements huma.SchemaProvider.
+func (nullableTexts) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeArray, Nullable: true, Items: &huma.Schema{Type: huma.TypeString}}
+}
+
+// describe returns a row as package huma registers it.
+func (s *Server) describe(op *operation) huma.Operation {
+	return huma.Operation{
+		OperationID: op.id, Method: op.method, Path: op.path, Summary: op.summary, Description: op.description,
+		Tags: []string{op.tag}, DefaultStatus: op.success, MaxBodyBytes: -1, // the guard has read and bounded it
+		Responses: map[string]*huma.Response{}, Extensions: extensions(op), Security: security(op),
+		Parameters: headerParameters(op),
+	}
+}
+
+func security(op *operation) []map[string][]string {
+	if op.access == open {
+		return []map[string][]string{}
+	}
+	return []map[string][]string{{"key": {}}}
+}
+
+func extensions(op *operation) map[string]any {
+	if op.needs == (iam.Permission{}) {
+		return nil
+	}
+	return map[string]any{"x-postern-permission": op.needs.String()}
+}
+
+func headerParameters(op *operation) []*huma.Param {
+	var ps []*huma.Param
+	if op.method == http.MethodPost && !op.readOnly {
+		ps = append(ps, &huma.Param{
+			Name: "Idempotency-Key", In: "header", Schema: &huma.Schema{Type: huma.TypeString},
+			Description: "A random text of 1 to 255 visible characters. The same call with the same one is done once, within 24 hours.",
+		})
+	}
+	if op.conditional() {
+		ps = append(ps, &huma.Param{
+			Name: "If-Match", In: "header", Schema: &huma.Schema{Type: huma.TypeString},
+			Description: "The ETag of what is to be changed: 412 if it changed since.",
+		})
+	}
+	return ps
+}
+
+// documented returns a registered operation as the document holds it.
+func documented(a huma.API, op *operation) *huma.Operation {
+	item := a.OpenAPI().Paths[op.path]
+	for _, d := range []*huma.Operation{item.Get, item.Post, item.Put, item.Patch, item.Delete} {
+		if d != nil && d.Method == op.method {
+			return d
+		}
+	}
+	return nil
+}
+
+// complete adds to a registered operation what follows from its input: the rules
+// for its body, and which problems it can answer.
+func complete(a huma.API, op *operation) {
+	d := documented(a, op)
+	if d.RequestBody != nil {
+		op.body = requiredBody
+		if s := bodySchema(a, d); len(s.Required) == 0 {
+			op.body, d.RequestBody.Required = optionalBody, false
+		}
+	}
+	delete(d.Responses, "default")
+	ref := a.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[api.Problem](), true, "")
+	for _, code := range codesOf(op, d) {
+		f, _ := failureOf(code)
+		status := strconv.Itoa(f.status)
+		r := d.Responses[status]
+		if r == nil {
+			r = &huma.Response{Content: map[string]*huma.MediaType{problemType: {Schema: ref}}}
+			d.Responses[status] = r
+			r.Description = "`" + f.code + "`"
+		} else {
+			r.Description += ", `" + f.code + "`"
+		}
+	}
+}
+
+func bodySchema(a huma.API, d *huma.Operation) *huma.Schema {
+	s := d.RequestBody.Content[jsonType].Schema
+	if s.Ref != "" {
+		return a.OpenAPI().Components.Schemas.SchemaFromRef(s.Ref)
+	}
+	return s
+}
+
+// codesOf returns the codes that an operation can answer, in the order of the
+// table: those that all of its sort do, and its own.
+func codesOf(op *operation, d *huma.Operation) []string {
+	codes := append([]string{api.CodeInvalidRequest, api.CodeUnavailable, api.CodeRateLimited, api.CodeInternal}, op.problems...)
+	add := func(when bool, more ...string) {
+		if when {
+			codes = append(codes, more...)
+		}
+	}
+	query := slices.ContainsFunc(d.Parameters, func(p *huma.Param) bool { return p.In == "query" })
+	typed := slices.ContainsFunc(d.Parameters, func(p *huma.Param) bool { return p.In == "query" && p.Schema.Type != huma.TypeString })
+	add(true, api.CodeUnknownField) // of the query
+	add(op.access != open, api.CodeUnauthenticated, api.CodeStale)
+	add(op.access == permission || op.access == system, api.CodePermissionDenied)
+	add(op.access == system || hasPathParameters(op), api.CodeNotFound)
+	add(op.body != noBody, api.CodeTooLarge, api.CodeUnsupportedMediaType, api.CodeValidationFailed)
+	add(query && typed, api.CodeValidationFailed)
+	add(op.changes(), api.CodeRevocationUnconfirmed, api.CodeOutcomeUnknown)
+	add(op.changes() && op.method == http.MethodPost, api.CodeIdempotencyInProgress, api.CodeIdempotencyKeyReused)
+	add(op.conditional(), api.CodePreconditionFailed)
+	var sorted []string
+	for _, f := range failures() {
+		if slices.Contains(codes, f.code) {
+			sorted = append(sorted, f.code)
+		}
+	}
+	return sorted
+}
+
+func hasPathParameters(op *operation) bool { return strings.Contains(op.path, "{") }
+
+// freeze returns the document as it is served and kept.
+func (s *Server) freeze() ([]byte, error) {
+	text, err := json.MarshalIndent(s.api.OpenAPI(), "", "  ")
+	if err != nil {
+		return nil, err
+	}
+	return append(text, '\n'), nil
+}

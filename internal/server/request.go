@@ -1,0 +1,74 @@
+package server
+
+import (
+	"context"
+	"net/http"
+	"net/netip"
+	"strings"
+
+	"github.com/posternhq/postern/internal/iam"
+)
+
+// request is what is known of a request beyond what package http knows. It lives
+// in the request's context and belongs to the goroutine that serves it.
+type request struct {
+	id     string
+	caller iam.Caller // nobody until the credential is found to work
+}
+
+type requestKey struct{}
+
+func withRequest(ctx context.Context, req *request) context.Context {
+	return context.WithValue(ctx, requestKey{}, req)
+}
+
+// requestOf returns the request that a context belongs to.
+func requestOf(ctx context.Context) *request {
+	if req, ok := ctx.Value(requestKey{}).(*request); ok {
+		return req
+	}
+	return &request{}
+}
+
+// requestID returns the id that the client gave the request, if it is fit to be
+// written into logs, or a new one.
+func (s *Server) requestID(h http.Header) string {
+	if given := h["X-Request-Id"]; len(given) == 1 && isRequestID(given[0]) && !looksSecret(given[0]) {
+		return given[0]
+	}
+	return iam.NewID(iam.RequestPrefix, s.now())
+}
+
+func isRequestID(text string) bool {
+	const most = 64
+	for i := range len(text) {
+		c := text[i]
+		if !('0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || strings.IndexByte("_.-", c) >= 0) {
+			return false
+		}
+	}
+	return text != "" && len(text) <= most
+}
+
+// peer returns the address that a request came from. It is invalid where there
+// is none, such as on a Unix socket.
+func (s *Server) peer(r *http.Request) netip.Addr {
+	if s.behindProxy {
+		forwarded := r.Header.Values("X-Forwarded-For")
+		if len(forwarded) == 0 {
+			return netip.Addr{}
+		}
+		last := forwarded[len(forwarded)-1]
+		last = last[strings.LastIndexByte(last, ',')+1:]
+		addr, err := netip.ParseAddr(strings.TrimSpace(last))
+		if err != nil {
+			return netip.Addr{}
+		}
+		return addr.Unmap().WithZone("")
+	}
+	addr, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return addr.Addr().Unmap().WithZone("")
+}

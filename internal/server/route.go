@@ -1,0 +1,139 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/posternhq/postern/internal/iam"
+)
+
+// operation is one row of the route table: what can be asked for, and what that
+// needs. A route without a row does not register.
+type operation struct {
+	id          string // in the OpenAPI document, such as "create-key"
+	method      string
+	path        string // with {workspace} and the like
+	summary     string
+	description string
+	tag         string
+	access      access
+	needs       iam.Permission // with permission and system; package iam decides, this documents
+	success     int            // the status of an answer that is not a problem
+	problems    []string       // the codes that this operation answers beyond those that all of its sort do
+	readOnly    bool           // a POST that changes nothing: no Idempotency-Key
+
+	unconditional bool // a DELETE that does not look at If-Match
+
+	body bodyRule // found out by register
+}
+
+// access says who may ask at all.
+type access int
+
+const (
+	permission access = iota + 1 // a key that works, and holds what the row needs
+	holder                       // any key that works
+	system                       // a key of the system workspace, and holds what the row needs
+	open                         // nobody in particular: the call brings its own proof, or needs none
+)
+
+// changes reports whether the operation changes anything.
+func (op *operation) changes() bool {
+	switch op.method {
+	case http.MethodGet, http.MethodHead:
+		return false
+	case http.MethodPost:
+		return !op.readOnly
+	}
+	return true
+}
+
+// conditional reports whether the operation honours If-Match.
+func (op *operation) conditional() bool {
+	return op.method == http.MethodPatch || op.method == http.MethodDelete && !op.unconditional
+}
+
+func (op *operation) pattern() string { return op.method + " " + op.path }
+
+// check says what is wrong with the row.
+func (op *operation) check() error {
+	needsKnown := op.needs == iam.Permission{}
+	if op.access == permission || op.access == system {
+		_, err := iam.ParsePermission(op.needs.String())
+		needsKnown = err == nil
+	}
+	switch {
+	case op.id == "" || op.method == "" || op.path == "" || op.summary == "" || op.tag == "" || op.success == 0:
+		return fmt.Errorf("the row %q %s %s is not complete", op.id, op.method, op.path)
+	case op.access < permission || op.access > open:
+		return fmt.Errorf("%s: the row does not say who may ask", op.id)
+	case !needsKnown:
+		return fmt.Errorf("%s: the row's access does not go with the permission %q", op.id, op.needs)
+	}
+	for _, code := range op.problems {
+		if _, known := failureOf(code); !known {
+			return fmt.Errorf("%s: no problem has the code %q", op.id, code)
+		}
+	}
+	return nil
+}
+
+// register adds a row to the route table together with what answers it. In and
+// Out are inputs and outputs as package huma reads them: In has fields tagged
+// path and query, and Body; Out has Body and fields tagged header. fn is called
+// with a caller whose key works, or with nobody where the row is open.
+func register[In, Out any](s *Server, op operation, fn func(ctx context.Context, c iam.Caller, in *In) (*Out, error)) {
+	if err := s.addRow(&op, fn != nil); err != nil {
+		s.wrong = append(s.wrong, err)
+		return
+	}
+	huma.Register(s.api, s.describe(&op), func(ctx context.Context, in *In) (*Out, error) {
+		out, err := fn(ctx, requestOf(ctx).caller, in)
+		if err != nil {
+			return nil, s.failure(ctx, err)
+		}
+		return out, nil
+	})
+	complete(s.api, &op)
+}
+
+func (s *Server) addRow(op *operation, answered bool) error {
+	if err := op.check(); err != nil {
+		return err
+	}
+	if !answered {
+		return fmt.Errorf("%s: nothing answers this row", op.id)
+	}
+	for _, other := range s.rows {
+		if other.id == op.id || other.pattern() == op.pattern() {
+			return fmt.Errorf("%s: the row %s is there twice", op.id, op.pattern())
+		}
+	}
+	s.rows[op.pattern()] = op
+	return nil
+}
+
+// routes puts what package huma registers behind the conventions that all routes
+// share. A route without a row is an error of [New].
+type routes struct{ s *Server }
+
+// HandleFunc implements humago.Mux.
+func (rs *routes) HandleFunc(pattern string, handler func(http.ResponseWriter, *http.Request)) {
+	op := rs.s.rows[pattern]
+	if op == nil {
+		rs.s.wrong = append(rs.s.wrong, fmt.Errorf("the route %q has no row", pattern))
+		return
+	}
+	rs.s.mux.Handle(pattern, rs.s.guard(op, handler))
+}
+
+// ServeHTTP implements humago.Mux.
+func (rs *routes) ServeHTTP(w http.ResponseWriter, r *http.Request) { rs.s.mux.ServeHTTP(w, r) }
+
+// InWorkspace is the part of an input that every path below a workspace has.
+type InWorkspace struct {
+	Workspace string `path:"workspace" doc:"Id or slug of the workspace; - is the caller's own." example:"-"`
+}

@@ -1,0 +1,124 @@
+// Package server is Postern over HTTP. It turns requests into calls of
+// [iam.Service] and [replica.Replica], and their answers into package api. It
+// decides nothing about who may do what: it finds out who is calling, holds the
+// conventions that all routes share, and documents both in OpenAPI.
+package server
+
+import (
+	"crypto/hkdf"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/posternhq/postern/internal/iam"
+	"github.com/posternhq/postern/internal/replica"
+	"github.com/posternhq/postern/internal/token"
+)
+
+// Options says what a server needs.
+type Options struct {
+	IAM      *iam.Service
+	Replica  *replica.Replica
+	Prefixes token.Prefixes   // of the keys that are accepted; at least one
+	Secret   []byte           // the deployment's root secret, at least 32 bytes; a key is derived for each purpose
+	Log      *slog.Logger     // nil: nothing is logged
+	Node     string           // the name of this node, for the audit log
+	Now      func() time.Time // nil: [time.Now]
+
+	// BehindProxy says that every request comes through a proxy that appends
+	// the address of its own peer to X-Forwarded-For. Only then is that header
+	// read, and only its last element.
+	BehindProxy bool
+}
+
+// Server serves the HTTP API. It is safe for concurrent use.
+type Server struct {
+	iam         *iam.Service
+	replica     *replica.Replica
+	prefixes    token.Prefixes
+	log         *slog.Logger
+	node        string
+	now         func() time.Time
+	behindProxy bool
+	cursors     sealer
+
+	began        time.Time // what limiters count from
+	perPrincipal *limiter[iam.PrincipalID]
+	perAddress   *limiter[netip.Prefix]
+
+	api     huma.API
+	mux     *http.ServeMux
+	rows    map[string]*operation // by pattern, such as "GET /v1/whoami"
+	spec    []byte                // the OpenAPI document, frozen
+	handler http.Handler
+	wrong   []error // what register found fault with
+}
+
+const minSecret = 32 // bytes
+
+// New returns a server, or an error when its options or its routes make no sense.
+func New(o Options) (*Server, error) {
+	if o.IAM == nil || o.Replica == nil || len(o.Prefixes) == 0 {
+		return nil, errors.New("server: the service, the replica and a key prefix are needed")
+	}
+	if len(o.Secret) < minSecret {
+		return nil, fmt.Errorf("server: the root secret has %d bytes, fewer than %d", len(o.Secret), minSecret)
+	}
+	s := &Server{
+		iam: o.IAM, replica: o.Replica, prefixes: o.Prefixes, log: o.Log, node: o.Node, now: o.Now,
+		behindProxy: o.BehindProxy, mux: http.NewServeMux(), rows: map[string]*operation{},
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	s.began = s.now()
+	s.perPrincipal = newLimiter[iam.PrincipalID](managementRate())
+	s.perAddress = newLimiter[netip.Prefix](acceptanceRate())
+	key, err := hkdf.Key(sha256.New, o.Secret, nil, "cursor", sealerKey)
+	if err != nil {
+		return nil, fmt.Errorf("server: derive the key of cursors: %w", err)
+	}
+	if s.cursors, err = newSealer(key); err != nil {
+		return nil, fmt.Errorf("server: %w", err)
+	}
+	s.api = huma.NewAPI(humaConfig(), humago.NewAdapter(&routes{s}, ""))
+	s.registerAll()
+	if err := errors.Join(s.wrong...); err != nil {
+		return nil, fmt.Errorf("server: %w", err)
+	}
+	if s.spec, err = s.freeze(); err != nil {
+		return nil, fmt.Errorf("server: write the OpenAPI document: %w", err)
+	}
+	s.handler = s.outermost()
+	return s, nil
+}
+
+// registerAll is the list of everything that can be asked for.
+func (s *Server) registerAll() {
+	s.registerWorkspaces()
+	s.registerAccounts()
+	s.registerKeys()
+	s.registerMembers()
+	s.registerInvitations()
+	s.registerRoles()
+	s.registerPermissions()
+	s.registerCheck()
+	s.registerAudit()
+}
+
+// Handler returns the whole API.
+func (s *Server) Handler() http.Handler { return s.handler }
+
+// OpenAPI returns the OpenAPI 3.1 document of the API, as JSON. Its bytes are
+// the same for the same program.
+func (s *Server) OpenAPI() ([]byte, error) { return s.spec, nil }
