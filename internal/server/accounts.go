@@ -88,10 +88,7 @@ func (s *Server) listAccounts(ctx context.Context, c iam.Caller, in *listAccount
 		return nil, err
 	}
 	list, err := s.iam.ServiceAccounts(ctx, c, in.Workspace, f, p.Page)
-	if err != nil {
-		return nil, err
-	}
-	return listed(p, list, serviceAccount)
+	return listed(p, list, err, serviceAccount)
 }
 
 type createAccountInput struct {

@@ -68,10 +68,7 @@ func (s *Server) listEvents(ctx context.Context, c iam.Caller, in *listEventsInp
 		return nil, err
 	}
 	list, err := s.iam.Events(ctx, c, in.Workspace, f, p.Page)
-	if err != nil {
-		return nil, err
-	}
-	return listed(p, list, auditEvent)
+	return listed(p, list, err, auditEvent)
 }
 
 type getEventInput struct {
@@ -149,7 +146,7 @@ func (s *Server) export(w http.ResponseWriter, r *http.Request, c iam.Caller, in
 	switch {
 	case err == nil:
 	case !d.begun():
-		s.fail(w, r, err)
+		s.fail(w, r, ofQuery(err))
 	default:
 		s.log.WarnContext(r.Context(), "an export was broken off",
 			"request_id", requestOf(r.Context()).id, "error", conceal(err.Error()))

@@ -1,6 +1,8 @@
 package server
 
 import (
+	"errors"
+	"strings"
 	"time"
 
 	"github.com/posternhq/postern/api"
@@ -64,13 +66,31 @@ type created[Body any] struct {
 	Body     Body
 }
 
-// listed answers a part of a list.
-func listed[T, U any](p page, part iam.List[T], convert func(T) U) (*answer[api.List[U]], error) {
+// listed answers a part of a list, or why there is none.
+func listed[T, U any](p page, part iam.List[T], err error, convert func(T) U) (*answer[api.List[U]], error) {
+	if err != nil {
+		return nil, ofQuery(err)
+	}
 	list, err := listOf(p, part, convert)
 	if err != nil {
 		return nil, err
 	}
 	return &answer[api.List[U]]{list}, nil
+}
+
+// ofQuery returns err with its pointers, which package iam writes as if into a
+// body, as names of parameters.
+func ofQuery(err error) error {
+	shown, ok := errors.AsType[*iam.Error](err)
+	if !ok || len(shown.Fields) == 0 {
+		return err
+	}
+	out := *shown
+	out.Fields = each(shown.Fields, func(f iam.Field) iam.Field {
+		f.Pointer = strings.TrimPrefix(f.Pointer, "/")
+		return f
+	})
+	return &out
 }
 
 // location returns the path of a thing in a workspace.

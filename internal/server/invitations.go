@@ -60,10 +60,7 @@ func (s *Server) listInvitations(ctx context.Context, c iam.Caller, in *listInvi
 	}
 	f.Now = s.now()
 	list, err := s.iam.Invitations(ctx, c, in.Workspace, f, p.Page)
-	if err != nil {
-		return nil, err
-	}
-	return listed(p, list, s.invitation)
+	return listed(p, list, err, s.invitation)
 }
 
 // invitation says what an invitation is now.

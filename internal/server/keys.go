@@ -174,10 +174,7 @@ func (s *Server) keyPage(c iam.Caller, in Paging, route string, f iam.KeyFilter,
 	}
 	f.Now = s.now()
 	keys, err := list(f, p.Page)
-	if err != nil {
-		return nil, err
-	}
-	return listed(p, keys, s.key)
+	return listed(p, keys, err, s.key)
 }
 
 // key says what a key is now.

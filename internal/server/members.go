@@ -67,10 +67,7 @@ func (s *Server) listMembers(ctx context.Context, c iam.Caller, in *listMembersI
 		return nil, err
 	}
 	list, err := s.iam.Members(ctx, c, in.Workspace, f, p.Page)
-	if err != nil {
-		return nil, err
-	}
-	return listed(p, list, member)
+	return listed(p, list, err, member)
 }
 
 func (s *Server) getMember(ctx context.Context, c iam.Caller, in *InMember) (*tagged[api.Member], error) {

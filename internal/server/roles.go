@@ -66,10 +66,7 @@ func (s *Server) listRoles(ctx context.Context, c iam.Caller, in *listRolesInput
 		return nil, err
 	}
 	list, err := s.iam.Roles(ctx, c, in.Workspace, f, p.Page)
-	if err != nil {
-		return nil, err
-	}
-	return listed(p, list, role)
+	return listed(p, list, err, role)
 }
 
 type createRoleInput struct {

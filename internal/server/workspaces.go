@@ -62,10 +62,7 @@ func (s *Server) listWorkspaces(ctx context.Context, c iam.Caller, in *listWorks
 		return nil, err
 	}
 	list, err := s.iam.Workspaces(ctx, c, f, p.Page)
-	if err != nil {
-		return nil, err
-	}
-	return listed(p, list, workspace)
+	return listed(p, list, err, workspace)
 }
 
 type createWorkspaceInput struct{ Body api.CreateWorkspace }
