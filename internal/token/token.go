@@ -11,6 +11,7 @@
 package token
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
@@ -31,6 +32,8 @@ const (
 	ServiceAccount Kind = "sa"
 	Person         Kind = "usr"
 )
+
+func (k Kind) known() bool { return k == ServiceAccount || k == Person }
 
 // DefaultPrefix opens every key of a deployment that has not chosen its own.
 const DefaultPrefix = "pst"
@@ -65,12 +68,17 @@ func (h Hash) String() string { return hex.EncodeToString(h[:]) }
 // Secret is a key, or another credential, as its holder knows it. Printed,
 // logged or marshalled it reads as a placeholder; only [Secret.Reveal] spells
 // it out. The zero Secret is empty.
+//
+// Two Secrets do not compare with ==; compare their hashes.
 type Secret struct {
-	text *string // a pointer: reflection-based printers show an address
+	// text is held by a function, because printers that walk values by
+	// reflection, past all methods, follow pointers and read what fields hold,
+	// but cannot look into a function.
+	text func() string
 }
 
 // NewSecret wraps text that must not be printed.
-func NewSecret(text string) Secret { return Secret{&text} }
+func NewSecret(text string) Secret { return Secret{func() string { return text }} }
 
 // Reveal returns the text. Call it only where the secret is shown, once, to the
 // one who asked for it, or where it is sent as a credential.
@@ -78,11 +86,11 @@ func (s Secret) Reveal() string {
 	if s.text == nil {
 		return ""
 	}
-	return *s.text
+	return s.text()
 }
 
 // IsZero reports whether there is no secret.
-func (s Secret) IsZero() bool { return s.text == nil || *s.text == "" }
+func (s Secret) IsZero() bool { return s.Reveal() == "" }
 
 // Hash returns what is kept in place of the secret.
 func (s Secret) Hash() Hash { return sha256.Sum256([]byte(s.Reveal())) }
@@ -116,14 +124,21 @@ func CheckPrefix(p string) error {
 	return nil
 }
 
-// New returns a fresh key. It fails, and makes nothing, when randomness does.
+// New returns a fresh key. It fails, and makes nothing, when randomness does, or
+// when the result would be no key that [Prefixes.Parse] accepts.
 func (m Mint) New(kind Kind) (Secret, error) {
+	if err := CheckPrefix(m.prefix()); err != nil {
+		return Secret{}, err
+	}
+	if !kind.known() {
+		return Secret{}, fmt.Errorf("token: %q is no kind of key", string(kind))
+	}
 	body := make([]byte, 0, maxLen)
 	body = append(body, m.prefix()...)
 	body = append(body, '_')
 	body = append(body, kind...)
 	body = append(body, '_')
-	body, err := appendRandom(body, m.source(), randomLen)
+	body, err := appendRandom(body, m.source())
 	if err != nil {
 		return Secret{}, fmt.Errorf("token: new key: %w", err)
 	}
@@ -133,7 +148,7 @@ func (m Mint) New(kind Kind) (Secret, error) {
 // NewOpaque returns a single-use secret of 196 random bits, such as the token
 // of an invitation: purpose, an underscore and 33 characters.
 func (m Mint) NewOpaque(purpose string) (Secret, error) {
-	body, err := appendRandom([]byte(purpose+"_"), m.source(), randomLen)
+	body, err := appendRandom([]byte(purpose+"_"), m.source())
 	if err != nil {
 		return Secret{}, fmt.Errorf("token: new %s: %w", purpose, err)
 	}
@@ -154,35 +169,48 @@ func (m Mint) source() io.Reader {
 	return m.Rand
 }
 
-// appendRandom appends n characters of the alphabet, each as likely as any
-// other: a byte that 62 does not divide evenly is thrown away.
-func appendRandom(dst []byte, src io.Reader, n int) ([]byte, error) {
+// errNotRandom means that a source of randomness answers, but not with any.
+var errNotRandom = errors.New("what was read is not random")
+
+// appendRandom appends randomLen characters of the alphabet, each as likely as
+// any other: a byte that 62 does not divide evenly is thrown away. It reads 64
+// bytes; that so many of those are thrown away that too few are left happens
+// once in 2^100 times, and that all are the same once in 2^504.
+func appendRandom(dst []byte, src io.Reader) ([]byte, error) {
 	const even = 256 - 256%len(alphabet)
 	var buf [64]byte
-	for {
-		if _, err := io.ReadFull(src, buf[:]); err != nil {
-			return nil, fmt.Errorf("read randomness: %w", err)
-		}
-		for _, b := range buf {
-			if int(b) >= even {
-				continue
-			}
+	if _, err := io.ReadFull(src, buf[:]); err != nil {
+		return nil, fmt.Errorf("read randomness: %w", err)
+	}
+	if bytes.Count(buf[:], buf[:1]) == len(buf) {
+		return nil, errNotRandom
+	}
+	want := len(dst) + randomLen
+	for _, b := range buf {
+		if int(b) < even && len(dst) < want {
 			dst = append(dst, alphabet[int(b)%len(alphabet)])
-			if n--; n == 0 {
-				return dst, nil
-			}
 		}
 	}
+	if len(dst) < want {
+		return nil, errNotRandom
+	}
+	return dst, nil
 }
 
 // appendChecksum appends the CRC-32 (IEEE) of body as six digits of base 62.
 func appendChecksum(body []byte) []byte {
-	sum := checksum(body)
+	sum := checksum(string(body))
 	return append(body, sum[:]...)
 }
 
-func checksum(body []byte) (digits [checksumLen]byte) {
-	n := crc32.ChecksumIEEE(body)
+// checksum goes through the table by itself, because what package crc32 is given
+// escapes to the heap.
+func checksum(body string) (digits [checksumLen]byte) {
+	n := ^uint32(0)
+	for i := range len(body) {
+		n = crc32.IEEETable[byte(n)^body[i]] ^ n>>8
+	}
+	n = ^n
 	for i := checksumLen - 1; i >= 0; i-- {
 		digits[i] = alphabet[n%62]
 		n /= 62
@@ -207,19 +235,18 @@ func (ps Prefixes) Parse(text string) (Hash, error) {
 	}
 	prefix, rest, _ := strings.Cut(text, "_")
 	kind, body, _ := strings.Cut(rest, "_")
-	if !ps.has(prefix) || (Kind(kind) != ServiceAccount && Kind(kind) != Person) {
+	if !ps.has(prefix) || !Kind(kind).known() {
 		return Hash{}, ErrMalformed
 	}
 	if len(body) != randomLen+checksumLen || !isBase62(body) {
 		return Hash{}, ErrMalformed
 	}
-	var buf [maxLen]byte
-	whole := buf[:copy(buf[:], text)]
-	sum := checksum(whole[:len(whole)-checksumLen])
-	if string(sum[:]) != text[len(text)-checksumLen:] {
+	sumAt := len(text) - checksumLen
+	if sum := checksum(text[:sumAt]); string(sum[:]) != text[sumAt:] {
 		return Hash{}, ErrMalformed
 	}
-	return sha256.Sum256(whole), nil
+	var buf [maxLen]byte // of fixed size, so that it stays on the stack
+	return sha256.Sum256(buf[:copy(buf[:], text)]), nil
 }
 
 func (ps Prefixes) has(prefix string) bool {
@@ -252,8 +279,9 @@ func Hint(s Secret) string {
 	return text[:kindEnd+5] + "…" + text[len(text)-4:]
 }
 
-var keyLike = regexp.MustCompile(`\b[a-z][a-z0-9]{1,10}_(sa|usr)_[0-9A-Za-z]{39}\b`)
+var keyLike = regexp.MustCompile(`[a-z][a-z0-9]{1,10}_(sa|usr)_[0-9A-Za-z]{39}`)
 
 // LooksLikeKey reports whether text holds something shaped like a key of any
-// deployment, so that it can be refused where keys must not appear.
+// deployment, so that it can be refused where keys must not appear. What stands
+// around it does not hide a key: "key_pst_sa_7Qm2…" holds one too.
 func LooksLikeKey(text string) bool { return keyLike.MatchString(text) }
