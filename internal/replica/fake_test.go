@@ -18,7 +18,7 @@ type fakeFeed struct {
 	model   *model
 	failing error         // what both calls return, when not nil
 	held    chan struct{} // both calls wait until it is closed, when not nil
-	loads   int           // how often a snapshot was asked for
+	loads   int
 }
 
 type logged struct {
@@ -76,6 +76,13 @@ func (f *fakeFeed) hold() (release func()) {
 	held := make(chan struct{})
 	f.held = held
 	return sync.OnceFunc(func() { close(held) })
+}
+
+// loaded returns how often a snapshot was asked for.
+func (f *fakeFeed) loaded() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.loads
 }
 
 // enter waits while the feed is held back and returns with f.mu held.

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 	"unsafe"
@@ -374,6 +375,26 @@ func TestNamesOfNeighboursStayTheirOwn(t *testing.T) {
 			if got := r.Verify(k.Hash, Query{Scope: AnyWorkspace()}).Key.Name; got != names[j] {
 				t.Fatalf("key %d after key %d was renamed: got %q, want %q", j, i, got, names[j])
 			}
+		}
+	}
+}
+
+func TestAChangeIsAppliedByOneOfManyWhoTry(t *testing.T) {
+	s := newSynthetic(10, 1)
+	r := loaded(t, s)
+	for seq := int64(2); seq < 300; seq++ {
+		var done atomic.Int64
+		var all sync.WaitGroup
+		for range 4 {
+			all.Go(func() {
+				if r.Apply(iam.Change{Seq: seq, Keys: s.keys}, iam.Position{Seq: seq}) == nil {
+					done.Add(1)
+				}
+			})
+		}
+		all.Wait()
+		if done.Load() != 1 || r.Position().Seq != seq || r.Ready() != nil {
+			t.Fatalf("change %d was applied %d times, and the position is %d", seq, done.Load(), r.Position().Seq)
 		}
 	}
 }
