@@ -171,7 +171,12 @@ func (w *where) holds(text string, expressions ...string) {
 }
 
 // String returns the conditions as they stand after WHERE.
-func (w *where) String() string { return strings.Join(w.conditions, " AND ") }
+func (w *where) String() string {
+	if len(w.conditions) == 0 {
+		return "1 = 1"
+	}
+	return strings.Join(w.conditions, " AND ")
+}
 
 // all returns every row that fulfils a condition, which may end in an order.
 func (l listing[T]) all(ctx context.Context, r reader, condition string, args ...any) ([]T, error) {

@@ -66,7 +66,7 @@ func open(ctx context.Context, url string) (database, error) {
 	if isPostgres(url) {
 		return openPostgres(ctx, url)
 	}
-	return nil, errors.New("the store's URL must be sqlite:PATH or postgres://…")
+	return nil, errBadScheme
 }
 
 func isPostgres(url string) bool {
@@ -107,7 +107,7 @@ func (s *Store) clock() (expression string, args []any) {
 func (s *Store) again(ctx context.Context, once func() error) error {
 	for try := 1; ; try++ {
 		err := once()
-		if err == nil || errors.Is(err, iam.Unknown) || try >= s.db.fault(err).tries() {
+		if err == nil || errors.Is(err, iam.Unknown) || ctx.Err() != nil || try >= s.db.fault(err).tries() {
 			return s.explain(ctx, err)
 		}
 		pause := time.Duration(try) * (2*time.Millisecond + rand.N(8*time.Millisecond))

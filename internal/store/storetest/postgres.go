@@ -66,7 +66,7 @@ func Postgres(t testing.TB) string {
 	name := "test_" + strings.ToLower(rand.Text())
 	// The text sorts as a language does: a query that relies on the order of
 	// bytes without saying so fails here instead of at somebody's.
-	administer(t, t.Context(), "CREATE DATABASE "+name+" TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US'")
+	administer(t, t.Context(), "CREATE DATABASE "+name+" TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US' STRATEGY FILE_COPY")
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // the test's own has ended
 		defer cancel()
