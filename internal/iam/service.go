@@ -1,6 +1,7 @@
 package iam
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -196,12 +197,13 @@ func (w *work) matches(version int64, target string) error {
 }
 
 // writeEvents appends what happened to the audit log of the caller's workspace.
+// The action is the attempt's, unless the change turned out to be another.
 func (w *work) writeEvents(action string, again bool) error {
 	if again {
 		w.event.Before, w.event.After = nil, nil
 		w.event.Reason = "repeated with the same Idempotency-Key; nothing changed"
 	}
-	w.event.Action, w.event.Outcome = action, audit.Done
+	w.event.Action, w.event.Outcome = cmp.Or(w.event.Action, action), audit.Done
 	for _, e := range append([]audit.Event{w.event}, w.further...) {
 		w.caller.sign(&e, w.Now())
 		if e.Workspace == "" {
