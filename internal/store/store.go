@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/posternhq/postern/internal/iam"
@@ -33,6 +34,7 @@ type Store struct {
 	words   words
 	now     func() time.Time // nil: the database's clock
 	observe func(op string, took time.Duration, err error)
+	close   func() error
 }
 
 var _ iam.Store = (*Store)(nil)
@@ -45,7 +47,7 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
-	s := &Store{db: db, words: db.words(), now: o.Now, observe: o.Observe}
+	s := &Store{db: db, words: db.words(), now: o.Now, observe: o.Observe, close: sync.OnceValue(db.close)}
 	if s.now == nil && s.words.clock == "" {
 		s.now = time.Now
 	}
@@ -73,8 +75,9 @@ func isPostgres(url string) bool {
 	return strings.HasPrefix(url, "postgres://") || strings.HasPrefix(url, "postgresql://")
 }
 
-// Close waits for what is running and releases the database.
-func (s *Store) Close() error { return s.db.close() }
+// Close waits for what is running and releases the database. Closing twice is
+// closing once.
+func (s *Store) Close() error { return s.close() }
 
 // Ping reports whether the database answers; the error is [iam.Unavailable] when
 // it does not.

@@ -1,0 +1,276 @@
+package store_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/posternhq/postern/internal/audit"
+	"github.com/posternhq/postern/internal/iam"
+	"github.com/posternhq/postern/internal/store"
+	"github.com/posternhq/postern/internal/store/storetest"
+)
+
+// atCommit has a statement run inside every COMMIT that adds a change.
+func atCommit(t *testing.T, db *sql.DB, statement string) {
+	t.Helper()
+	disturb(t, db,
+		`CREATE FUNCTION at_commit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN `+statement+`; RETURN NULL; END $$`,
+		`CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT ON changes DEFERRABLE INITIALLY DEFERRED
+			FOR EACH ROW EXECUTE FUNCTION at_commit()`)
+}
+
+func TestTransactionsInEachOthersWayRunAgain(t *testing.T) {
+	for name, code := range map[string]string{"SerializationFailure": "40001", "Deadlock": "40P01"} {
+		for place, where := range map[string]string{"InAStatement": "BEFORE INSERT ON changes", "AtCommit": ""} {
+			t.Run(name+place, func(t *testing.T) {
+				t.Parallel()
+				url := storetest.Postgres(t)
+				s, db := open(t, url, store.Options{}), raw(t, url)
+				fail := `IF nextval('tries') <= 2 THEN RAISE EXCEPTION 'not now' USING ERRCODE = '` + code + `'; END IF`
+				disturb(t, db, `CREATE SEQUENCE tries`)
+				if where == "" {
+					atCommit(t, db, fail)
+				} else {
+					disturb(t, db, `CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN `+fail+`; RETURN NEW; END $$`,
+						`CREATE TRIGGER fail `+where+` FOR EACH ROW EXECUTE FUNCTION fail()`)
+				}
+				runs := 0
+				commit, err := s.Change(t.Context(), func(tx iam.Tx) (iam.Change, error) {
+					runs++
+					return iam.Change{}, tx.AppendEvent(t.Context(), audit.Event{ID: "evt_1", Workspace: "ws_1", Outcome: audit.Done})
+				})
+				if err != nil || commit.Seq != 1 || runs != 3 {
+					t.Errorf("number %d after %d runs, %v; want 1 after 3", commit.Seq, runs, err)
+				}
+				list, err := s.Events(t.Context(), "ws_1", iam.EventFilter{}, iam.Page{Limit: 10})
+				if err != nil || len(list.Items) != 1 || list.Items[0].Seq != 1 {
+					t.Errorf("events %v, %v; want the one, numbered 1", list.Items, err)
+				}
+			})
+		}
+	}
+}
+
+func TestACommitWithoutAnAnswerIsUnknown(t *testing.T) {
+	for name, statement := range map[string]string{
+		"ConnectionLost":  `PERFORM pg_terminate_backend(pg_backend_pid())`,
+		"StandbyNotHeard": `RAISE WARNING 'canceling wait for synchronous replication' USING ERRCODE = '01000'`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url := storetest.Postgres(t)
+			s := open(t, url, store.Options{})
+			atCommit(t, raw(t, url), statement)
+			runs := 0
+			_, err := s.Change(t.Context(), func(iam.Tx) (iam.Change, error) {
+				runs++
+				return iam.Change{}, nil
+			})
+			if !errors.Is(err, iam.Unknown) || runs != 1 {
+				t.Errorf("%v after %d runs; want Unknown after one", err, runs)
+			}
+			if err := s.Ping(t.Context()); err != nil {
+				t.Errorf("the store is of no use afterwards: %v", err)
+			}
+		})
+	}
+}
+
+func TestACommitThatIsRefusedIsNotUnknown(t *testing.T) {
+	t.Parallel()
+	url := storetest.Postgres(t)
+	s := open(t, url, store.Options{})
+	atCommit(t, raw(t, url), `RAISE EXCEPTION 'no'`)
+	if _, err := s.Change(t.Context(), empty); err == nil || errors.Is(err, iam.Unknown) || errors.Is(err, iam.Unavailable) {
+		t.Errorf("error %v, want the server's", err)
+	}
+	if found, _, err := s.Changes(t.Context(), iam.Position{}, 10); err != nil || len(found) != 0 {
+		t.Errorf("changes %v, %v; want none", found, err)
+	}
+}
+
+// With a standby that does not answer, COMMIT waits; when the wait is cancelled
+// the server says done, with a warning, and the standby may never have heard.
+func TestACommitThatNoStandbyConfirmedIsUnknown(t *testing.T) {
+	t.Parallel()
+	cluster, err := storetest.StartCluster(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := cluster.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	s, db := open(t, cluster.URL, store.Options{}), raw(t, cluster.URL)
+	changes(t, s, 1)
+	disturb(t, db, `ALTER SYSTEM SET synchronous_standby_names = 'nobody'`, `SELECT pg_reload_conf()`)
+	await(t, db, `SELECT setting <> '' FROM pg_settings WHERE name = 'synchronous_standby_names'`)
+	done := make(chan error, 1)
+	go func() {
+		_, err := s.Change(t.Context(), empty)
+		done <- err
+	}()
+	await(t, db, `SELECT COUNT(pg_cancel_backend(pid)) > 0 FROM pg_stat_activity WHERE wait_event = 'SyncRep'`)
+	if err := <-done; !errors.Is(err, iam.Unknown) {
+		t.Errorf("error %v, want Unknown", err)
+	}
+}
+
+// await asks until the answer is yes. The database tells of nothing by itself.
+func await(t *testing.T, db *sql.DB, question string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for yes := false; !yes; {
+		if err := db.QueryRowContext(ctx, question).Scan(&yes); err != nil {
+			t.Fatalf("%s: %v", question, err)
+		}
+	}
+}
+
+func TestANoteDoesNotWaitForAHeldHeadRow(t *testing.T) {
+	t.Parallel()
+	s := open(t, storetest.Postgres(t), store.Options{})
+	_, err := s.Change(t.Context(), func(iam.Tx) (iam.Change, error) {
+		err := s.Note(t.Context(), func(tx iam.NoteTx) error {
+			return tx.AppendEvent(t.Context(), audit.Event{ID: "evt_1", Workspace: "ws_1", Outcome: audit.Refused})
+		})
+		if err != nil {
+			t.Errorf("a note while the head row is held: %v", err)
+		}
+		return iam.Change{}, nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// A process is stopped between its first statement and COMMIT, as by SIGSTOP.
+func TestAStoppedProcessDoesNotHoldTheHeadRow(t *testing.T) {
+	t.Parallel()
+	url := storetest.Postgres(t)
+	stopped, other := open(t, url, store.Options{}), open(t, url, store.Options{})
+	inside, resume := make(chan struct{}), make(chan struct{})
+	done := make(chan error, 1)
+	runs := 0
+	go func() {
+		_, err := stopped.Change(t.Context(), func(tx iam.Tx) (iam.Change, error) {
+			if runs++; runs == 1 {
+				close(inside)
+				<-resume
+			}
+			return iam.Change{}, nil
+		})
+		done <- err
+	}()
+	<-inside
+	commit, err := other.Change(t.Context(), empty)
+	if err != nil || commit.Seq != 1 {
+		t.Errorf("the other process: number %d, %v; want 1", commit.Seq, err)
+	}
+	close(resume)
+	if err := <-done; err != nil || runs != 2 {
+		t.Errorf("the stopped process ran %d times, %v; want a second time, done", runs, err)
+	}
+	if found, _, err := other.Changes(t.Context(), iam.Position{}, 10); err != nil || len(found) != 2 {
+		t.Errorf("%d changes, %v; want 2", len(found), err)
+	}
+}
+
+func TestWhoWaitsTooLongForTheHeadRowHearsUnavailable(t *testing.T) {
+	t.Parallel()
+	url := storetest.Postgres(t)
+	s, db := open(t, url, store.Options{}), raw(t, url)
+	held, err := db.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Rollback() //nolint:errcheck // it only reads
+	if _, err := held.ExecContext(t.Context(), `SELECT seq FROM head FOR UPDATE`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Change(t.Context(), empty); !errors.Is(err, iam.Unavailable) || errors.Is(err, iam.Unknown) {
+		t.Errorf("error %v, want Unavailable", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := s.Change(ctx, empty); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("with a deadline: error %v, want context.DeadlineExceeded", err)
+	}
+}
+
+func TestADatabaseThatIsGoneIsUnavailable(t *testing.T) {
+	t.Parallel()
+	at := storetest.Postgres(t)
+	s := open(t, at, store.Options{})
+	u, err := url.Parse(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := strings.TrimPrefix(u.Path, "/")
+	u.Path = "/postgres"
+	disturb(t, raw(t, u.String()), `ALTER DATABASE `+name+` ALLOW_CONNECTIONS false`,
+		fmt.Sprintf(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '%s'`, name))
+	for what, ask := range map[string]func() error{
+		"change":   func() error { _, err := s.Change(t.Context(), empty); return err },
+		"note":     func() error { return s.Note(t.Context(), func(iam.NoteTx) error { return nil }) },
+		"read":     func() error { _, err := s.Initialized(t.Context()); return err },
+		"snapshot": func() error { _, err := s.Snapshot(t.Context(), nil); return err },
+		"ping":     func() error { return s.Ping(t.Context()) },
+	} {
+		if err := ask(); !errors.Is(err, iam.Unavailable) {
+			t.Errorf("%s: error %v, want Unavailable", what, err)
+		}
+	}
+	disturb(t, raw(t, u.String()), `ALTER DATABASE `+name+` ALLOW_CONNECTIONS true`)
+	changes(t, s, 1) // and it comes back by itself
+}
+
+// The tables compare text by its bytes, as SQLite does, whatever the database's
+// own collation: the beginnings of words are searched as a range.
+func TestEveryTextComparesByItsBytes(t *testing.T) {
+	t.Parallel()
+	url := storetest.Postgres(t)
+	open(t, url, store.Options{})
+	var all, others int
+	err := raw(t, url).QueryRowContext(t.Context(), `
+		SELECT COUNT(*), COUNT(*) FILTER (WHERE collation_name IS DISTINCT FROM 'C')
+		FROM information_schema.columns WHERE table_schema = 'public' AND data_type = 'text'`).Scan(&all, &others)
+	if err != nil || all == 0 || others != 0 {
+		t.Errorf("%d of %d text columns have another collation, %v; want none", others, all, err)
+	}
+}
+
+func TestNoErrorRepeatsAPassword(t *testing.T) {
+	const password = "s3cr3t%21Pass"
+	for _, bad := range []string{
+		"postgres://postern:" + password + "@127.0.0.1:1/postern",
+		"postgresql://postern:" + password + "@127.0.0.1:1/postern?connect_timeout=1",
+		"postgres://postern:" + password + "@127.0.0.1:port/postern",
+		"postgres://postern:" + password + "%zz@127.0.0.1:5432/postern",
+		"postgres://postern:" + password + "@[::1/postern",
+		"postgres://postern:" + password + "@127.0.0.1:1/postern?sslmode=bogus",
+		"postgres://127.0.0.1:1/postern?user=postern&password=" + password + "&sslmode=bogus",
+		"postgres://127.0.0.1:1/postern?user=postern&password=" + password,
+		"postgres://127.0.0.1:1/postern?pool_max_conns=x&password=" + password,
+		"mysql://postern:" + password + "@127.0.0.1/postern",
+	} {
+		_, opened := store.Open(t.Context(), bad, store.Options{})
+		_, claimed := store.NewClaim(t.Context(), bad)
+		for _, err := range []error{opened, claimed} {
+			if err == nil {
+				t.Fatalf("no error from a URL that leads nowhere")
+			}
+			if text := fmt.Sprintf("%v %+v", err, err); strings.Contains(text, "s3cr3t") {
+				t.Errorf("the password is in %q", text)
+			}
+		}
+	}
+}
