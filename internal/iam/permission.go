@@ -3,7 +3,9 @@ package iam
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -66,12 +68,12 @@ var iamActions = map[string][]string{
 func ParsePermission(text string) (Permission, error) {
 	typ, id, hasID, action, ok := split(text)
 	switch {
-	case !ok || typ == wildcard || typ == AnyIAM || action == wildcard:
-		return Permission{}, badPermission(text)
-	case !isType(typ) || !isName(action) || hasID && (!isID(id) || isIAM(typ)):
-		return Permission{}, badPermission(text)
+	case !ok || !isType(typ) || !isName(action):
+		return Permission{}, errNotPermission
+	case hasID && (isIAM(typ) || !isID(id)):
+		return Permission{}, errNotPermission
 	case isIAM(typ) && !slices.Contains(iamActions[typ], action):
-		return Permission{}, badPermission(text)
+		return Permission{}, errNotPermission
 	}
 	return Permission{Type: typ, ID: id, Action: action}, nil
 }
@@ -80,32 +82,31 @@ func ParsePermission(text string) (Permission, error) {
 func ParseGrant(text string) (Grant, error) {
 	typ, id, hasID, action, ok := split(text)
 	if !ok || action != wildcard && !isName(action) {
-		return Grant{}, badGrant(text)
+		return Grant{}, errNotGrant
 	}
 	g := Grant{Type: typ, Action: action}
 	switch {
 	case typ == wildcard || typ == AnyIAM || isIAM(typ):
 		if hasID || !knownIAMAction(typ, action) {
-			return Grant{}, badGrant(text)
+			return Grant{}, errNotGrant
 		}
 	case !isType(typ):
-		return Grant{}, badGrant(text)
+		return Grant{}, errNotGrant
 	case hasID:
 		g.ID, g.Prefix = strings.CutSuffix(id, wildcard)
 		if g.ID == "" && !g.Prefix || g.ID != "" && !isID(g.ID) {
-			return Grant{}, badGrant(text)
+			return Grant{}, errNotGrant
 		}
 	}
 	return g, nil
 }
 
-func badPermission(text string) error {
-	return fmt.Errorf("%q is not a permission: write type:action or type/id:action", clip(text))
-}
-
-func badGrant(text string) error {
-	return fmt.Errorf("%q is not a permission: write type:action, type/id:action or type/prefix*:action, where * stands for every type or action", clip(text))
-}
+// What was written is not repeated: it may be a key that was put into the wrong
+// field.
+var (
+	errNotPermission = errors.New("is not a permission: write type:action or type/id:action")
+	errNotGrant      = errors.New("is not a permission: write type:action, type/id:action or type/prefix*:action, where * stands for every type or action")
+)
 
 func clip(text string) string {
 	const most = 80
@@ -135,23 +136,20 @@ func isType(typ string) bool {
 	return typ != "iam" && isName(typ)
 }
 
-// knownIAMAction reports whether an administration type has the action; other
-// types have whatever the workspace registers.
+// knownIAMAction reports whether a grant on the administration may have the
+// action. Other types have whatever the workspace registers.
 func knownIAMAction(typ, action string) bool {
-	switch {
-	case typ == ownersWrite.Type:
-		return action == ownersWrite.Action // by no wildcard
-	case action == wildcard || typ == wildcard:
+	switch typ {
+	case wildcard:
 		return true
-	case typ == AnyIAM:
-		for _, actions := range iamActions {
-			if slices.Contains(actions, action) {
-				return true
-			}
-		}
-		return false
+	case ownersWrite.Type:
+		return action == ownersWrite.Action // by no wildcard
+	case AnyIAM:
+		all := slices.Concat(slices.Collect(maps.Values(iamActions))...)
+		return action == wildcard || slices.Contains(all, action)
 	}
-	return slices.Contains(iamActions[typ], action)
+	actions, known := iamActions[typ]
+	return known && (action == wildcard || slices.Contains(actions, action))
 }
 
 func isName(s string) bool {
@@ -380,7 +378,7 @@ func (ps *Permissions) UnmarshalJSON(data []byte) error {
 	for i, text := range texts {
 		g, err := ParseGrant(text)
 		if err != nil {
-			return err
+			return fmt.Errorf("element %d %w", i, err)
 		}
 		grants[i] = g
 	}
