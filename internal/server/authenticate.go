@@ -44,8 +44,10 @@ func (s *Server) authenticate(r *http.Request) (iam.Caller, error) {
 	default:
 		return iam.Caller{}, errCredential
 	}
+	req := requestOf(r.Context())
+	req.keyExpires = v.Key.ExpiresAt
 	c := v.Caller()
-	c.Source, c.RequestID = s.source(r), requestOf(r.Context()).id
+	c.Source, c.RequestID = s.source(r), req.id
 	return c, nil
 }
 

@@ -31,23 +31,30 @@ func readBody(w http.ResponseWriter, r *http.Request, op *operation) ([]byte, er
 		return nil, errTooLarge
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-		return nil, errTooLarge
-	} else if err != nil {
-		return nil, iam.Errorf(iam.InvalidRequest, "the body ended before it was complete")
+	if err != nil {
+		return nil, bodyError(err)
 	}
 	switch {
 	case len(body) == 0 && op.body == optionalBody:
 		return nil, nil
 	case len(body) == 0:
-		return nil, iam.Errorf(iam.InvalidRequest, "this operation needs a body")
+		return nil, errNoBody
 	case !isJSON(r.Header):
 		return nil, errNotJSON
 	}
 	return body, checkJSON(body)
 }
 
+// bodyError says why a body could not be read.
+func bodyError(err error) error {
+	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+		return errTooLarge
+	}
+	return iam.Errorf(iam.InvalidRequest, "the body ended before it was complete")
+}
+
 var (
+	errNoBody   = iam.Errorf(iam.InvalidRequest, "this operation needs a body")
 	errTooLarge = newProblem(api.CodeTooLarge, "", "a body has at most 1 MiB")
 	errNotJSON  = newProblem(api.CodeUnsupportedMediaType, "", "the body must be JSON, with Content-Type: application/json")
 )

@@ -6,6 +6,7 @@ import (
 	"unicode/utf16"
 	"unicode/utf8"
 
+	"github.com/posternhq/postern/api"
 	"github.com/posternhq/postern/internal/iam"
 )
 
@@ -292,7 +293,7 @@ func (s *scanner) escape() (rune, *jsonError) {
 	case !ok:
 		return 0, s.syntax("a string has an escape that does not exist")
 	case r == 0:
-		return 0, &jsonError{code: "control_character", detail: "has the character U+0000", invalid: true}
+		return 0, &jsonError{code: "control_character", detail: "has the character U+0000", kind: iam.ValidationFailed}
 	case !utf16.IsSurrogate(r):
 		return r, nil
 	}
@@ -359,10 +360,10 @@ func (s *scanner) digits() bool {
 // jsonError is what is wrong with a body, and where: the steps from the place up
 // to the whole. It costs nothing until there is one.
 type jsonError struct {
-	code    string
-	detail  string
-	steps   []string
-	invalid bool // well-formed, and still nothing that can be used
+	kind   iam.Kind // empty: InvalidRequest
+	code   string
+	detail string
+	steps  []string
 }
 
 var errDepth = &jsonError{code: "too_deep", detail: "the body is nested more than " + strconv.Itoa(maxDepth) + " deep"}
@@ -377,7 +378,7 @@ func duplicate(name string) *jsonError {
 
 // below returns the error as one of a value that stands under a name.
 func (e *jsonError) below(name string) *jsonError {
-	return &jsonError{code: e.code, detail: e.detail, invalid: e.invalid, steps: append(e.steps, name)}
+	return &jsonError{kind: e.kind, code: e.code, detail: e.detail, steps: append(e.steps, name)}
 }
 
 // pointer returns the place as a JSON pointer. Names that a client made up are
@@ -393,9 +394,16 @@ func (e *jsonError) pointer() string {
 
 // shown returns the error as the caller hears it.
 func (e *jsonError) shown() error {
-	kind, reason := iam.InvalidRequest, "the body is not JSON that has one meaning: "+e.detail
-	if e.invalid {
-		kind, reason = iam.ValidationFailed, "a field cannot be used as it is"
+	shown := &iam.Error{Kind: e.kind, Fields: []iam.Field{{Pointer: e.pointer(), Code: e.code, Detail: e.detail}}}
+	switch e.kind {
+	case "":
+		shown.Kind, shown.Reason = iam.InvalidRequest, "the body is not JSON that has one meaning: "+e.detail
+	case api.CodeUnknownField:
+		shown.Reason = "the request has a field that does not exist"
+	case api.CodeTooLarge:
+		shown.Reason = e.detail
+	default:
+		shown.Reason = "a field cannot be used as it is"
 	}
-	return &iam.Error{Kind: kind, Reason: reason, Fields: []iam.Field{{Pointer: e.pointer(), Code: e.code, Detail: e.detail}}}
+	return shown
 }

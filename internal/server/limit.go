@@ -105,11 +105,20 @@ func wholeSeconds(d time.Duration) int64 { return int64(math.Ceil(d.Seconds())) 
 
 // limit counts a request against what its caller may do.
 func (s *Server) limit(w http.ResponseWriter, r *http.Request, op *operation) error {
-	now := int64(s.now().Sub(s.began)) // on the monotonic clock: a wall clock that jumps locks nobody out
-	if op.access != open {
-		return s.perPrincipal.take(requestOf(r.Context()).caller.Principal.ID, now, w.Header())
+	if op.unlimited {
+		return nil
 	}
-	return s.perAddress.take(network(s.peer(r)), now, w.Header())
+	now := int64(s.now().Sub(s.began)) // on the monotonic clock: a wall clock that jumps locks nobody out
+	var err error
+	if op.access == open {
+		err = s.perAddress.take(network(s.peer(r)), now, w.Header())
+	} else {
+		err = s.perPrincipal.take(requestOf(r.Context()).caller.Principal.ID, now, w.Header())
+	}
+	if err != nil {
+		s.metrics.limited.Inc()
+	}
+	return err
 }
 
 // network returns what one client can be expected to have of a network: its IPv4

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -10,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/posternhq/postern/api"
 	"github.com/posternhq/postern/internal/iam"
@@ -50,10 +53,12 @@ func (s *Server) outermost() http.Handler {
 		r = r.WithContext(withRequest(r.Context(), req))
 		setHeaders(w.Header(), r, req.id)
 		defer func() {
-			if cause := recover(); cause != nil {
-				s.recovered(rec, r, cause)
-			}
+			cause := recover()
+			broken := cause != nil && !s.recovered(rec, r, cause)
 			s.logAccess(r, req, rec.status, begun)
+			if broken {
+				panic(http.ErrAbortHandler)
+			}
 		}()
 		s.route(rec, r)
 	})
@@ -68,23 +73,30 @@ func setHeaders(h http.Header, r *http.Request, id string) {
 	}
 }
 
-// recovered answers a request whose handler panicked. What was begun to be
-// answered cannot be taken back: the connection ends.
-func (s *Server) recovered(rec *recorder, r *http.Request, cause any) {
+// recovered answers a request whose handler panicked. It returns false when what
+// was begun to be answered cannot be taken back, so that the connection must end.
+func (s *Server) recovered(rec *recorder, r *http.Request, cause any) bool {
 	if cause == http.ErrAbortHandler {
-		panic(cause)
+		return false
 	}
-	s.log.ErrorContext(r.Context(), "a handler panicked", "request_id", requestOf(r.Context()).id,
+	id := requestOf(r.Context()).id
+	s.log.ErrorContext(r.Context(), "a handler panicked", "request_id", id,
 		"cause", conceal(fmt.Sprint(cause)), "stack", string(debug.Stack()))
 	if rec.status != 0 {
-		panic(http.ErrAbortHandler)
+		return false
 	}
-	s.writeProblem(rec, r, newProblem(api.CodeInternal, requestOf(r.Context()).id, "the server's log says more under this request's id"))
+	s.writeProblem(rec, r, newProblem(api.CodeInternal, id, seeLog))
+	return true
 }
+
+const seeLog = "the server's log says more under this request's id"
 
 // route hands a request to what answers it, or says that nothing does.
 func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 	if err := checkURL(r.URL); err != nil {
+		if errors.Is(err, errSecretInURL) {
+			s.metrics.urlSecrets.Inc()
+		}
 		s.fail(w, r, err)
 		return
 	}
@@ -122,7 +134,8 @@ func (s *Server) allowed(r *http.Request) []string {
 // differently.
 func isClean(u *url.URL) bool {
 	p := u.EscapedPath()
-	return p != "" && path.Clean(p) == p && !strings.ContainsAny(p, ";\\") && u.Path != ""
+	clean := path.Clean(p)
+	return (p == clean || p == clean+"/") && !strings.ContainsAny(p, ";\\")
 }
 
 // secretNames are parameters in which other systems take keys. Here a key in a
@@ -134,6 +147,9 @@ func checkURL(u *url.URL) error {
 	if looksSecret(u.Path) || looksSecret(u.RawQuery) {
 		return errSecretInURL
 	}
+	if strings.ContainsFunc(u.Path, isUnfit) {
+		return iam.Errorf(iam.InvalidRequest, "the address has a character that nothing here has in its name")
+	}
 	query, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
 		return iam.Errorf(iam.InvalidRequest, "the query of the address is not well formed")
@@ -141,6 +157,12 @@ func checkURL(u *url.URL) error {
 	for name, values := range query {
 		if slices.Contains(secretNames, strings.ToLower(name)) || slices.ContainsFunc(values, looksSecret) || looksSecret(name) {
 			return errSecretInURL
+		}
+		if strings.ContainsFunc(values[0], isUnfit) || strings.ContainsFunc(name, isUnfit) {
+			return &iam.Error{
+				Kind: iam.InvalidRequest, Reason: "a parameter has a control character or is not valid UTF-8",
+				Fields: []iam.Field{{Pointer: echo(name), Code: "control_character", Detail: "has a control character"}},
+			}
 		}
 		if len(values) > 1 {
 			return &iam.Error{
@@ -152,6 +174,10 @@ func checkURL(u *url.URL) error {
 	return nil
 }
 
+// isUnfit reports whether a character has no business in an address: controls,
+// and what is left of text that is not UTF-8.
+func isUnfit(r rune) bool { return unicode.IsControl(r) || r == utf8.RuneError }
+
 var errSecretInURL = iam.Errorf(iam.InvalidRequest,
 	"secrets do not belong into an address, where logs keep them: send the key as Authorization: Bearer, and replace it if this was a real one")
 
@@ -161,6 +187,7 @@ func (s *Server) logAccess(r *http.Request, req *request, status int, begun time
 	if route == "" {
 		route = "none"
 	}
+	s.metrics.countRequest(route, status)
 	s.log.LogAttrs(r.Context(), slog.LevelInfo, "request",
 		slog.String("method", knownMethod(r.Method)), slog.String("route", route), slog.Int("status", status),
 		slog.Duration("took", s.now().Sub(begun)), slog.String("request_id", req.id),

@@ -149,20 +149,22 @@ func bodySchema(a huma.API, d *huma.Operation) *huma.Schema {
 // codesOf returns the codes that an operation can answer, in the order of the
 // table: those that all of its sort do, and its own.
 func codesOf(op *operation, d *huma.Operation) []string {
-	codes := append([]string{api.CodeInvalidRequest, api.CodeUnavailable, api.CodeRateLimited, api.CodeInternal}, op.problems...)
+	codes := append([]string{api.CodeInvalidRequest, api.CodeUnknownField}, op.problems...) // of any address
 	add := func(when bool, more ...string) {
 		if when {
 			codes = append(codes, more...)
 		}
 	}
-	query := slices.ContainsFunc(d.Parameters, func(p *huma.Param) bool { return p.In == "query" })
-	typed := slices.ContainsFunc(d.Parameters, func(p *huma.Param) bool { return p.In == "query" && p.Schema.Type != huma.TypeString })
-	add(true, api.CodeUnknownField) // of the query
+	picky := slices.ContainsFunc(d.Parameters, func(p *huma.Param) bool {
+		return p.In == "query" && (p.Schema.Type != huma.TypeString || p.Schema.Format != "" || p.Schema.Enum != nil)
+	})
+	add(!op.memory, api.CodeInternal, api.CodeUnavailable)
+	add(!op.unlimited, api.CodeRateLimited)
 	add(op.access != open, api.CodeUnauthenticated, api.CodeStale)
 	add(op.access == permission || op.access == system, api.CodePermissionDenied)
 	add(op.access == system || hasPathParameters(op), api.CodeNotFound)
 	add(op.body != noBody, api.CodeTooLarge, api.CodeUnsupportedMediaType, api.CodeValidationFailed)
-	add(query && typed, api.CodeValidationFailed)
+	add(picky, api.CodeValidationFailed)
 	add(op.changes(), api.CodeRevocationUnconfirmed, api.CodeOutcomeUnknown)
 	add(op.changes() && op.method == http.MethodPost, api.CodeIdempotencyInProgress, api.CodeIdempotencyKeyReused)
 	add(op.conditional(), api.CodePreconditionFailed)
@@ -177,8 +179,34 @@ func codesOf(op *operation, d *huma.Operation) []string {
 
 func hasPathParameters(op *operation) bool { return strings.Contains(op.path, "{") }
 
+// anyObject describes an object that the document says nothing more of.
+func anyObject() *huma.Schema {
+	return &huma.Schema{Type: huma.TypeObject, AdditionalProperties: true}
+}
+
+// orNullRefs lets members that are written as null say so: package huma knows
+// that of texts and numbers, and not of objects.
+func orNullRefs(schemas huma.Registry) {
+	for name, schema := range schemas.Map() {
+		t := schemas.TypeFromRef(schemaPrefix + name)
+		for _, f := range reflect.VisibleFields(t) {
+			member, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+			p := schema.Properties[member]
+			if p == nil || p.Ref == "" || f.Type.Kind() != reflect.Pointer || strings.Contains(options, "omitempty") {
+				continue
+			}
+			schema.Properties[member] = &huma.Schema{
+				Description: p.Description, AnyOf: []*huma.Schema{{Ref: p.Ref}, {Type: "null"}},
+			}
+		}
+	}
+}
+
+const schemaPrefix = "#/components/schemas/"
+
 // freeze returns the document as it is served and kept.
 func (s *Server) freeze() ([]byte, error) {
+	orNullRefs(s.api.OpenAPI().Components.Schemas)
 	text, err := json.MarshalIndent(s.api.OpenAPI(), "", "  ")
 	if err != nil {
 		return nil, err

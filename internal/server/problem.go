@@ -104,7 +104,7 @@ func (s *Server) hidden(ctx context.Context, err error) (iam.Kind, *iam.Error) {
 		return iam.Unavailable, &iam.Error{Reason: "it took too long; nothing is known to have changed"}
 	}
 	s.log.ErrorContext(ctx, "a request failed", attrs...)
-	return api.CodeInternal, &iam.Error{Reason: "the server's log says more under this request's id"}
+	return api.CodeInternal, &iam.Error{Reason: seeLog}
 }
 
 // fail answers a request with an error.

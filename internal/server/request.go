@@ -12,8 +12,9 @@ import (
 // request is what is known of a request beyond what package http knows. It lives
 // in the request's context and belongs to the goroutine that serves it.
 type request struct {
-	id     string
-	caller iam.Caller // nobody until the credential is found to work
+	id         string
+	caller     iam.Caller // nobody until the credential is found to work
+	keyExpires int64      // of the caller's key, in microseconds since 1970; 0: never
 }
 
 type requestKey struct{}

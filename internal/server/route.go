@@ -26,6 +26,8 @@ type operation struct {
 	readOnly    bool           // a POST that changes nothing: no Idempotency-Key
 
 	unconditional bool // a DELETE that does not look at If-Match
+	memory        bool // answered without the store
+	unlimited     bool // as often as anybody likes
 
 	body bodyRule // found out by register
 }

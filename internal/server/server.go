@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -31,6 +32,7 @@ type Options struct {
 	Log      *slog.Logger     // nil: nothing is logged
 	Node     string           // the name of this node, for the audit log
 	Now      func() time.Time // nil: [time.Now]
+	Metrics  *Metrics         // nil: of its own
 
 	// BehindProxy says that every request comes through a proxy that appends
 	// the address of its own peer to X-Forwarded-For. Only then is that header
@@ -48,6 +50,11 @@ type Server struct {
 	now         func() time.Time
 	behindProxy bool
 	cursors     sealer
+	metrics     *Metrics
+
+	verifyKeys    []iam.Permission // what the hot path needs
+	jsonHeader    []string
+	verifications sync.Pool
 
 	began        time.Time // what limiters count from
 	perPrincipal *limiter[iam.PrincipalID]
@@ -73,7 +80,7 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{
 		iam: o.IAM, replica: o.Replica, prefixes: o.Prefixes, log: o.Log, node: o.Node, now: o.Now,
-		behindProxy: o.BehindProxy, mux: http.NewServeMux(), rows: map[string]*operation{},
+		metrics: o.Metrics, behindProxy: o.BehindProxy, mux: http.NewServeMux(), rows: map[string]*operation{},
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -81,6 +88,14 @@ func New(o Options) (*Server, error) {
 	if s.now == nil {
 		s.now = time.Now
 	}
+	if s.metrics == nil {
+		s.metrics = NewMetrics()
+	}
+	if err := s.metrics.watch(s.replica); err != nil {
+		return nil, fmt.Errorf("server: %w", err)
+	}
+	s.verifyKeys, s.jsonHeader = []iam.Permission{iam.VerifyKeys}, []string{jsonType}
+	s.verifications.New = func() any { return new(verification) }
 	s.began = s.now()
 	s.perPrincipal = newLimiter[iam.PrincipalID](managementRate())
 	s.perAddress = newLimiter[netip.Prefix](acceptanceRate())
@@ -105,6 +120,11 @@ func New(o Options) (*Server, error) {
 
 // registerAll is the list of everything that can be asked for.
 func (s *Server) registerAll() {
+	s.registerHealth()
+	s.registerMetrics()
+	s.registerErrorPages()
+	s.registerVerify()
+	s.registerWhoami()
 	s.registerWorkspaces()
 	s.registerAccounts()
 	s.registerKeys()

@@ -1,0 +1,140 @@
+package server_test
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/posternhq/postern/internal/iam"
+)
+
+// faults is the real store and the real fence, which can be made to fail, to
+// fail after succeeding, or to be held back.
+type faults struct {
+	iam.Store
+	fence iam.Fence
+
+	mu     sync.Mutex // guards what follows
+	asked  func() error
+	change func() error
+	waited func() error
+}
+
+// set replaces what happens before the store is asked, before it changes
+// anything, and after the fence has confirmed. Nil is nothing.
+func (f *faults) set(asked, change, waited func() error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asked, f.change, f.waited = asked, change, waited
+}
+
+func (f *faults) run(pick func() func() error) error {
+	f.mu.Lock()
+	hook := pick()
+	f.mu.Unlock()
+	if hook == nil {
+		return nil
+	}
+	return hook()
+}
+
+func (f *faults) ask() error { return f.run(func() func() error { return f.asked }) }
+
+// Wait implements iam.Fence.
+func (f *faults) Wait(ctx context.Context, seq int64) (iam.Receipt, error) {
+	receipt, err := f.fence.Wait(ctx, seq)
+	if failed := f.run(func() func() error { return f.waited }); failed != nil {
+		receipt.Confirmed = false
+		return receipt, failed
+	}
+	return receipt, err
+}
+
+func (f *faults) Change(ctx context.Context, fn func(iam.Tx) (iam.Change, error)) (iam.Commit, error) {
+	if err := f.run(func() func() error { return f.change }); err != nil {
+		return iam.Commit{}, err
+	}
+	if err := f.ask(); err != nil {
+		return iam.Commit{}, err
+	}
+	return f.Store.Change(ctx, fn)
+}
+
+func (f *faults) Note(ctx context.Context, fn func(iam.NoteTx) error) error {
+	if err := f.ask(); err != nil {
+		return err
+	}
+	return f.Store.Note(ctx, fn)
+}
+
+func (f *faults) Workspace(ctx context.Context, ref string) (iam.Workspace, error) {
+	return asking(f, func() (iam.Workspace, error) { return f.Store.Workspace(ctx, ref) })
+}
+
+func (f *faults) Workspaces(ctx context.Context, w iam.WorkspaceFilter, p iam.Page) (iam.List[iam.Workspace], error) {
+	return asking(f, func() (iam.List[iam.Workspace], error) { return f.Store.Workspaces(ctx, w, p) })
+}
+
+func (f *faults) ServiceAccount(ctx context.Context, ws iam.WorkspaceID, ref string) (iam.ServiceAccount, error) {
+	return asking(f, func() (iam.ServiceAccount, error) { return f.Store.ServiceAccount(ctx, ws, ref) })
+}
+
+func (f *faults) ServiceAccounts(ctx context.Context, ws iam.WorkspaceID, a iam.AccountFilter, p iam.Page) (iam.List[iam.ServiceAccount], error) {
+	return asking(f, func() (iam.List[iam.ServiceAccount], error) { return f.Store.ServiceAccounts(ctx, ws, a, p) })
+}
+
+func (f *faults) Member(ctx context.Context, ws iam.WorkspaceID, id iam.PrincipalID) (iam.Member, error) {
+	return asking(f, func() (iam.Member, error) { return f.Store.Member(ctx, ws, id) })
+}
+
+func (f *faults) Members(ctx context.Context, ws iam.WorkspaceID, m iam.MemberFilter, p iam.Page) (iam.List[iam.Member], error) {
+	return asking(f, func() (iam.List[iam.Member], error) { return f.Store.Members(ctx, ws, m, p) })
+}
+
+func (f *faults) Seats(ctx context.Context, ws iam.WorkspaceID, now time.Time) (iam.Seats, error) {
+	return asking(f, func() (iam.Seats, error) { return f.Store.Seats(ctx, ws, now) })
+}
+
+func (f *faults) Principal(ctx context.Context, ws iam.WorkspaceID, id iam.PrincipalID) (iam.Principal, error) {
+	return asking(f, func() (iam.Principal, error) { return f.Store.Principal(ctx, ws, id) })
+}
+
+func (f *faults) Role(ctx context.Context, ws iam.WorkspaceID, ref string) (iam.Role, error) {
+	return asking(f, func() (iam.Role, error) { return f.Store.Role(ctx, ws, ref) })
+}
+
+func (f *faults) Roles(ctx context.Context, ws iam.WorkspaceID, r iam.RoleFilter, p iam.Page) (iam.List[iam.Role], error) {
+	return asking(f, func() (iam.List[iam.Role], error) { return f.Store.Roles(ctx, ws, r, p) })
+}
+
+func (f *faults) Key(ctx context.Context, ws iam.WorkspaceID, id iam.KeyID) (iam.Key, error) {
+	return asking(f, func() (iam.Key, error) { return f.Store.Key(ctx, ws, id) })
+}
+
+func (f *faults) Keys(ctx context.Context, ws iam.WorkspaceID, k iam.KeyFilter, p iam.Page) (iam.List[iam.Key], error) {
+	return asking(f, func() (iam.List[iam.Key], error) { return f.Store.Keys(ctx, ws, k, p) })
+}
+
+func (f *faults) Invitations(ctx context.Context, ws iam.WorkspaceID, i iam.InvitationFilter, p iam.Page) (iam.List[iam.Invitation], error) {
+	return asking(f, func() (iam.List[iam.Invitation], error) { return f.Store.Invitations(ctx, ws, i, p) })
+}
+
+func (f *faults) PermissionTypes(ctx context.Context, ws iam.WorkspaceID) ([]iam.PermissionType, error) {
+	return asking(f, func() ([]iam.PermissionType, error) { return f.Store.PermissionTypes(ctx, ws) })
+}
+
+func (f *faults) Event(ctx context.Context, ws iam.WorkspaceID, id iam.EventID) (iam.AuditEvent, error) {
+	return asking(f, func() (iam.AuditEvent, error) { return f.Store.Event(ctx, ws, id) })
+}
+
+func (f *faults) Events(ctx context.Context, ws iam.WorkspaceID, e iam.EventFilter, p iam.Page) (iam.List[iam.AuditEvent], error) {
+	return asking(f, func() (iam.List[iam.AuditEvent], error) { return f.Store.Events(ctx, ws, e, p) })
+}
+
+func asking[T any](f *faults, read func() (T, error)) (T, error) {
+	if err := f.ask(); err != nil {
+		var none T
+		return none, err
+	}
+	return read()
+}

@@ -1,0 +1,73 @@
+package server
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+)
+
+// Health says whether this node does its work.
+type Health struct {
+	Status string `json:"status" enum:"ok,stale,not_initialised"`
+	Detail string `json:"detail,omitempty" doc:"Why not, in words."`
+}
+
+// registerHealth adds what load balancers and the curious ask, without a key.
+func (s *Server) registerHealth() {
+	s.registerPlain(operation{
+		id: "get-health", method: http.MethodGet, path: "/healthz", tag: operationsTag,
+		summary: "Is this process alive?", access: open, success: http.StatusOK, memory: true, unlimited: true,
+	}, jsonAnswer[Health](s, "It is"), func(w http.ResponseWriter, r *http.Request) {
+		s.writeJSON(w, r, http.StatusOK, Health{Status: "ok"})
+	})
+	ready := jsonAnswer[Health](s, "It does")
+	ready.Responses["503"] = answerWith(http.StatusServiceUnavailable, "It does not, and says why", jsonType, schemaOf[Health](s)).Responses["503"]
+	s.registerPlain(operation{
+		id: "get-readiness", method: http.MethodGet, path: "/readyz", tag: operationsTag,
+		summary: "Does this node answer verifications?", access: open, success: http.StatusOK, memory: true, unlimited: true,
+	}, ready, func(w http.ResponseWriter, r *http.Request) {
+		health := s.health()
+		status := http.StatusOK
+		if health.Status != "ok" {
+			status = http.StatusServiceUnavailable
+			w.Header().Set("Retry-After", strconv.Itoa(retryLater))
+		}
+		s.writeJSON(w, r, status, health)
+	})
+	s.registerPlain(operation{
+		id: "get-openapi", method: http.MethodGet, path: "/v1/openapi.json", tag: operationsTag,
+		summary: "Read this document", access: open, success: http.StatusOK, memory: true, unlimited: true,
+	}, answerWith(http.StatusOK, "OpenAPI 3.1", jsonType, anyObject()), func(w http.ResponseWriter, r *http.Request) {
+		s.write(w, r, http.StatusOK, jsonType, s.spec)
+	})
+}
+
+// health says whether verifications are answered, and never why the database
+// cannot be asked: nobody has shown a credential.
+func (s *Server) health() Health {
+	if s.replica.Ready() != nil {
+		return Health{"stale", "this node cannot know whether it has heard of every revocation; the server's log says why"}
+	}
+	if _, principals := s.replica.Size(); principals == 0 {
+		return Health{"not_initialised", "there is no owner yet: run postern init"}
+	}
+	return Health{Status: "ok"}
+}
+
+func (s *Server) writeJSON(w http.ResponseWriter, r *http.Request, status int, body any) {
+	text, err := json.Marshal(body)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	s.write(w, r, status, jsonType, append(text, '\n'))
+}
+
+func (s *Server) write(w http.ResponseWriter, r *http.Request, status int, kind string, body []byte) {
+	w.Header().Set("Content-Type", kind)
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
+	if _, err := w.Write(body); err != nil {
+		s.log.DebugContext(r.Context(), "the client went away", "error", err)
+	}
+}

@@ -1,0 +1,146 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/posternhq/postern/internal/iam"
+	"github.com/posternhq/postern/internal/replica"
+)
+
+// Metrics counts what a process does, for Prometheus. It is safe for concurrent
+// use. No label ever holds what a client made up.
+type Metrics struct {
+	registry *prometheus.Registry
+
+	verified   [replica.Stale + 1]prometheus.Counter // by code, bound up front: looking a label up costs more than counting
+	verifyTook prometheus.Histogram
+	requests   *prometheus.CounterVec
+	limited    prometheus.Counter
+	urlSecrets prometheus.Counter
+	store      *prometheus.HistogramVec
+}
+
+// NewMetrics returns metrics that count from zero. One process has one.
+func NewMetrics() *Metrics {
+	m := &Metrics{
+		registry: prometheus.NewRegistry(),
+		verifyTook: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "postern_verify_duration_seconds", Help: "How long a call of /v1/verify took, from its body to its answer.",
+			Buckets: prometheus.ExponentialBuckets(1e-6, 2, 18), // 1 µs to 131 ms, which is near the longest wait
+		}),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "postern_http_requests_total", Help: "Requests by route and status.",
+		}, []string{"route", "status"}),
+		limited: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "postern_http_rate_limited_total", Help: "Requests that were refused because there were too many.",
+		}),
+		urlSecrets: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "postern_http_secrets_in_url_total", Help: "Requests that were refused because their address held a secret.",
+		}),
+		store: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "postern_store_duration_seconds", Help: "How long an operation of the store took, by how it ended.",
+			Buckets: prometheus.ExponentialBuckets(50e-6, 2, 18), // 50 µs to 6.5 s
+		}, []string{"operation", "outcome"}),
+	}
+	verified := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "postern_verifications_total", Help: "Verifications by how they ended.",
+	}, []string{"code"})
+	for code := replica.Valid; code <= replica.Stale; code++ {
+		m.verified[code] = verified.WithLabelValues(code.String())
+	}
+	m.registry.MustRegister(verified, m.verifyTook, m.requests, m.limited, m.urlSecrets, m.store,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+// ObserveStore notes how long an operation of the store took. It is what the
+// store's own option asks for.
+func (m *Metrics) ObserveStore(op string, took time.Duration, err error) {
+	outcome := "ok"
+	if err != nil {
+		outcome = "failed"
+	}
+	m.store.WithLabelValues(op, outcome).Observe(took.Seconds())
+}
+
+// watch adds what can be read off a replica at any time.
+func (m *Metrics) watch(r *replica.Replica) error {
+	gauge := func(name, help string, value func() float64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
+	}
+	for _, c := range []prometheus.Collector{
+		gauge("postern_replica_keys", "Keys in memory, those that ended included.", func() float64 {
+			keys, _ := r.Size()
+			return float64(keys)
+		}),
+		gauge("postern_replica_principals", "Members and service accounts in memory, those that ended included.", func() float64 {
+			_, principals := r.Size()
+			return float64(principals)
+		}),
+		gauge("postern_replica_revision", "The last change that was applied.", func() float64 { return float64(r.Position().Seq) }),
+		gauge("postern_replica_lag_seconds", "For how long there may have been changes that this node does not know.", func() float64 {
+			return r.Lag().Seconds()
+		}),
+		gauge("postern_replica_stale", "1 while this node does not answer verifications.", func() float64 {
+			if r.Ready() != nil {
+				return 1
+			}
+			return 0
+		}),
+	} {
+		if err := m.registry.Register(c); err != nil {
+			return fmt.Errorf("register the replica's metrics: %w", err)
+		}
+	}
+	return nil
+}
+
+// handler writes the metrics in the text form of Prometheus.
+func (m *Metrics) handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{DisableCompression: true})
+}
+
+// countRequest counts a request by its route's pattern, which is ours.
+func (m *Metrics) countRequest(route string, status int) {
+	m.requests.WithLabelValues(route, strconv.Itoa(status)).Inc()
+}
+
+// MetricsHandler returns the metrics for a listener of their own, where whoever
+// can connect may read them.
+func (s *Server) MetricsHandler() http.Handler { return s.metrics.handler() }
+
+const metricsPath = "/metrics"
+
+// registerMetrics serves the metrics on the main listener, to those who operate
+// the deployment.
+func (s *Server) registerMetrics() {
+	write := s.metrics.handler()
+	s.registerPlain(operation{
+		id: "get-metrics", method: http.MethodGet, path: metricsPath, tag: operationsTag,
+		summary:     "Read the metrics of this node",
+		description: "In the text form of Prometheus. On a listener of its own, which `--metrics-listen` opens, they need no credential.",
+		access:      system, needs: iam.ReadNodes, success: http.StatusOK, memory: true,
+	}, textAnswer("The metrics"), func(w http.ResponseWriter, r *http.Request) {
+		if err := s.mayReadMetrics(r.Context()); err != nil {
+			s.fail(w, r, err)
+			return
+		}
+		write.ServeHTTP(w, r)
+	})
+}
+
+func (s *Server) mayReadMetrics(ctx context.Context) error {
+	c := requestOf(ctx).caller
+	if !c.System {
+		return iam.Errorf(iam.NotFound, "no such thing")
+	}
+	return s.iam.Require(ctx, c, iam.ReadNodes)
+}

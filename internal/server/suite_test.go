@@ -1,0 +1,232 @@
+package server_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/posternhq/postern/api"
+	"github.com/posternhq/postern/internal/iam"
+	"github.com/posternhq/postern/internal/replica"
+	"github.com/posternhq/postern/internal/server"
+	"github.com/posternhq/postern/internal/store"
+	"github.com/posternhq/postern/internal/store/storetest"
+	"github.com/posternhq/postern/internal/token"
+)
+
+func TestMain(m *testing.M) { storetest.Main(m) }
+
+// each runs a test against a server on SQLite and against one on PostgreSQL.
+func each(t *testing.T, test func(t *testing.T, w *world)) {
+	storetest.Each(t, func(t *testing.T, url string) { test(t, newWorld(t, url)) })
+}
+
+// world is a server on a real store, with a system workspace and its owner. All
+// requests of the package's tests go through do, which holds every answer to the
+// OpenAPI document.
+type world struct {
+	database string // as storetest names it
+	faults   *faults
+	iam      *iam.Service
+	replica  *replica.Replica
+	options  server.Options
+	server   *server.Server
+	url      string
+	client   *http.Client
+	log      *logbook
+	owner    string // the key of the owner of the system workspace
+}
+
+func newWorld(t *testing.T, url string) *world {
+	t.Helper()
+	st, err := store.Open(t.Context(), url, store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{database: "SQLite", replica: replica.New(replica.Options{Node: "test"}), log: new(logbook)}
+	if strings.HasPrefix(url, "postgres") {
+		w.database = "PostgreSQL"
+	}
+	w.faults = &faults{Store: st, fence: w.replica}
+	w.iam = &iam.Service{Store: w.faults, Fence: w.faults, Now: time.Now}
+	ctx, cancel := context.WithCancel(context.Background())
+	var following sync.WaitGroup
+	t.Cleanup(func() {
+		cancel()
+		following.Wait()
+		if err := st.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := w.replica.Load(t.Context(), st); err != nil {
+		t.Fatal(err)
+	}
+	following.Go(func() {
+		if err := w.replica.Follow(ctx, st); err != nil {
+			t.Error(err)
+		}
+	})
+	_, key, err := w.iam.Initialize(t.Context(), iam.Initialization{Workspace: "Operations", Email: "ops@example.com", KeyName: "first"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.owner = key.Reveal()
+	w.options = server.Options{
+		IAM: w.iam, Replica: w.replica, Prefixes: token.Prefixes{token.DefaultPrefix},
+		Secret: bytes.Repeat([]byte("s"), 32), Log: slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Node: "test",
+	}
+	w.serve(t)
+	return w
+}
+
+// serve starts the server that the options describe.
+func (w *world) serve(t *testing.T) {
+	t.Helper()
+	s, err := server.New(w.options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := httptest.NewServer(s.Handler())
+	t.Cleanup(h.Close)
+	w.server, w.url = s, h.URL
+	w.client = &http.Client{Transport: &recorder{t: t, database: w.database, next: h.Client().Transport}}
+}
+
+// with returns the same world behind another server.
+func (w *world) with(t *testing.T, change func(*server.Options)) *world {
+	t.Helper()
+	other := *w
+	change(&other.options)
+	other.serve(t)
+	return &other
+}
+
+// call is a request. A body that is a string is sent as it is, any other as JSON.
+type call struct {
+	method, path string
+	key          string
+	body         any
+	header       http.Header
+}
+
+// reply is what was answered.
+type reply struct {
+	t      *testing.T
+	call   call
+	status int
+	header http.Header
+	body   []byte
+}
+
+func (w *world) do(t *testing.T, c call) *reply {
+	t.Helper()
+	r := c.request(t, w.url)
+	answer, err := w.client.Do(r)
+	if err != nil {
+		t.Fatalf("%s %s: %v", c.method, c.path, err)
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatalf("%s %s: %v", c.method, c.path, err)
+	}
+	return &reply{t, c, answer.StatusCode, answer.Header, body}
+}
+
+func (c call) request(t *testing.T, url string) *http.Request {
+	t.Helper()
+	var body io.Reader
+	switch b := c.body.(type) {
+	case nil:
+	case string:
+		body = strings.NewReader(b)
+	default:
+		text, err := json.Marshal(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body = bytes.NewReader(text)
+	}
+	r, err := http.NewRequestWithContext(t.Context(), c.method, url+c.path, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if body != nil {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	if c.key != "" {
+		r.Header.Set("Authorization", "Bearer "+c.key)
+	}
+	for name, values := range c.header {
+		r.Header[name] = values
+	}
+	return r
+}
+
+// want fails the test unless the answer has a status, and decodes it.
+func (r *reply) want(status int, into any) *reply {
+	r.t.Helper()
+	if r.status != status {
+		r.t.Fatalf("%s %s: got %d, want %d: %s", r.call.method, r.call.path, r.status, status, r.body)
+	}
+	if into != nil {
+		if err := json.Unmarshal(r.body, into); err != nil {
+			r.t.Fatalf("%s %s: %v: %s", r.call.method, r.call.path, err, r.body)
+		}
+	}
+	return r
+}
+
+// wantProblem fails the test unless the answer is a problem with a code.
+func (r *reply) wantProblem(status int, code string) api.Problem {
+	r.t.Helper()
+	var p api.Problem
+	r.want(status, &p)
+	if p.Code != code {
+		r.t.Fatalf("%s %s: got code %q, want %q: %s", r.call.method, r.call.path, p.Code, code, r.body)
+	}
+	return p
+}
+
+func get(path, key string) call { return call{method: http.MethodGet, path: path, key: key} }
+
+func post(path, key string, body any) call {
+	return call{method: http.MethodPost, path: path, key: key, body: body}
+}
+
+// holding returns the call with one more header.
+func (c call) holding(name string, values ...string) call {
+	header := c.header.Clone()
+	if header == nil {
+		header = http.Header{}
+	}
+	header[http.CanonicalHeaderKey(name)] = values
+	c.header = header
+	return c
+}
+
+// logbook keeps what was logged. It is safe for concurrent use.
+type logbook struct {
+	mu   sync.Mutex // guards text
+	text bytes.Buffer
+}
+
+func (l *logbook) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logbook) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}

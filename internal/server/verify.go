@@ -1,0 +1,261 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/posternhq/postern/api"
+	"github.com/posternhq/postern/internal/iam"
+	"github.com/posternhq/postern/internal/replica"
+	"github.com/posternhq/postern/internal/token"
+)
+
+const (
+	// patience is how long a verification waits for this node to be sure of what
+	// it says, before it says that it is stale.
+	patience = 150 * time.Millisecond
+
+	// chunk is how many verifications of a batch are made before the batch looks
+	// again at the key that it was called with.
+	chunk = 100
+)
+
+// registerVerify adds the hot path. It is written out by hand: a call costs one
+// look-up for each key and no more memory than its body and answer.
+func (s *Server) registerVerify() {
+	const tag = "Verification"
+	s.registerHot(operation{
+		id: "verify", method: http.MethodPost, path: "/v1/verify", tag: tag,
+		summary: "May this key do this?",
+		description: "Answered from memory. `valid: false` is an answer, not an error; `code` says why. Keys of the caller's " +
+			"own workspace are accepted; callers of the system workspace may name another in `workspace`, or write `any`. " +
+			"Any other key reads `not_found`. A key with allowed networks needs `source.ip`.",
+		access: permission, needs: iam.VerifyKeys, success: http.StatusOK, readOnly: true, memory: true, unlimited: true,
+	}, taking[api.Verify](s, jsonAnswer[api.Verdict](s, "The verdict")), func(w http.ResponseWriter, r *http.Request) {
+		s.verify(w, r, (*asks).readOne, false)
+	})
+	s.registerHot(operation{
+		id: "verify-batch", method: http.MethodPost, path: "/v1/verify/batch", tag: tag,
+		summary: "May these keys do this?", description: "At most 1000 at once, all of them as of the same revision.",
+		access: permission, needs: iam.VerifyKeys, success: http.StatusOK, readOnly: true, memory: true, unlimited: true,
+	}, taking[api.VerifyBatch](s, jsonAnswer[api.VerdictBatch](s, "The verdicts, in the order of the items")), func(w http.ResponseWriter, r *http.Request) {
+		s.verify(w, r, (*asks).readBatch, true)
+	})
+}
+
+// verification is a call of the hot path. It is used again for other calls, and
+// nothing keeps its memory beyond the answer.
+type verification struct {
+	body bytes.Buffer
+	asks asks
+	out  []byte
+
+	hash   token.Hash // of the calling key
+	caller replica.Verdict
+	codes  [replica.Stale + 1]int // how the verdicts ended
+}
+
+// tooMuchToKeep bounds what a pool holds on to after a large batch, in bytes.
+const tooMuchToKeep = 64 << 10
+
+func (s *Server) release(x *verification) {
+	if x.body.Cap() > tooMuchToKeep || cap(x.out) > tooMuchToKeep || cap(x.asks.items) > chunk {
+		return
+	}
+	clear(x.body.Bytes())
+	x.body.Reset()
+	x.asks.reset()
+	x.caller = replica.Verdict{}
+	s.verifications.Put(x)
+}
+
+// verify answers both routes of the hot path.
+func (s *Server) verify(w http.ResponseWriter, r *http.Request, read func(*asks, string) error, batch bool) {
+	x := s.verifications.Get().(*verification)
+	defer s.release(x)
+	begun, err := s.hear(w, r, x, read)
+	if err == nil {
+		err = s.conclude(r, x, batch)
+	}
+	if err != nil {
+		if errors.Is(err, iam.Stale) {
+			s.metrics.verified[replica.Stale].Inc()
+		}
+		s.fail(w, r, err)
+		return
+	}
+	h := w.Header()
+	h["Content-Type"] = s.jsonHeader
+	h.Set("Content-Length", strconv.Itoa(len(x.out)))
+	if _, err := w.Write(x.out); err != nil {
+		s.log.DebugContext(r.Context(), "the client went away", "error", err)
+	}
+	s.count(x, begun)
+}
+
+// count notes how a call ended.
+func (s *Server) count(x *verification, begun time.Time) {
+	for code, n := range x.codes {
+		if n > 0 {
+			s.metrics.verified[code].Add(float64(n))
+		}
+	}
+	s.metrics.verifyTook.Observe(s.now().Sub(begun).Seconds())
+}
+
+// hear reads a call: its body, its credential, and what it asks.
+func (s *Server) hear(w http.ResponseWriter, r *http.Request, x *verification, read func(*asks, string) error) (begun time.Time, err error) {
+	if err := x.readBody(w, r); err != nil {
+		return begun, err
+	}
+	begun = s.now()
+	text, err := bearer(r.Header)
+	if err != nil {
+		return begun, err
+	}
+	if x.hash, err = s.prefixes.Parse(text); err != nil {
+		return begun, errCredential
+	}
+	if err := s.mayVerify(r, x); err != nil {
+		return begun, err
+	}
+	if err := read(&x.asks, x.body.String()); err != nil {
+		return begun, err
+	}
+	return begun, s.await(r.Context(), x.asks.revision)
+}
+
+func (x *verification) readBody(w http.ResponseWriter, r *http.Request) error {
+	if r.ContentLength > maxBody {
+		return errTooLarge
+	}
+	if _, err := x.body.ReadFrom(http.MaxBytesReader(w, r.Body, maxBody)); err != nil {
+		return bodyError(err)
+	}
+	switch {
+	case x.body.Len() == 0:
+		return errNoBody
+	case !isJSON(r.Header):
+		return errNotJSON
+	}
+	return nil
+}
+
+// mayVerify looks at the key that the call was made with, as it is now.
+func (s *Server) mayVerify(r *http.Request, x *verification) error {
+	x.caller = s.replica.Verify(x.hash, replica.Query{Permissions: s.verifyKeys, IP: s.peer(r), Scope: replica.AnyWorkspace()})
+	switch x.caller.Code {
+	case replica.Valid:
+		return nil
+	case replica.Stale:
+		return errStale
+	case replica.PermissionDenied:
+		c := x.caller.Caller()
+		c.Source, c.RequestID = s.source(r), requestOf(r.Context()).id
+		requestOf(r.Context()).caller = c
+		return s.iam.Require(r.Context(), c, iam.VerifyKeys)
+	}
+	return errCredential
+}
+
+// await returns once this node knows a revision, which it soon does if it exists.
+func (s *Server) await(ctx context.Context, revision int64) error {
+	if revision <= s.replica.Position().Seq {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if _, err := s.replica.Wait(ctx, revision); err != nil {
+		return errStale
+	}
+	return nil
+}
+
+// conclude decides and encodes everything that was asked, as of one revision, and
+// returns only if that is still the current one: the last look before an answer
+// is handed on comes after all work on it.
+func (s *Server) conclude(r *http.Request, x *verification, batch bool) error {
+	var begun time.Time
+	for {
+		revision, err := s.round(r, x, batch)
+		switch {
+		case err != nil:
+			return err
+		case revision >= 0 && s.replica.Position().Seq == revision && s.replica.Ready() == nil:
+			return nil
+		case begun.IsZero():
+			begun = s.now()
+		case s.now().Sub(begun) > patience:
+			return errStale
+		}
+	}
+}
+
+// round decides and encodes everything once. revision is -1 when a change came in
+// between, so that it must be done again.
+func (s *Server) round(r *http.Request, x *verification, batch bool) (revision int64, err error) {
+	if err := s.mayVerify(r, x); err != nil {
+		return 0, err
+	}
+	revision, x.out, x.codes = x.caller.Revision, x.out[:0], [replica.Stale + 1]int{}
+	id := requestOf(r.Context()).id
+	if batch {
+		x.out = append(x.out, `{"results":[`...)
+	}
+	for i := range x.asks.items {
+		if i > 0 {
+			x.out = append(x.out, ',')
+		}
+		if i%chunk == chunk-1 {
+			if err := s.mayVerify(r, x); err != nil {
+				return 0, err
+			}
+		}
+		a := &x.asks.items[i]
+		v := s.decide(x, a)
+		switch {
+		case v.Code == replica.Stale:
+			return 0, errStale
+		case v.Revision != revision || x.caller.Revision != revision:
+			return -1, nil
+		}
+		x.codes[v.Code]++
+		x.out = appendVerdict(x.out, &v, x.asks.texts[a.from:a.to], id)
+	}
+	if batch {
+		x.out = append(x.out, `]}`...)
+	}
+	x.out = append(x.out, '\n')
+	return revision, nil
+}
+
+// decide returns the verdict on one key.
+func (s *Server) decide(x *verification, a *ask) replica.Verdict {
+	hash, err := s.prefixes.Parse(a.key)
+	scope, known := s.scope(x, a)
+	if err != nil || !known {
+		return replica.Verdict{Code: replica.NotFound, Revision: x.caller.Revision}
+	}
+	return s.replica.Verify(hash, replica.Query{Permissions: x.asks.wanted[a.from:a.to], IP: a.ip, Scope: scope})
+}
+
+const anyWorkspace = "any"
+
+// scope returns whose keys a caller may ask about: those of its own workspace, or
+// of another that it names when it operates the deployment.
+func (s *Server) scope(x *verification, a *ask) (replica.Scope, bool) {
+	own := &x.caller.Workspace
+	switch {
+	case !a.named || a.workspace == "-" || a.workspace == string(own.ID) || a.workspace == own.Slug:
+		return replica.OneWorkspace(own.ID), true
+	case !own.System:
+		return replica.Scope{}, false
+	case a.workspace == anyWorkspace:
+		return replica.AnyWorkspace(), true
+	}
+	return s.replica.ScopeOf(a.workspace)
+}
