@@ -261,22 +261,22 @@ func TestNoWildcardReachesOwners(t *testing.T) {
 
 // The grammar as regular expressions, to which the parsers are held.
 const (
-	nameForm = `[a-z][a-z0-9_]*`
-	idForm   = `[A-Za-z0-9_.@-]+`
-	iamTypes = `service_accounts|members|roles|settings|webhooks|nodes|workspaces`
+	nameGrammar = `[a-z][a-z0-9_]*`
+	idGrammar   = `[A-Za-z0-9_.@-]+`
+	iamTypes    = `service_accounts|members|roles|settings|webhooks|nodes|workspaces`
 )
 
 var (
-	permissionForm = regexp.MustCompile(`\A(?:` +
-		`(` + nameForm + `)(?:/(` + idForm + `))?:(` + nameForm + `)` +
+	permissionGrammar = regexp.MustCompile(`\A(?:` +
+		`(` + nameGrammar + `)(?:/(` + idGrammar + `))?:(` + nameGrammar + `)` +
 		`|(iam\.(?:` + iamTypes + `)):(read|write)` +
 		`|(iam\.keys):(read|write|verify)` +
 		`|(iam\.audit):(read|export)` +
 		`|(iam\.owners):(write)` +
 		`)\z`)
-	grantForm = regexp.MustCompile(`\A(?:` +
-		`(` + nameForm + `)(?:/((?:` + idForm + `)?\*|` + idForm + `))?:(` + nameForm + `|\*)` +
-		`|(\*):(` + nameForm + `|\*)` +
+	grantGrammar = regexp.MustCompile(`\A(?:` +
+		`(` + nameGrammar + `)(?:/((?:` + idGrammar + `)?\*|` + idGrammar + `))?:(` + nameGrammar + `|\*)` +
+		`|(\*):(` + nameGrammar + `|\*)` +
 		`|(iam\.\*):(read|write|verify|export|\*)` +
 		`|(iam\.(?:` + iamTypes + `)):(read|write|\*)` +
 		`|(iam\.keys):(read|write|verify|\*)` +
@@ -311,7 +311,7 @@ func FuzzParsePermission(f *testing.F) {
 	addGrammarSeeds(f)
 	f.Fuzz(func(t *testing.T, text string) {
 		got, err := iam.ParsePermission(text)
-		typ, id, action, ok := slowParse(permissionForm, text)
+		typ, id, action, ok := slowParse(permissionGrammar, text)
 		if want := (iam.Permission{Type: typ, ID: id, Action: action}); (err == nil) != ok || got != want {
 			t.Errorf("%q: got %+v, %v, want %+v, %t", text, got, err, want, ok)
 		}
@@ -331,7 +331,7 @@ func FuzzParseGrant(f *testing.F) {
 	addGrammarSeeds(f)
 	f.Fuzz(func(t *testing.T, text string) {
 		got, err := iam.ParseGrant(text)
-		typ, id, action, ok := slowParse(grantForm, text)
+		typ, id, action, ok := slowParse(grantGrammar, text)
 		want := iam.Grant{Type: typ, Action: action}
 		want.ID, want.Prefix = strings.CutSuffix(id, "*")
 		if (err == nil) != ok || got != want {
