@@ -78,6 +78,23 @@ func (f *fakeFeed) hold() (release func()) {
 	return sync.OnceFunc(func() { close(held) })
 }
 
+// forget makes further calls not wait. Those that do go on waiting.
+func (f *fakeFeed) forget() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.held = nil
+}
+
+// lose takes the last change out of the log, and puts back what was before it.
+func (f *fakeFeed) lose(was iam.Change) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.log = f.log[:len(f.log)-1]
+	was.Seq = int64(len(f.log))
+	was.Time = f.position(was.Seq).Time
+	f.model.apply(was)
+}
+
 // loaded returns how often a snapshot was asked for.
 func (f *fakeFeed) loaded() int {
 	f.mu.Lock()

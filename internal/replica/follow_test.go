@@ -108,11 +108,10 @@ func TestFollowTakesMoreThanOneBatch(t *testing.T) {
 		for range 2*batchLen + 7 {
 			r.feed.commit(t, iam.Change{})
 		}
-		seq := r.revoke(t)
-		if _, err := r.Wait(t.Context(), seq); err != nil {
-			t.Fatalf("wait: %v", err)
-		}
-		r.expect(t, "after many changes", Revoked)
+		r.revoke(t)
+		time.Sleep(pollEvery)
+		synctest.Wait()
+		r.expect(t, "one poll later", Revoked)
 	})
 }
 
@@ -154,33 +153,38 @@ func TestTheFutureMakesAReplicaStale(t *testing.T) {
 }
 
 func TestALogThatDivergedMakesAReplicaStale(t *testing.T) {
-	follow(t, func(t *testing.T, r *followed) {
-		seq := r.revoke(t)
-		if _, err := r.Wait(t.Context(), seq); err != nil {
-			t.Fatalf("wait: %v", err)
-		}
-		release := r.feed.hold()
-		lost := r.feed
-		lost.mu.Lock()
-		lost.log = lost.log[:1] // a failover lost the revocation
-		r.key.Revoked = false
-		lost.model.keys[r.key.Hash] = r.key
-		lost.mu.Unlock()
-		loads := lost.loaded()
-		time.Sleep(pollEvery)
-		release()
-		synctest.Wait()
-		r.expect(t, "while the log is shorter than what was applied", Stale)
-		time.Sleep(pollEvery)
-		synctest.Wait()
-		if lost.loaded() != loads+1 {
-			t.Errorf("it loaded %d times, want once", lost.loaded()-loads)
-		}
-		r.expect(t, "after a snapshot that has lost the revocation", Revoked)
-		if got := r.Position().Seq; got != 1 {
-			t.Errorf("position: got %d, want that of the new log, 1", got)
-		}
-	})
+	for name, tt := range map[string]struct {
+		end  func(*small)
+		want Code
+	}{
+		"key revoked":     {func(s *small) { s.key.Revoked = true }, Revoked},
+		"account revoked": {func(s *small) { s.who.State = iam.Inactive }, PrincipalInactive},
+	} {
+		t.Run(name, func(t *testing.T) {
+			follow(t, func(t *testing.T, r *followed) {
+				was := iam.Change{Principals: []iam.PrincipalRecord{r.who}, Keys: []iam.KeyRecord{r.key}}
+				tt.end(r.small)
+				c, _ := r.feed.commit(t, iam.Change{Principals: []iam.PrincipalRecord{r.who}, Keys: []iam.KeyRecord{r.key}})
+				if _, err := r.Wait(t.Context(), c.Seq); err != nil {
+					t.Fatalf("wait: %v", err)
+				}
+				r.feed.lose(was) // a failover
+				loads := r.feed.loaded()
+				time.Sleep(pollEvery)
+				synctest.Wait()
+				r.expect(t, "once the log is shorter than what was applied", Stale)
+				time.Sleep(pollEvery)
+				synctest.Wait()
+				if n := r.feed.loaded() - loads; n != 1 {
+					t.Errorf("it loaded %d times, want once", n)
+				}
+				r.expect(t, "after a snapshot that has lost it", tt.want)
+				if got := r.Position().Seq; got != 1 {
+					t.Errorf("position: got %d, want that of the new log, 1", got)
+				}
+			})
+		})
+	}
 }
 
 func TestASnapshotOlderThanWhatWasSeenIsNotTaken(t *testing.T) {
@@ -267,10 +271,15 @@ func TestAFailedLoadIsTriedLessAndLessOften(t *testing.T) {
 	})
 }
 
-func TestFollowEndsWithAFeedThatHangs(t *testing.T) {
+func TestFollowGivesUpOnAFeedThatHangs(t *testing.T) {
 	follow(t, func(t *testing.T, r *followed) {
 		r.feed.hold()
-		time.Sleep(time.Minute) // it gives up each batch after a while, and is not stale for it
+		time.Sleep(2 * askFor)
 		r.expect(t, "while the feed hangs", Valid)
+		r.revoke(t)
+		r.feed.forget()
+		time.Sleep(askFor + pollEvery)
+		synctest.Wait()
+		r.expect(t, "when further calls do not hang", Revoked)
 	})
 }

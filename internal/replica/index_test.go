@@ -167,7 +167,7 @@ func FuzzIndex(f *testing.F) {
 	f.Add(slices.Repeat([]byte{0, 0, 0, 0, 0, 0, 0, 1, 2}, 400))
 	f.Fuzz(func(t *testing.T, script []byte) {
 		x := indexed{hashes: map[uint32]uint64{}}
-		before := x
+		before := indexed{hashes: map[uint32]uint64{}}
 		gen, next := uint64(1), uint32(0)
 		for ; len(script) >= 9; script = script[9:] {
 			hash := binary.BigEndian.Uint64(script[1:])

@@ -3,6 +3,7 @@ package replica
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"runtime"
 	"slices"
 	"sync"
@@ -340,6 +341,42 @@ func TestWhatCannotBeUnderstoodIsRefused(t *testing.T) {
 			}
 			s.expect(t, "after a load", Valid)
 		})
+	}
+}
+
+func TestChangesLeadWhereTheySayTheyLead(t *testing.T) {
+	from := newSmall(t).current.Load() // at 1
+	for name, tt := range map[string]struct {
+		seqs []int64
+		at   int64
+		ok   bool
+	}{
+		"in order":          {[]int64{2, 3}, 3, true},
+		"one left out":      {[]int64{2, 4}, 3, false},
+		"one repeated":      {[]int64{2, 2}, 3, false},
+		"one from before":   {[]int64{1, 2}, 2, false},
+		"the first missed":  {[]int64{3}, 3, false},
+		"to somewhere else": {[]int64{2}, 3, false},
+	} {
+		var changes []iam.Change
+		for _, seq := range tt.seqs {
+			changes = append(changes, iam.Change{Seq: seq})
+		}
+		if _, err := from.after(changes, iam.Position{Seq: tt.at}); (err == nil) != tt.ok {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
+func TestNothingOfTheCallersIsKept(t *testing.T) {
+	s := newSmall(t)
+	nets := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+	s.key.Networks = nets
+	s.apply(t, iam.Change{Keys: []iam.KeyRecord{s.key}})
+	nets[0] = netip.MustParsePrefix("0.0.0.0/0")
+	got := s.Verify(s.key.Hash, Query{Scope: AnyWorkspace(), IP: netip.MustParseAddr("192.0.2.1")})
+	if got.Code != NetworkDenied {
+		t.Errorf("got %s after the caller wrote to its list, want network_denied", got.Code)
 	}
 }
 

@@ -2,7 +2,6 @@ package replica
 
 import (
 	"fmt"
-	"math"
 	"net/netip"
 	"testing"
 	"time"
@@ -284,31 +283,51 @@ func TestNetworks(t *testing.T) {
 // For all times: a key is accepted exactly until it expires, whatever the wall
 // clock did, and never before the time of the last change.
 func TestAKeyWorksExactlyUntilItExpires(t *testing.T) {
-	outer := t
+	const end = 1 << 59 // microseconds since 1970; in the year 20238
+	outer, outcomes := t, map[Code]int{}
 	rapid.Check(t, func(t *rapid.T) {
 		s := newSmall(outer)
-		near := rapid.Int64Range(-3, 3)
-		at := rapid.OneOf(
-			rapid.Custom(func(t *rapid.T) int64 { return s.Position().Time.UnixMicro() + near.Draw(t, "near the change") }),
-			rapid.Int64Range(1, math.MaxInt64),
-		)
-		s.key.Expires = at.Draw(t, "expires")
-		now := rapid.OneOf(
-			rapid.Custom(func(t *rapid.T) int64 { return s.key.Expires/2 + near.Draw(t, "near half") }),
-			rapid.Custom(func(t *rapid.T) int64 { return min(s.key.Expires, 1<<59) + near.Draw(t, "near the end") }),
-			rapid.Int64Range(math.MinInt64/1000, 1<<59),
-		).Draw(t, "now")
+		changed := s.Position().Time.Add(time.Second).UnixMicro() // the next change
+		near := func(at int64, name string) int64 {
+			return at + rapid.SampledFrom([]int64{-1, 0, 1, -1_000_000, 1_000_000}).Draw(t, name)
+		}
+		s.key.Expires = near(rapid.OneOf(rapid.Just(changed), rapid.Int64Range(changed, end), rapid.Int64Range(2, end)).Draw(t, "expires"), "and")
+		now := near(rapid.OneOf(rapid.Just(s.key.Expires), rapid.Int64Range(-end, end)).Draw(t, "now"), "and")
 		s.clock.now = time.UnixMicro(now)
 		s.apply(outer, iam.Change{Keys: []iam.KeyRecord{s.key}})
 		want := Expired
-		if now < s.key.Expires && s.Position().Time.UnixMicro() < s.key.Expires {
+		if now < s.key.Expires && changed < s.key.Expires || s.key.Expires == 0 {
 			want = Valid
 		}
-		if got := s.ask(); got.Code != want {
-			t.Fatalf("now %d, last change %d, expires %d: got %s, want %s",
-				now, s.Position().Time.UnixMicro(), s.key.Expires, got.Code, want)
+		got := s.ask().Code
+		if got != want {
+			t.Fatalf("now %d, last change %d, expires %d: got %s, want %s", now, changed, s.key.Expires, got, want)
 		}
+		outcomes[got]++
 	})
+	if !testing.Short() && (outcomes[Valid] < 3 || outcomes[Expired] < 3) {
+		t.Errorf("the times were one-sided: %v", outcomes)
+	}
+}
+
+func TestAHashMustMatchAsAWhole(t *testing.T) {
+	s := newSmall(t)
+	for i := range s.key.Hash {
+		almost := s.key.Hash
+		almost[i] ^= 1
+		if got := s.Verify(almost, Query{Scope: AnyWorkspace()}).Code; got != NotFound {
+			t.Errorf("a hash that differs in byte %d: got %s, want not_found", i, got)
+		}
+	}
+	twin := s.key
+	twin.ID, twin.Name = iam.KeyID(testID(iam.KeyPrefix, 2)), "twin"
+	twin.Hash[31] ^= 1
+	s.apply(t, iam.Change{Keys: []iam.KeyRecord{twin}})
+	for _, k := range []iam.KeyRecord{s.key, twin} {
+		if got := s.Verify(k.Hash, Query{Scope: AnyWorkspace()}); got.KeyID() != k.ID || got.Key.Name != k.Name {
+			t.Errorf("got key %s, %q; want %s, %q", got.KeyID(), got.Key.Name, k.ID, k.Name)
+		}
+	}
 }
 
 func TestAVerdictSaysWhoIsCalling(t *testing.T) {
