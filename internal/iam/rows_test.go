@@ -172,6 +172,16 @@ func wantNothing(t tb, changes []string) {
 	}
 }
 
+// kindOf returns what an error tells the caller, or nothing when it is not theirs
+// to hear.
+func kindOf(err error) iam.Kind {
+	e, ok := errors.AsType[*iam.Error](err)
+	if !ok {
+		return ""
+	}
+	return e.Kind
+}
+
 // wantKind fails the test unless an error is of a kind.
 func wantKind(t tb, err error, want iam.Kind) {
 	t.Helper()

@@ -2,7 +2,6 @@ package iam_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"sync/atomic"
@@ -35,9 +34,11 @@ type world struct {
 	*faults
 
 	t       tb
+	db      *store.Store
 	clock   *clock
 	names   *atomic.Int64
 	replica *replica.Replica
+	ending  *func()    // of what keeps the replica up to date
 	system  iam.Caller // an owner of the system workspace
 	owner   iam.Caller // an owner of the tenant
 }
@@ -75,29 +76,46 @@ func newWorld(t *testing.T, url string) *world {
 // emptyWorld returns a world in which nothing has been made yet.
 func emptyWorld(t *testing.T, url string) *world {
 	t.Helper()
-	w := &world{t: t, faults: &faults{}, clock: &clock{}, names: &atomic.Int64{}}
+	w := &world{t: t, faults: &faults{}, clock: &clock{}, names: &atomic.Int64{}, ending: new(func())}
 	w.clock.micros.Store(began.UnixMicro())
 	db, err := store.Open(t.Context(), url, store.Options{Now: w.clock.now})
 	if err != nil {
 		t.Fatalf("open the store: %v", err)
 	}
-	w.replica = replica.New(replica.Options{Now: w.clock.now, Node: "node-1"})
+	w.db, w.replica = db, replica.New(replica.Options{Now: w.clock.now, Node: "node-1"})
 	w.Service = &iam.Service{
 		Store: faultyStore{db, w.faults}, Fence: faultyFence{w.replica, w.faults}, Now: w.clock.now,
 	}
 	if err := w.replica.Load(t.Context(), db); err != nil {
 		t.Fatalf("load the replica: %v", err)
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	followed := make(chan error, 1)
-	go func() { followed <- w.replica.Follow(ctx, db) }()
+	w.follow()
 	t.Cleanup(func() {
-		stop()
-		if err := errors.Join(<-followed, db.Close()); err != nil {
-			t.Errorf("end the world: %v", err)
+		w.unfollow()
+		if err := db.Close(); err != nil {
+			t.Errorf("close the store: %v", err)
 		}
 	})
 	return w
+}
+
+// follow has the replica follow the store, until unfollow.
+func (w *world) follow() {
+	ctx, stop := context.WithCancel(context.Background()) // the test's own ends before its cleanups
+	ended := make(chan error, 1)
+	go func() { ended <- w.replica.Follow(ctx, w.db) }()
+	*w.ending = func() {
+		stop()
+		if err := <-ended; err != nil {
+			w.t.Errorf("follow: %v", err)
+		}
+	}
+}
+
+// unfollow lets the replica stand still.
+func (w *world) unfollow() {
+	(*w.ending)()
+	*w.ending = func() {}
 }
 
 // in returns the same world for another test, such as one of its parts.
