@@ -33,7 +33,7 @@ const (
 	Owner    = "owner" // people only
 )
 
-// ShippedActions are the actions that every type has; a workspace registers
+// shippedActions are the actions that every type has; a workspace registers
 // others.
 var shippedActions = []string{"read", "write", "delete", "execute"}
 

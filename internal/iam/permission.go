@@ -108,14 +108,6 @@ var (
 	errNotGrant      = errors.New("is not a permission: write type:action, type/id:action or type/prefix*:action, where * stands for every type or action")
 )
 
-func clip(text string) string {
-	const most = 80
-	if len(text) > most {
-		return strings.ToValidUTF8(text[:most], "") + "…"
-	}
-	return text
-}
-
 // split cuts "type/id:action" into its parts. It says nothing about what they hold.
 func split(text string) (typ, id string, hasID bool, action string, ok bool) {
 	if len(text) > maxTextLen {

@@ -205,7 +205,7 @@ func (w *work) writeEvents(action string, again bool) error {
 	}
 	w.event.Action, w.event.Outcome = cmp.Or(w.event.Action, action), audit.Done
 	for _, e := range append([]audit.Event{w.event}, w.further...) {
-		w.caller.sign(&e, w.Now())
+		w.signer(e).sign(&e, w.Now())
 		if e.Workspace == "" {
 			e.Workspace = string(w.ws.ID)
 		}
@@ -214,6 +214,17 @@ func (w *work) writeEvents(action string, again bool) error {
 		}
 	}
 	return nil
+}
+
+// signer returns who an event is to name. A tenant's log does not name those who
+// operate the deployment, who are of another workspace.
+func (w *work) signer(e audit.Event) Caller {
+	if e.Workspace == "" || WorkspaceID(e.Workspace) == w.ws.ID {
+		return w.caller
+	}
+	operators := Internal("operators of this deployment", audit.Source{Node: w.caller.Source.Node})
+	operators.RequestID = w.caller.RequestID
+	return operators
 }
 
 // sign writes into an event who caused it, when and from where.

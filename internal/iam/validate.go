@@ -1,6 +1,7 @@
 package iam
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"regexp"
@@ -10,6 +11,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/posternhq/postern/internal/token"
 )
 
 const (
@@ -64,6 +67,8 @@ func (v *validation) notAbove(pointer string, n int64, most *int64) {
 // or turns the direction of writing around.
 func (v *validation) text(pointer, s string, most int) {
 	switch {
+	case token.LooksLikeKey(s):
+		v.add(pointer, "looks_like_key", "holds what looks like the value of a key, which is kept nowhere")
 	case !utf8.ValidString(s):
 		v.add(pointer, "not_utf8", "is not valid UTF-8")
 	case utf8.RuneCountInString(s) > most:
@@ -135,6 +140,9 @@ func (v *validation) metadata(pointer string, m map[string]string) {
 	}
 	for key, value := range m {
 		at := pointer + "/" + pointerToken(key)
+		if token.LooksLikeKey(key) {
+			at = pointer // not to repeat it
+		}
 		if key == "" {
 			v.add(at, "required", "an entry needs a name")
 		}
@@ -190,7 +198,7 @@ func parseNetwork(text string) (netip.Prefix, error) {
 // ParseDuration reads a whole number and s, m, h or d, at least one second.
 func ParseDuration(text string) (time.Duration, error) {
 	units := map[byte]time.Duration{'s': time.Second, 'm': time.Minute, 'h': time.Hour, 'd': day}
-	bad := fmt.Errorf("%q is not a duration: write a whole number and s, m, h or d, such as 90d", clip(text))
+	bad := errors.New("is not a duration: write a whole number and s, m, h or d, such as 90d")
 	if len(text) < 2 || text[0] < '1' || text[0] > '9' {
 		return 0, bad
 	}
