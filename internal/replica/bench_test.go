@@ -111,6 +111,31 @@ func BenchmarkVerify(b *testing.B) {
 	}
 }
 
+// BenchmarkVerifyLeased verifies under a lease, with the clocks of the machine,
+// and looks once more at the end, as a door does.
+func BenchmarkVerifyLeased(b *testing.B) {
+	for _, size := range sizes {
+		a := newAsked(b, size.keys)
+		begun := time.Now()
+		a.clock = func() Instant {
+			now := time.Now()
+			return Instant{Monotonic: now.Sub(begun), Wall: time.Duration(now.UnixNano())}
+		}
+		if err := a.Extend(0, Lease{Sent: a.clock(), Strict: time.Hour, Bounded: time.Hour, Time: epoch}, 0); err != nil {
+			b.Fatal(err)
+		}
+		b.Run("Verify/"+size.name, func(b *testing.B) {
+			run(b, func() bool { return a.Verify(a.hashes[a.turn()], a.query).Code == Valid })
+		})
+		b.Run("VerifyAndStill/"+size.name, func(b *testing.B) {
+			run(b, func() bool {
+				v := a.View()
+				return v.Verify(a.hashes[a.turn()], a.query).Code == Valid && a.Still(v)
+			})
+		})
+	}
+}
+
 // BenchmarkVerifyRatio compares verifying with the least that it can be, in
 // pairs of rounds one after the other, and reports the medians of the ratios.
 func BenchmarkVerifyRatio(b *testing.B) {

@@ -139,7 +139,11 @@ func (d *draft) Principal(p iam.PrincipalRecord) error {
 	both := string(p.ID) + p.Name // one allocation for both
 	row.id, row.name = iam.PrincipalID(both[:len(p.ID)]), both[len(p.ID):]
 	if number, known := d.principals.find(string(p.ID)); known {
-		*d.principals.rows.edit(d.gen, number) = row
+		place := d.principals.rows.edit(d.gen, number)
+		if place.denied {
+			row.denied, row.state = true, place.state
+		}
+		*place = row
 		return nil
 	}
 	if _, err := d.principals.add(d.gen, row); err != nil {
@@ -172,7 +176,13 @@ func (d *draft) Key(k iam.KeyRecord) error {
 		}
 	}
 	row := d.keys.rows.edit(d.gen, number)
-	row.id, row.principal, row.expires, row.paused, row.revoked = id, owner, k.Expires, k.Paused, k.Revoked
+	row.id, row.principal, row.expires, row.paused = id, owner, k.Expires, k.Paused
+	if row.end != denied {
+		row.end = running
+	}
+	if k.Revoked && row.end == running {
+		row.end = revoked
+	}
 	if err := d.confine(row, k); err != nil {
 		return fmt.Errorf("key %s: %w", k.ID, err)
 	}
@@ -219,15 +229,18 @@ func (d *draft) takeNetworks(nets []netip.Prefix) (uint32, error) {
 	return d.networks.take(d.gen, h.Sum64(), slices.Clone(nets), slices.Equal) // the list is the caller's
 }
 
-// keepEnded marks as ended what an older state knows to have ended for good.
-func (d *draft) keepEnded(old *state) {
+// keepEnded denies for good what an older state knows to have ended and the
+// draft does not. It returns how many keys and principals those are.
+func (d *draft) keepEnded(old *state) (kept int) {
 	for number := range old.keys.rows.len {
 		was := old.keys.rows.at(number)
-		if !was.revoked {
+		if was.end == running {
 			continue
 		}
-		if now, known := d.keys.find(&was.hash); known {
-			d.keys.rows.edit(d.gen, now).revoked = true
+		now, known := d.keys.find(&was.hash)
+		if known && (was.end == denied || d.keys.rows.at(now).end == running) {
+			d.keys.rows.edit(d.gen, now).end = denied
+			kept++
 		}
 	}
 	for number := range old.principals.rows.len {
@@ -235,8 +248,12 @@ func (d *draft) keepEnded(old *state) {
 		if !was.state.gone() {
 			continue
 		}
-		if now, known := d.principals.find(string(was.id)); known {
-			d.principals.rows.edit(d.gen, now).state = was.state
+		now, known := d.principals.find(string(was.id))
+		if known && (was.denied || !d.principals.rows.at(now).state.gone()) {
+			place := d.principals.rows.edit(d.gen, now)
+			place.denied, place.state = true, was.state
+			kept++
 		}
 	}
+	return kept
 }

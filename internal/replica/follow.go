@@ -45,12 +45,21 @@ func (r *Replica) Load(ctx context.Context, feed Feed) error {
 		if at.Seq < old.position.Seq && !errors.Is(old.stale, iam.Diverged) {
 			return fmt.Errorf("load snapshot: it is at revision %d, and %d was seen before", at.Seq, old.position.Seq)
 		}
-		d.keepEnded(old)
-		if r.publish(old, d.finish(later(at, old.position.Time))) {
-			keys, principals := r.Size()
-			r.log.Info("replica loaded", "revision", at.Seq, "keys", keys, "principals", principals)
+		kept := d.keepEnded(old)
+		next := d.finish(later(at, old.position.Time))
+		next.epoch, next.micros = old.epoch, max(old.micros, next.micros)
+		if r.publish(old, next) {
+			r.loaded(next, kept)
 			return nil
 		}
+	}
+}
+
+func (r *Replica) loaded(s *state, kept int) {
+	r.log.Info("replica loaded", "revision", s.position.Seq, "keys", s.keys.rows.len, "principals", s.principals.rows.len)
+	if kept > 0 {
+		r.log.Error("the database has forgotten the end of keys or principals: they stay denied here, and nowhere else",
+			"revision", s.position.Seq, "count", kept)
 	}
 }
 
@@ -99,12 +108,13 @@ func (r *Replica) stop(old *state, cause error) bool {
 // the feed every 200 ms and whenever [Replica.Wait] waits, and loads anew when
 // the replica is stale, at the beginning too.
 func (r *Replica) Follow(ctx context.Context, feed Feed) error {
+	feed = hurried{feed}
 	timer := time.NewTimer(pollEvery)
 	defer timer.Stop()
 	reload := pollEvery
 	failing := false
 	for {
-		err := r.catchUp(ctx, feed)
+		err := r.follow(ctx, feed)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -113,7 +123,7 @@ func (r *Replica) Follow(ctx context.Context, feed Feed) error {
 		}
 		failing = err != nil
 		pause := pollEvery
-		if r.Ready() != nil {
+		if !r.Standing().Fit {
 			pause, reload = reload, min(2*reload, longestWait)
 		} else if err == nil {
 			reload = pollEvery
@@ -128,13 +138,29 @@ func (r *Replica) Follow(ctx context.Context, feed Feed) error {
 	}
 }
 
-// catchUp loads if it must, and applies all that the feed has.
-func (r *Replica) catchUp(ctx context.Context, feed Feed) error {
-	if r.Ready() != nil {
+// hurried is a feed whose changes come soon or not at all.
+type hurried struct{ Feed }
+
+func (f hurried) Changes(ctx context.Context, after iam.Position, limit int) ([]iam.Change, iam.Position, error) {
+	ctx, cancel := context.WithTimeout(ctx, askFor)
+	defer cancel()
+	return f.Feed.Changes(ctx, after, limit)
+}
+
+// follow loads if it must, and applies all that the feed has.
+func (r *Replica) follow(ctx context.Context, feed Feed) error {
+	if !r.Standing().Fit {
 		if err := r.Load(ctx, feed); err != nil {
 			return err
 		}
 	}
+	return r.CatchUp(ctx, feed)
+}
+
+// CatchUp applies all that the feed has. Several may do it at the same time. What
+// it does not understand, and a log that is not the one it followed, make the
+// replica unfit until it has loaded.
+func (r *Replica) CatchUp(ctx context.Context, feed Feed) error {
 	for {
 		level, err := r.fetch(ctx, feed)
 		if err != nil || level {
@@ -145,24 +171,21 @@ func (r *Replica) catchUp(ctx context.Context, feed Feed) error {
 
 // fetch applies the next batch of changes and reports whether it was the last.
 func (r *Replica) fetch(ctx context.Context, feed Feed) (level bool, err error) {
-	old := r.current.Load()
+	from := r.current.Load()
+	if from.stale != nil {
+		return false, fmt.Errorf("%w: %w", iam.Stale, from.stale)
+	}
 	asked := r.now()
-	ctx, cancel := context.WithTimeout(ctx, askFor)
-	defer cancel()
-	changes, at, err := feed.Changes(ctx, old.position, batchLen)
+	changes, at, err := feed.Changes(ctx, from.position, batchLen)
 	if err != nil {
 		if !passing(err) {
-			r.stop(old, err)
+			r.stopFrom(from, err)
 		}
-		return false, fmt.Errorf("ask for changes after %d: %w", old.position.Seq, err)
+		return false, fmt.Errorf("ask for changes after %d: %w", from.position.Seq, err)
 	}
 	if len(changes) > 0 {
-		current, err := r.advance(old, changes, at)
-		if !current {
-			return false, nil // somebody else moved on: ask again from there
-		}
-		if err != nil {
-			return false, err
+		if current, err := r.take(from, changes, at); !current || err != nil {
+			return false, err // not current: somebody else moved on, ask again from there
 		}
 	}
 	if len(changes) < batchLen {
@@ -172,16 +195,49 @@ func (r *Replica) fetch(ctx context.Context, feed Feed) (level bool, err error) 
 	return false, nil
 }
 
+// take applies changes that were asked for from the position of a state. A lease
+// that was published meanwhile does not matter to them.
+func (r *Replica) take(from *state, changes []iam.Change, at iam.Position) (current bool, err error) {
+	for {
+		old := r.current.Load()
+		if !old.follows(from) {
+			return false, nil
+		}
+		if current, err := r.advance(old, changes, at); current {
+			return true, err
+		}
+	}
+}
+
+// stopFrom makes the replica stale for a reason found in what follows a state.
+func (r *Replica) stopFrom(from *state, cause error) {
+	for {
+		old := r.current.Load()
+		if !old.follows(from) || r.stop(old, cause) {
+			return
+		}
+	}
+}
+
+// follows reports whether what was asked for from another state still follows on
+// this one: they differ in the lease at most.
+func (s *state) follows(from *state) bool {
+	return s.stale == nil && s.position.Seq == from.position.Seq && s.position.Chain == from.position.Chain
+}
+
 // passing reports whether an error says that the feed could not be asked, and
 // nothing about what it would have answered.
 func passing(err error) bool {
 	return errors.Is(err, iam.Unavailable) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
-// kick has Follow ask the feed at once.
-func (r *Replica) kick() {
+// Kick says that there may be news: whoever follows asks the feed at once.
+func (r *Replica) Kick() {
 	select {
 	case r.kicked <- struct{}{}:
 	default: // it was kicked and has not begun to ask
 	}
 }
+
+// Kicked returns a channel that holds one kick for whoever follows.
+func (r *Replica) Kicked() <-chan struct{} { return r.kicked }

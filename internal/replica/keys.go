@@ -19,8 +19,17 @@ type keyRecord struct {
 	networks  uint32 // number of a list of networks; 0: from anywhere
 	nameEnd   uint16 // where its name ends in its page's text, and the next one begins
 	paused    bool
-	revoked   bool
+	end       ending
 }
+
+// ending says whether and how a key has ended.
+type ending uint8
+
+const (
+	running ending = iota
+	revoked        // the log says so
+	denied         // a log said so that has been lost since: no other can revive it
+)
 
 // maxName is how long a key's name may be, in bytes: the text of a page must not
 // outgrow nameEnd. It is four times what package iam lets through in characters.

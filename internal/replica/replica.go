@@ -10,7 +10,6 @@ package replica
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -24,13 +23,24 @@ type Options struct {
 	Now  func() time.Time // nil: [time.Now]
 	Log  *slog.Logger     // nil: nothing is logged
 	Node string           // the name of this node, for receipts
+
+	// Clock reads both clocks of the machine. Without it there are no leases:
+	// this process is the only one that answers, and the replica is stale only
+	// when it cannot follow. With it the replica answers only under a [Lease].
+	Clock func() Instant
+
+	// Publishing is for tests, which hold a publisher back in it: it is called
+	// when a state is made and not yet put in the place of the one before.
+	Publishing func()
 }
 
 // Replica is every key, as of one change. It is safe for concurrent use.
 type Replica struct {
-	now  func() time.Time
-	log  *slog.Logger
-	node string
+	now        func() time.Time
+	log        *slog.Logger
+	node       string
+	clock      func() Instant // nil: there are no leases
+	publishing func()
 
 	current atomic.Pointer[state] // never nil
 	level   atomic.Pointer[time.Time]
@@ -45,7 +55,7 @@ var errNotLoaded = errors.New("nothing has been loaded yet")
 // New returns a replica that is stale until it has loaded.
 func New(o Options) *Replica {
 	r := &Replica{
-		now: o.Now, log: o.Log, node: o.Node,
+		now: o.Now, log: o.Log, node: o.Node, clock: o.Clock, publishing: o.Publishing,
 		kicked:  make(chan struct{}, 1),
 		changed: make(chan struct{}),
 	}
@@ -55,18 +65,16 @@ func New(o Options) *Replica {
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
 	}
+	if r.publishing == nil {
+		r.publishing = func() {}
+	}
 	r.current.Store(&state{stale: errNotLoaded, tables: newTables()})
 	return r
 }
 
 // Ready returns nil when verifications are answered, else an error of kind
 // [iam.Stale] that wraps the reason why not.
-func (r *Replica) Ready() error {
-	if cause := r.current.Load().stale; cause != nil {
-		return fmt.Errorf("%w: %w", iam.Stale, cause)
-	}
-	return nil
-}
+func (r *Replica) Ready() error { return r.View().Ready() }
 
 // Position returns the last change that was applied.
 func (r *Replica) Position() iam.Position { return r.current.Load().position }
@@ -90,6 +98,7 @@ func (r *Replica) Lag() time.Duration {
 // publish puts a state in the place of the one that it was derived from, and
 // reports whether that was still the current one.
 func (r *Replica) publish(old, next *state) bool {
+	r.publishing()
 	if !r.current.CompareAndSwap(old, next) {
 		return false
 	}
@@ -100,8 +109,8 @@ func (r *Replica) publish(old, next *state) bool {
 	return true
 }
 
-// published returns a channel that is closed at the next publication.
-func (r *Replica) published() <-chan struct{} {
+// Published returns a channel that is closed at the next publication.
+func (r *Replica) Published() <-chan struct{} {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.changed

@@ -9,12 +9,15 @@ import (
 	"github.com/posternhq/postern/internal/iam"
 )
 
-// state is all that verification needs, as of one change. What is reachable from
-// a published state is never written again.
+// state is all that verification needs, as of one change, and the right to answer
+// from it: the two are one value, so that none is ever read without the other.
+// What is reachable from a published state is never written again.
 type state struct {
 	position iam.Position
-	micros   int64 // position.Time in microseconds since 1970
+	micros   int64 // the latest time that the database told, in microseconds since 1970
 	stale    error // why nothing may be answered from it; nil when it is fit to answer
+	lease    Lease // zero: there is none
+	epoch    uint64
 	tables
 }
 
@@ -36,7 +39,9 @@ func (s *state) after(changes []iam.Change, at iam.Position) (*state, error) {
 	if at.Seq != seq {
 		return nil, fmt.Errorf("changes up to %d were said to lead to %d", seq, at.Seq)
 	}
-	return d.finish(later(at, s.position.Time)), nil
+	next := d.finish(later(at, s.position.Time))
+	next.lease, next.epoch, next.micros = s.lease, s.epoch, max(s.micros, next.micros)
+	return next, nil
 }
 
 // later returns a position with its time, or t if that is later: the time of the
@@ -48,10 +53,12 @@ func later(at iam.Position, t time.Time) iam.Position {
 	return at
 }
 
-// because returns s as a state from which nothing may be answered.
+// because returns s as a state from which nothing may be answered, whatever was
+// asked for before.
 func (s *state) because(stale error) *state {
 	next := *s
-	next.stale = stale
+	next.stale, next.lease = stale, Lease{}
+	next.epoch++
 	return &next
 }
 
@@ -82,6 +89,7 @@ type principal struct {
 	role      uint32 // number of its role
 	kind      kind
 	state     condition
+	denied    bool // its end stands in a log that has been lost since: no other can revive it
 }
 
 func (p principal) key() string { return string(p.id) }

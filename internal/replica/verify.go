@@ -4,7 +4,6 @@ import (
 	"net/netip"
 
 	"github.com/posternhq/postern/internal/iam"
-	"github.com/posternhq/postern/internal/token"
 )
 
 // Query is what a verification asks.
@@ -27,45 +26,7 @@ func OneWorkspace(id iam.WorkspaceID) Scope { return Scope{workspace: id} }
 // workspace, and for finding out who is calling.
 func AnyWorkspace() Scope { return Scope{any: true} }
 
-// ScopeOf returns the scope of the workspace with an id or a slug; ids win. It
-// is false when there is none.
-func (r *Replica) ScopeOf(ref string) (Scope, bool) {
-	s := r.current.Load()
-	if number, known := s.workspaces.find(ref); known {
-		return OneWorkspace(s.workspaces.rows.at(number).id), true
-	}
-	if number, known := s.slugs.find(ref); known {
-		return OneWorkspace(s.workspaces.rows.at(s.slugs.rows.at(number).workspace).id), true
-	}
-	return Scope{}, false
-}
-
 func (sc Scope) sees(w *workspace) bool { return sc.any || sc.workspace == w.id }
-
-// Verify says whether the key with a hash may be used, as of one committed
-// change. It waits for nothing and does not allocate.
-func (r *Replica) Verify(h token.Hash, q Query) Verdict {
-	s := r.current.Load()
-	if s.stale != nil {
-		return Verdict{Code: Stale, Revision: s.position.Seq}
-	}
-	number, found := s.keys.find(&h)
-	if !found {
-		return Verdict{Code: NotFound, Revision: s.position.Seq}
-	}
-	k := s.keys.rows.at(number)
-	p := s.principals.rows.at(k.principal)
-	w := s.workspaces.rows.at(p.workspace)
-	if !q.Scope.sees(w) {
-		return Verdict{Code: NotFound, Revision: s.position.Seq}
-	}
-	v := s.describe(number, k, p, w)
-	v.Code = r.refusal(s, k, p, w, q.IP)
-	if v.Code == Valid && !v.decide(q.Permissions) {
-		v.Code = PermissionDenied
-	}
-	return v
-}
 
 // describe returns a verdict that says whose key it is, and nothing yet of
 // whether it may be used.
@@ -90,25 +51,21 @@ func (s *state) describe(number uint32, k *keyRecord, p *principal, w *workspace
 
 // refusal returns the first reason for which the key may not be used for
 // anything, or Valid.
-func (r *Replica) refusal(s *state, k *keyRecord, p *principal, w *workspace, from netip.Addr) Code {
+func (v View) refusal(k *keyRecord, p *principal, w *workspace, from netip.Addr, now Instant) Code {
 	switch {
-	case k.revoked:
+	case k.end != running:
 		return Revoked
 	case p.state.gone():
 		return PrincipalInactive
 	case k.paused || p.state == paused || w.paused:
 		return Paused
-	case k.expires != 0 && r.micros(s) >= k.expires:
+	case k.expires != 0 && v.micros(now) >= k.expires:
 		return Expired
-	case k.networks != 0 && !within(*s.networks.at(k.networks), from):
+	case k.networks != 0 && !within(*v.state.networks.at(k.networks), from):
 		return NetworkDenied
 	}
 	return Valid
 }
-
-// micros returns the time now in microseconds since 1970. It is never before
-// that of the last change, so that a clock that is set back revives no key.
-func (r *Replica) micros(s *state) int64 { return max(r.now().UnixMicro(), s.micros) }
 
 // within reports whether an address is in one of the networks. An IPv4 address
 // that is written as an IPv6 one (RFC 4291, 2.5.5.2) is the IPv4 address.

@@ -37,7 +37,7 @@ func (r *Replica) Wait(ctx context.Context, seq int64) (iam.Receipt, error) {
 // reach returns nil once a state that follows change seq is published.
 func (r *Replica) reach(ctx context.Context, seq int64) error {
 	for {
-		published := r.published() // before the look, so that nothing is missed in between
+		published := r.Published() // before the look, so that nothing is missed in between
 		s := r.current.Load()
 		switch {
 		case s.stale != nil:
@@ -45,7 +45,7 @@ func (r *Replica) reach(ctx context.Context, seq int64) error {
 		case s.position.Seq >= seq:
 			return nil
 		}
-		r.kick()
+		r.Kick()
 		select {
 		case <-published:
 		case <-ctx.Done():
