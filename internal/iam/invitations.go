@@ -107,7 +107,7 @@ func (w *work) cancelEarlier(email string) error {
 
 func (w *work) endInvitation(inv *Invitation) error {
 	role, err := w.Role(w.ctx, w.ws.ID, string(inv.Role.ID))
-	if err != nil {
+	if err != nil && !errors.Is(err, NotFound) { // a custom one may have been deleted since
 		return fmt.Errorf("read the invitation's role: %w", err)
 	}
 	if err := w.mayActOn(role.Permissions); err != nil {
@@ -163,19 +163,22 @@ type AcceptedInvitation struct {
 	Key    *Key // when one was asked for
 }
 
-func (a AcceptedInvitation) target() audit.Target { return a.Member.target() }
+func (a AcceptedInvitation) target() audit.Target   { return a.Member.target() }
+func (a AcceptedInvitation) workspace() WorkspaceID { return a.Member.Workspace }
 
 // errGone is the one answer to a token that does not work, whatever the reason.
 var errGone = Errorf(Gone, "this invitation does not exist, was used or cancelled, or can no longer be given")
 
 // AcceptInvitation makes a member. The token is the credential and works once.
 // Everything that the invitation rested on is asked again: that whoever invited
-// is active and still holds what they give, and that a seat is free.
+// is active and still holds what they give, and that a seat is free. What else
+// the caller holds, perhaps elsewhere, has no part in it.
 func (s *Service) AcceptInvitation(ctx context.Context, c Caller, in Acceptance) (Done[AcceptedInvitation], token.Secret, error) {
 	secret, err := s.Mint.New(token.Person)
 	if err != nil {
 		return Done[AcceptedInvitation]{}, token.Secret{}, err
 	}
+	c = Caller{Source: c.Source, RequestID: c.RequestID, Idempotency: c.Idempotency}
 	a := attempt{action: "member.joined", open: true, target: audit.Target{Type: "invitation"}}
 	done, err := do(ctx, s, c, a, func(w *work) (AcceptedInvitation, error) {
 		var v validation

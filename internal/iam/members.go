@@ -2,6 +2,7 @@ package iam
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/posternhq/postern/internal/audit"
@@ -95,7 +96,9 @@ func (w *work) member(id PrincipalID) (Member, Role, error) {
 	}
 	w.event.Target = m.target()
 	role, err := w.Role(w.ctx, w.ws.ID, string(m.Role.ID))
-	if err != nil {
+	if errors.Is(err, NotFound) {
+		return m, role, nil // a custom one, deleted since the member was removed
+	} else if err != nil {
 		return m, role, fmt.Errorf("read the member's role: %w", err)
 	}
 	return m, role, w.mayActOn(role.Permissions)

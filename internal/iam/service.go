@@ -69,6 +69,9 @@ type work struct {
 // targeted is what a change is about.
 type targeted interface{ target() audit.Target }
 
+// placed is what knows its workspace, for calls whose caller has none.
+type placed interface{ workspace() WorkspaceID }
+
 // do is the one way to change anything: one transaction that takes the next
 // number, asks whether the caller may, changes the rows and writes the event;
 // then the fence; then the answer. fn decides and changes; it may run again.
@@ -98,6 +101,9 @@ func do[T targeted](ctx context.Context, s *Service, c Caller, a attempt, fn fun
 		}
 		if out.Value.target().ID != "" {
 			w.event.Target = out.Value.target()
+		}
+		if p, ok := any(out.Value).(placed); ok {
+			w.event.Workspace = string(p.workspace())
 		}
 		return w.change, errors.Join(w.writeEvents(a.action, again), w.remember(out.Value, again))
 	})
