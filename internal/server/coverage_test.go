@@ -77,7 +77,7 @@ func (rec *recorder) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	answer.Body = io.NopCloser(bytes.NewReader(body))
 	if err := rec.hold(r, answer, body); err != nil {
-		rec.t.Errorf("%s %s: the answer is not as documented: %v\n%d %s", r.Method, r.URL.Path, err, answer.StatusCode, body)
+		rec.t.Errorf("%s %s: the answer is not as documented: %.500v\n%d %.500s", r.Method, r.URL.Path, err, answer.StatusCode, body)
 	}
 	return answer, nil
 }

@@ -33,7 +33,7 @@ func (s *Server) registerInvitations() {
 		id: "cancel-invitation", method: http.MethodDelete, path: invitationPath, tag: invitationsTag,
 		summary: "Take an invitation back", description: "It frees the seat. Cancelling again is no error.",
 		access: permission, needs: iam.WriteMembers, success: http.StatusOK,
-		problems: []string{api.CodeGone},
+		problems: []string{api.CodeGone}, unconditional: true,
 	}, s.cancelInvitation)
 	register(s, operation{
 		id: "accept-invitation", method: http.MethodPost, path: acceptPath, tag: invitationsTag,

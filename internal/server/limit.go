@@ -13,17 +13,25 @@ import (
 	"github.com/posternhq/postern/internal/iam"
 )
 
-// rate is how often something may be done: burst at once, and again burst over
-// the window.
-type rate struct {
-	name   string
-	burst  int64
-	window time.Duration
+// Limits say how often callers may call. Verification is never limited.
+type Limits struct {
+	Management Rate // of each principal; zero: 100 a second, 500 at once
+	Acceptance Rate // of invitations, from each address; zero: 10 a minute
 }
 
-func managementRate() rate { return rate{"default", 500, 5 * time.Second} }
+// Rate is how often something may be done: Burst times at once, and as often
+// again over each Window.
+type Rate struct {
+	Burst  int64
+	Window time.Duration
+}
 
-func acceptanceRate() rate { return rate{"accept", 10, time.Minute} }
+func (r Rate) or(usual Rate) Rate {
+	if r.Burst < 1 || r.Window <= 0 {
+		return usual
+	}
+	return r
+}
 
 // bucket is the generic cell rate algorithm (ITU-T I.371) in one number: the time
 // at which the bucket will be full again, in nanoseconds of the limiter's clock.
@@ -31,16 +39,16 @@ type bucket struct{ full atomic.Int64 }
 
 // take takes one from a bucket, if there is one. left is how many remain, reset
 // when all of them are back, and again when the next one is.
-func (b *bucket) take(now int64, r rate) (ok bool, left int64, reset, again time.Duration) {
-	each := int64(r.window) / r.burst
+func (b *bucket) take(now int64, r Rate) (ok bool, left int64, reset, again time.Duration) {
+	each := int64(r.Window) / r.Burst
 	for {
 		full := b.full.Load()
 		next := max(full, now) + each
-		if over := next - now - int64(r.window); over > 0 {
+		if over := next - now - int64(r.Window); over > 0 {
 			return false, 0, time.Duration(full - now), time.Duration(over)
 		}
 		if b.full.CompareAndSwap(full, next) {
-			return true, (int64(r.window) - (next - now)) / each, time.Duration(next - now), 0
+			return true, (int64(r.Window) - (next - now)) / each, time.Duration(next - now), 0
 		}
 	}
 }
@@ -50,15 +58,16 @@ const maxBuckets = 65_536
 
 // limiter holds a rate for each of many callers.
 type limiter[K comparable] struct {
-	rate rate
+	name string // as the headers call the policy
+	rate Rate
 
 	mu      sync.Mutex // guards buckets
 	buckets map[K]*bucket
 	others  bucket
 }
 
-func newLimiter[K comparable](r rate) *limiter[K] {
-	return &limiter[K]{rate: r, buckets: map[K]*bucket{}}
+func newLimiter[K comparable](name string, r Rate) *limiter[K] {
+	return &limiter[K]{name: name, rate: r, buckets: map[K]*bucket{}}
 }
 
 // of returns the bucket of a caller.
@@ -92,8 +101,8 @@ func (l *limiter[K]) forget(now int64) {
 // returns an error if it is one too many.
 func (l *limiter[K]) take(who K, now int64, h http.Header) error {
 	ok, left, reset, again := l.of(who, now).take(now, l.rate)
-	h.Set("RateLimit-Policy", fmt.Sprintf("%q;q=%d;w=%d", l.rate.name, l.rate.burst, wholeSeconds(l.rate.window)))
-	h.Set("RateLimit", fmt.Sprintf("%q;r=%d;t=%d", l.rate.name, left, wholeSeconds(reset)))
+	h.Set("RateLimit-Policy", fmt.Sprintf("%q;q=%d;w=%d", l.name, l.rate.Burst, wholeSeconds(l.rate.Window)))
+	h.Set("RateLimit", fmt.Sprintf("%q;r=%d;t=%d", l.name, left, wholeSeconds(reset)))
 	if ok {
 		return nil
 	}

@@ -5,14 +5,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/url"
-	"path"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/posternhq/postern/api"
 	"github.com/posternhq/postern/internal/iam"
@@ -128,58 +123,6 @@ func (s *Server) allowed(r *http.Request) []string {
 	}
 	return methods
 }
-
-// isClean reports whether the path is written in the one way that names it. Mux
-// would redirect the others, and whoever stands in front might read them
-// differently.
-func isClean(u *url.URL) bool {
-	p := u.EscapedPath()
-	clean := path.Clean(p)
-	return (p == clean || p == clean+"/") && !strings.ContainsAny(p, ";\\")
-}
-
-// secretNames are parameters in which other systems take keys. Here a key in a
-// URL is refused, whatever it is called: URLs end up in logs and histories.
-var secretNames = []string{"api_key", "apikey", "access_token", "key", "token"}
-
-// checkURL refuses addresses that hold a secret or can be read in two ways.
-func checkURL(u *url.URL) error {
-	if looksSecret(u.Path) || looksSecret(u.RawQuery) {
-		return errSecretInURL
-	}
-	if strings.ContainsFunc(u.Path, isUnfit) {
-		return iam.Errorf(iam.InvalidRequest, "the address has a character that nothing here has in its name")
-	}
-	query, err := url.ParseQuery(u.RawQuery)
-	if err != nil {
-		return iam.Errorf(iam.InvalidRequest, "the query of the address is not well formed")
-	}
-	for name, values := range query {
-		if slices.Contains(secretNames, strings.ToLower(name)) || slices.ContainsFunc(values, looksSecret) || looksSecret(name) {
-			return errSecretInURL
-		}
-		if strings.ContainsFunc(values[0], isUnfit) || strings.ContainsFunc(name, isUnfit) {
-			return &iam.Error{
-				Kind: iam.InvalidRequest, Reason: "a parameter has a control character or is not valid UTF-8",
-				Fields: []iam.Field{{Pointer: echo(name), Code: "control_character", Detail: "has a control character"}},
-			}
-		}
-		if len(values) > 1 {
-			return &iam.Error{
-				Kind: iam.InvalidRequest, Reason: "a parameter is there twice",
-				Fields: []iam.Field{{Pointer: echo(name), Code: "duplicate", Detail: "is there twice"}},
-			}
-		}
-	}
-	return nil
-}
-
-// isUnfit reports whether a character has no business in an address: controls,
-// and what is left of text that is not UTF-8.
-func isUnfit(r rune) bool { return unicode.IsControl(r) || r == utf8.RuneError }
-
-var errSecretInURL = iam.Errorf(iam.InvalidRequest,
-	"secrets do not belong into an address, where logs keep them: send the key as Authorization: Bearer, and replace it if this was a real one")
 
 // logAccess writes the line of a request: never its query, header or body.
 func (s *Server) logAccess(r *http.Request, req *request, status int, begun time.Time) {

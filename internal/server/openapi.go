@@ -118,7 +118,7 @@ func complete(a huma.API, op *operation) {
 	d := documented(a, op)
 	if d.RequestBody != nil {
 		op.body = requiredBody
-		if s := bodySchema(a, d); len(s.Required) == 0 {
+		if s := bodySchema(a, d); s.Type == huma.TypeObject && len(s.Required) == 0 {
 			op.body, d.RequestBody.Required = optionalBody, false
 		}
 	}
@@ -184,14 +184,17 @@ func anyObject() *huma.Schema {
 	return &huma.Schema{Type: huma.TypeObject, AdditionalProperties: true}
 }
 
-// orNullRefs lets members that are written as null say so: package huma knows
-// that of texts and numbers, and not of objects.
-func orNullRefs(schemas huma.Registry) {
+// completeMembers says of members what package huma leaves out: that objects can
+// be null, as it says of texts and numbers, and that a map may hold anything.
+func completeMembers(schemas huma.Registry) {
 	for name, schema := range schemas.Map() {
 		t := schemas.TypeFromRef(schemaPrefix + name)
 		for _, f := range reflect.VisibleFields(t) {
 			member, options, _ := strings.Cut(f.Tag.Get("json"), ",")
 			p := schema.Properties[member]
+			if p != nil && f.Type == reflect.TypeFor[map[string]any]() {
+				p.AdditionalProperties = true
+			}
 			if p == nil || p.Ref == "" || f.Type.Kind() != reflect.Pointer || strings.Contains(options, "omitempty") {
 				continue
 			}
@@ -206,7 +209,7 @@ const schemaPrefix = "#/components/schemas/"
 
 // freeze returns the document as it is served and kept.
 func (s *Server) freeze() ([]byte, error) {
-	orNullRefs(s.api.OpenAPI().Components.Schemas)
+	completeMembers(s.api.OpenAPI().Components.Schemas)
 	text, err := json.MarshalIndent(s.api.OpenAPI(), "", "  ")
 	if err != nil {
 		return nil, err

@@ -1,11 +1,16 @@
 package server
 
 import (
+	"maps"
 	"net/http"
 	"reflect"
+	"slices"
 	"strconv"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/posternhq/postern/api"
+	"github.com/posternhq/postern/internal/iam"
 )
 
 const operationsTag = "Operations"
@@ -13,7 +18,27 @@ const operationsTag = "Operations"
 // registerPlain adds a row whose input package huma does not read: the hot path,
 // and what is not JSON. d is what the document says beyond the row.
 func (s *Server) registerPlain(op operation, d huma.Operation, answer http.HandlerFunc) {
-	s.addPlain(op, d, answer, s.guard)
+	s.addPlain(op, d, func(w http.ResponseWriter, r *http.Request) {
+		if err := noParameters(r); err != nil {
+			s.fail(w, r, err)
+			return
+		}
+		answer(w, r)
+	}, s.guard)
+}
+
+// noParameters refuses the first parameter of an address that takes none.
+func noParameters(r *http.Request) error {
+	if r.URL.RawQuery == "" {
+		return nil
+	}
+	names := slices.Sorted(maps.Keys(r.URL.Query()))
+	if len(names) == 0 {
+		return nil
+	}
+	return &iam.Error{Kind: api.CodeUnknownField, Reason: "this address takes no parameters", Fields: []iam.Field{{
+		Pointer: echo(names[0]), Code: api.CodeUnknownField, Detail: "there is no such field",
+	}}}
 }
 
 // registerHot adds a row that holds the conventions by itself.

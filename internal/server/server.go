@@ -33,6 +33,7 @@ type Options struct {
 	Node     string           // the name of this node, for the audit log
 	Now      func() time.Time // nil: [time.Now]
 	Metrics  *Metrics         // nil: of its own
+	Limits   Limits
 
 	// BehindProxy says that every request comes through a proxy that appends
 	// the address of its own peer to X-Forwarded-For. Only then is that header
@@ -97,8 +98,8 @@ func New(o Options) (*Server, error) {
 	s.verifyKeys, s.jsonHeader = []iam.Permission{iam.VerifyKeys}, []string{jsonType}
 	s.verifications.New = func() any { return new(verification) }
 	s.began = s.now()
-	s.perPrincipal = newLimiter[iam.PrincipalID](managementRate())
-	s.perAddress = newLimiter[netip.Prefix](acceptanceRate())
+	s.perPrincipal = newLimiter[iam.PrincipalID]("default", o.Limits.Management.or(Rate{500, 5 * time.Second}))
+	s.perAddress = newLimiter[netip.Prefix]("accept", o.Limits.Acceptance.or(Rate{10, time.Minute}))
 	key, err := hkdf.Key(sha256.New, o.Secret, nil, "cursor", sealerKey)
 	if err != nil {
 		return nil, fmt.Errorf("server: derive the key of cursors: %w", err)

@@ -175,7 +175,7 @@ func (c call) request(t *testing.T, url string) *http.Request {
 func (r *reply) want(status int, into any) *reply {
 	r.t.Helper()
 	if r.status != status {
-		r.t.Fatalf("%s %s: got %d, want %d: %s", r.call.method, r.call.path, r.status, status, r.body)
+		r.t.Fatalf("%s %s: got %d, want %d: %.600s", r.call.method, r.call.path, r.status, status, r.body)
 	}
 	if into != nil {
 		if err := json.Unmarshal(r.body, into); err != nil {
@@ -191,7 +191,7 @@ func (r *reply) wantProblem(status int, code string) api.Problem {
 	var p api.Problem
 	r.want(status, &p)
 	if p.Code != code {
-		r.t.Fatalf("%s %s: got code %q, want %q: %s", r.call.method, r.call.path, p.Code, code, r.body)
+		r.t.Fatalf("%s %s: got code %q, want %q: %.600s", r.call.method, r.call.path, p.Code, code, r.body)
 	}
 	return p
 }

@@ -109,6 +109,9 @@ func (s *Server) count(x *verification, begun time.Time) {
 
 // hear reads a call: its body, its credential, and what it asks.
 func (s *Server) hear(w http.ResponseWriter, r *http.Request, x *verification, read func(*asks, string) error) (begun time.Time, err error) {
+	if err := noParameters(r); err != nil {
+		return begun, err
+	}
 	if err := x.readBody(w, r); err != nil {
 		return begun, err
 	}

@@ -1,0 +1,202 @@
+package server_test
+
+import (
+	"fmt"
+	"net/http"
+	"sync/atomic"
+	"testing"
+
+	"github.com/posternhq/postern/api"
+)
+
+// tenant is a workspace with an owner, made through the API.
+type tenant struct {
+	t      *testing.T
+	w      *world
+	id     string
+	slug   string
+	owner  string // key
+	member string // id of the owner
+	root   string // W of the document
+
+	made *atomic.Int64 // things, for their names
+}
+
+// tenant makes a workspace whose slug is name.
+func (w *world) tenant(t *testing.T, name string) *tenant {
+	t.Helper()
+	var ws api.CreatedWorkspace
+	w.do(t, post("/v1/workspaces", w.owner, api.CreateWorkspace{
+		Name: name, Slug: name, Owner: &api.WorkspaceOwner{Email: "owner@" + name + ".example"},
+	})).want(http.StatusCreated, &ws)
+	x := &tenant{t: t, w: w, id: ws.ID, slug: name, root: "/v1/workspaces/" + ws.ID, made: new(atomic.Int64)}
+	joined := x.accept(ws.Invitation.Token)
+	x.owner, x.member = joined.Key.Value, joined.Member.ID
+	return x
+}
+
+func (x *tenant) accept(token string) (joined api.AcceptedInvitation) {
+	x.t.Helper()
+	x.w.do(x.t, post("/v1/invitations/accept", "", api.AcceptInvitation{
+		Token: token, Name: x.name("Jo"), Key: &api.KeyName{Name: "first"},
+	})).want(http.StatusCreated, &joined)
+	return joined
+}
+
+// name returns a name that nothing of the tenant has yet.
+func (x *tenant) name(kind string) string { return fmt.Sprintf("%s-%d", kind, x.made.Add(1)) }
+
+func (x *tenant) account(role string) (made api.CreatedServiceAccount) {
+	x.t.Helper()
+	x.w.do(x.t, post(x.root+"/service_accounts", x.owner, api.CreateServiceAccount{Name: x.name("bot"), Role: role})).want(http.StatusCreated, &made)
+	return made
+}
+
+func (x *tenant) key(account string) (made api.CreatedKey) {
+	x.t.Helper()
+	x.w.do(x.t, post(x.root+"/service_accounts/"+account+"/keys", x.owner, api.CreateKey{Name: x.name("key")})).want(http.StatusCreated, &made)
+	return made
+}
+
+// keyOf returns the value of a key of a new account with a role.
+func (x *tenant) keyOf(role string) string { return x.key(x.account(role).ID).Value }
+
+func (x *tenant) role(permissions ...string) (made api.CreatedRole) {
+	x.t.Helper()
+	x.w.do(x.t, post(x.root+"/roles", x.owner, api.CreateRole{Name: x.name("role"), Permissions: permissions})).want(http.StatusCreated, &made)
+	return made
+}
+
+func (x *tenant) invitation() (made api.CreatedInvitation) {
+	x.t.Helper()
+	x.w.do(x.t, post(x.root+"/invitations", x.owner, api.CreateInvitation{Email: x.name("jo") + "@example.com", Role: "viewer"})).want(http.StatusCreated, &made)
+	return made
+}
+
+func (x *tenant) event() (id string) {
+	x.t.Helper()
+	var list api.List[api.AuditEvent]
+	x.w.do(x.t, get(x.root+"/audit_events?limit=1", x.owner)).want(http.StatusOK, &list)
+	if len(list.Data) != 1 {
+		x.t.Fatalf("the audit log has %d events, want 1 on a page of one", len(list.Data))
+	}
+	return list.Data[0].ID
+}
+
+// samples returns for each operation of the document a call that succeeds, on
+// things that are made for it.
+func samples() map[string]func(x *tenant) call {
+	on := func(method, path string, body any) func(*tenant) call {
+		return func(x *tenant) call { return call{method: method, path: x.root + path, key: x.owner, body: body} }
+	}
+	onAccount := func(method, path string, body any) func(*tenant) call {
+		return func(x *tenant) call {
+			return call{method: method, path: x.root + "/service_accounts/" + x.account("viewer").ID + path, key: x.owner, body: body}
+		}
+	}
+	onKey := func(method, path string, body any) func(*tenant) call {
+		return func(x *tenant) call {
+			return call{method: method, path: x.root + "/keys/" + x.key(x.account("viewer").ID).ID + path, key: x.owner, body: body}
+		}
+	}
+	onMember := func(method string, body any) func(*tenant) call {
+		return func(x *tenant) call {
+			return call{method: method, path: x.root + "/members/" + x.accept(x.invitation().Token).Member.ID, key: x.owner, body: body}
+		}
+	}
+	onRole := func(method string, body any) func(*tenant) call {
+		return func(x *tenant) call {
+			return call{method: method, path: x.root + "/roles/" + x.role("tickets:read").ID, key: x.owner, body: body}
+		}
+	}
+	system := func(method, path string, body any) func(*tenant) call {
+		return func(x *tenant) call { return call{method: method, path: path, key: x.w.owner, body: body} }
+	}
+	title := "A title"
+	return map[string]func(*tenant) call{
+		"get-health": system(http.MethodGet, "/healthz", nil), "get-readiness": system(http.MethodGet, "/readyz", nil),
+		"get-openapi": system(http.MethodGet, "/v1/openapi.json", nil), "get-metrics": system(http.MethodGet, "/metrics", nil),
+		"whoami": func(x *tenant) call { return get("/v1/whoami", x.owner) },
+		"verify": func(x *tenant) call { return post("/v1/verify", x.owner, api.Verify{Key: x.owner}) },
+		"verify-batch": func(x *tenant) call {
+			return post("/v1/verify/batch", x.owner, api.VerifyBatch{Items: []api.Verify{{Key: x.owner}}})
+		},
+
+		"list-workspaces": system(http.MethodGet, "/v1/workspaces", nil),
+		"create-workspace": func(x *tenant) call {
+			name := x.name(x.slug)
+			return post("/v1/workspaces", x.w.owner, api.CreateWorkspace{Name: name, Slug: name})
+		},
+		"get-workspace":    on(http.MethodGet, "", nil),
+		"update-workspace": on(http.MethodPatch, "", api.UpdateWorkspace{Name: &title}),
+		"pause-workspace":  func(x *tenant) call { return post("/v1/workspaces/"+x.other()+"/pause", x.w.owner, api.Reason{}) },
+		"resume-workspace": func(x *tenant) call { return post("/v1/workspaces/"+x.other()+"/resume", x.w.owner, api.Reason{}) },
+
+		"list-service-accounts": on(http.MethodGet, "/service_accounts", nil),
+		"create-service-account": func(x *tenant) call {
+			return post(x.root+"/service_accounts", x.owner, api.CreateServiceAccount{Name: x.name("bot"), Role: "viewer"})
+		},
+		"get-service-account":    onAccount(http.MethodGet, "", nil),
+		"update-service-account": onAccount(http.MethodPatch, "", api.UpdateServiceAccount{Description: &title}),
+		"pause-service-account":  onAccount(http.MethodPost, "/pause", api.Reason{}),
+		"resume-service-account": onAccount(http.MethodPost, "/resume", api.Reason{}),
+		"revoke-service-account": onAccount(http.MethodPost, "/revoke", api.Reason{}),
+
+		"list-service-account-keys":  onAccount(http.MethodGet, "/keys", nil),
+		"create-service-account-key": onAccount(http.MethodPost, "/keys", api.CreateKey{Name: "key"}),
+		"list-keys":                  on(http.MethodGet, "/keys", nil),
+		"get-key":                    onKey(http.MethodGet, "", nil),
+		"update-key":                 onKey(http.MethodPatch, "", api.UpdateKey{Name: &title}),
+		"pause-key":                  onKey(http.MethodPost, "/pause", api.Ending{}),
+		"resume-key":                 onKey(http.MethodPost, "/resume", api.Ending{}),
+		"revoke-key":                 onKey(http.MethodPost, "/revoke", api.Ending{}),
+		"list-my-keys":               on(http.MethodGet, "/me/keys", nil),
+		"create-my-key":              func(x *tenant) call { return post(x.root+"/me/keys", x.owner, api.CreateKey{Name: x.name("mine")}) },
+		"get-self":                   func(x *tenant) call { return get("/v1/keys/self", x.owner) },
+		"revoke-self":                func(x *tenant) call { return post("/v1/keys/self/revoke", x.keyOf("viewer"), api.Ending{}) },
+
+		"list-members":  on(http.MethodGet, "/members", nil),
+		"get-member":    onMember(http.MethodGet, nil),
+		"update-member": onMember(http.MethodPatch, api.UpdateMember{Role: "operator"}),
+		"remove-member": onMember(http.MethodDelete, nil),
+		"get-seats":     on(http.MethodGet, "/seats", nil),
+
+		"list-invitations": on(http.MethodGet, "/invitations", nil),
+		"create-invitation": func(x *tenant) call {
+			return post(x.root+"/invitations", x.owner, api.CreateInvitation{Email: x.name("jo") + "@example.com", Role: "viewer"})
+		},
+		"cancel-invitation": func(x *tenant) call {
+			return call{method: http.MethodDelete, path: x.root + "/invitations/" + x.invitation().ID, key: x.owner}
+		},
+		"accept-invitation": func(x *tenant) call {
+			return post("/v1/invitations/accept", "", api.AcceptInvitation{Token: x.invitation().Token, Name: "Jo"})
+		},
+
+		"list-roles": on(http.MethodGet, "/roles", nil),
+		"create-role": func(x *tenant) call {
+			return post(x.root+"/roles", x.owner, api.CreateRole{Name: x.name("role"), Permissions: []string{"tickets:read"}})
+		},
+		"get-role":    onRole(http.MethodGet, nil),
+		"update-role": onRole(http.MethodPatch, api.UpdateRole{Title: &title}),
+		"delete-role": onRole(http.MethodDelete, nil),
+
+		"list-permission-types":    on(http.MethodGet, "/permissions", nil),
+		"replace-permission-types": on(http.MethodPut, "/permissions", []api.PermissionType{{Type: "tickets", Title: "Tickets", Actions: []string{"close"}}}),
+		"check": func(x *tenant) call {
+			return post(x.root+"/check", x.owner, api.Check{Principal: x.member, Permission: "tickets:read"})
+		},
+
+		"list-audit-events":   on(http.MethodGet, "/audit_events", nil),
+		"get-audit-event":     func(x *tenant) call { return get(x.root+"/audit_events/"+x.event(), x.owner) },
+		"export-audit-events": on(http.MethodGet, "/audit_events/export", nil),
+	}
+}
+
+// other returns the id of a workspace made for the purpose.
+func (x *tenant) other() string {
+	x.t.Helper()
+	name := x.name(x.slug)
+	var made api.CreatedWorkspace
+	x.w.do(x.t, post("/v1/workspaces", x.w.owner, api.CreateWorkspace{Name: name, Slug: name})).want(http.StatusCreated, &made)
+	return made.ID
+}
