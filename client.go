@@ -265,12 +265,10 @@ func again[T any](ctx context.Context, r call, fn func() (T, error)) (T, error) 
 			return out, nil
 		}
 		lost := isLost(err)
-		if !lost && !endsUnknown(err) {
-			return out, err
-		}
-		if try == tries || !r.repeatable() || !sleep(ctx, delay) {
-			if lost && changes(r.method) {
-				err = fmt.Errorf("the connection was lost, and it is not known whether the change was made: %w", err)
+		retry := (lost || endsUnknown(err)) && try < tries && r.repeatable()
+		if !retry || !sleep(ctx, delay) {
+			if changes(r.method) && (lost || errors.Is(err, context.DeadlineExceeded)) {
+				err = fmt.Errorf("it is not known whether the change was made: %w", err)
 			}
 			return out, err
 		}

@@ -21,7 +21,7 @@ type Config struct {
 	Listen        string `setting:"listen" default:"localhost:7070" doc:"Address to serve the API on. Any but a loopback address needs tls.cert and tls.key, or behind-proxy."`
 	TLSCert       string `setting:"tls.cert" doc:"File with the certificate, in PEM form, that the API is served with."`
 	TLSKey        string `setting:"tls.key" doc:"File with the private key of tls.cert, in PEM form."`
-	BehindProxy   bool   `setting:"behind-proxy" default:"false" doc:"A proxy in front encrypts, so that listening beyond loopback without tls.cert is allowed. Nothing that it forwards is believed."`
+	BehindProxy   bool   `setting:"behind-proxy" default:"false" doc:"A proxy in front encrypts, and appends its peer's address to X-Forwarded-For. Then listening beyond loopback without tls.cert is allowed, and that address, the last of the header, is taken for the caller's."`
 	PublicURL     string `setting:"public-url" doc:"URL under which users reach this server, such as https://postern.internal. Empty: where it listens."`
 	MetricsListen string `setting:"metrics.listen" doc:"Address to serve /metrics on, without authentication. Empty: only on the main address, with iam.nodes:read."`
 

@@ -1,0 +1,171 @@
+package cli
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/posternhq/postern/internal/config"
+)
+
+// Limits on how long a connection may take; an export lifts the one on writing.
+const (
+	readHeaderTimeout = 5 * time.Second
+	readTimeout       = 30 * time.Second
+	writeTimeout      = 2 * time.Minute // a call may wait 90 s for its confirmations
+	idleTimeout       = 2 * time.Minute
+	maxHeaderBytes    = 32 << 10
+)
+
+// door is one listener and what answers there.
+type door struct {
+	listener net.Listener
+	server   *http.Server
+	tls      bool
+}
+
+// doors is all that a server listens on.
+type doors struct {
+	all  []door
+	main int // how many of them serve the API; they come first
+}
+
+// openDoors listens where the settings say. What it could not open, it closes.
+func openDoors(ctx context.Context, cfg config.Config, api, metrics http.Handler, log *slog.Logger) (*doors, error) {
+	secure, err := tlsConfig(cfg)
+	if err != nil {
+		return nil, err
+	}
+	d := new(doors)
+	if err := d.open(ctx, cfg.Listen, secure != nil, newHTTPServer(api, secure, log)); err != nil {
+		return nil, errors.Join(err, d.close(ctx))
+	}
+	d.main = len(d.all)
+	if cfg.MetricsListen != "" {
+		mux := http.NewServeMux()
+		mux.Handle("GET /metrics", metrics)
+		if err := d.open(ctx, cfg.MetricsListen, false, newHTTPServer(mux, nil, log)); err != nil {
+			return nil, errors.Join(err, d.close(ctx))
+		}
+	}
+	return d, nil
+}
+
+func newHTTPServer(h http.Handler, secure *tls.Config, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler: h, TLSConfig: secure, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
+		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
+	}
+}
+
+// tlsConfig reads the certificate, so that a wrong one is found out at the start.
+func tlsConfig(cfg config.Config) (*tls.Config, error) {
+	if cfg.TLSCert == "" {
+		return nil, nil
+	}
+	pair, err := tls.LoadX509KeyPair(cfg.TLSCert, cfg.TLSKey)
+	if err != nil {
+		return nil, usagef("tls.cert and tls.key: %w", err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
+}
+
+// open listens on an address; localhost is 127.0.0.1 and, where there is one, ::1.
+func (d *doors) open(ctx context.Context, address string, tls bool, server *http.Server) error {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return usagef("%s is not an address", safe(address))
+	}
+	hosts := []string{host}
+	if host == "localhost" {
+		hosts = []string{"127.0.0.1", "::1"}
+	}
+	for i, host := range hosts {
+		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort(host, port))
+		if i > 0 && isAbsent(err) {
+			continue // this machine has no such address
+		}
+		if err != nil {
+			return fmt.Errorf("listen on %s: %w", address, err)
+		}
+		_, port, _ = net.SplitHostPort(listener.Addr().String()) // the one that was free, for the others too
+		d.all = append(d.all, door{listener, server, tls})
+	}
+	return nil
+}
+
+func isAbsent(err error) bool {
+	return errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EAFNOSUPPORT) || errors.Is(err, syscall.EPROTONOSUPPORT)
+}
+
+// serve answers until the door is closed.
+func (d door) serve() error {
+	var err error
+	if d.tls {
+		err = d.server.ServeTLS(d.listener, "", "")
+	} else {
+		err = d.server.Serve(d.listener)
+	}
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+// close lets what is under way come to its end, for as long as there is grace.
+func (d *doors) close(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, grace)
+	defer cancel()
+	var failed error
+	for _, door := range d.all {
+		err := door.server.Shutdown(ctx)
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = errors.Join(fmt.Errorf("what was still under way after %s is broken off", grace), door.server.Close())
+		}
+		if closed := door.listener.Close(); !errors.Is(closed, net.ErrClosed) {
+			err = errors.Join(err, closed) // one that was never served on
+		}
+		failed = errors.Join(failed, err)
+	}
+	return failed
+}
+
+// slam breaks off everything.
+func (d *doors) slam() {
+	for _, door := range d.all {
+		_ = door.server.Close() // it is the end in any case
+	}
+}
+
+// addresses returns where the API is served.
+func (d *doors) addresses() (all []string) {
+	for _, door := range d.all[:d.main] {
+		all = append(all, door.listener.Addr().String())
+	}
+	return all
+}
+
+// url returns where users reach the API: as set, or where it listens.
+func (d *doors) url(cfg config.Config) string {
+	if cfg.PublicURL != "" {
+		return strings.TrimRight(cfg.PublicURL, "/")
+	}
+	scheme := "http://"
+	if d.all[0].tls {
+		scheme = "https://"
+	}
+	address := d.addresses()[0]
+	if host, _, _ := net.SplitHostPort(cfg.Listen); host == "localhost" {
+		_, port, _ := net.SplitHostPort(address)
+		address = net.JoinHostPort(host, port)
+	}
+	return scheme + address
+}

@@ -1,0 +1,180 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/posternhq/postern/internal/config"
+	"github.com/posternhq/postern/internal/iam"
+	"github.com/posternhq/postern/internal/store"
+	"github.com/posternhq/postern/internal/token"
+)
+
+// firstKeyName is what the first owner's first key is called.
+const firstKeyName = "first"
+
+// madeKey is a key that was made on the store itself.
+type madeKey struct {
+	Workspace string `json:"workspace"`
+	Owner     string `json:"owner"`
+	KeyID     string `json:"key_id"`
+	Hint      string `json:"hint"`
+	ExpiresAt string `json:"expires_at"`
+	Value     string `json:"value,omitempty"`
+}
+
+func madeKeyColumns() []column[madeKey] {
+	return []column[madeKey]{
+		{name: "workspace", text: func(m madeKey) string { return m.Workspace }},
+		{name: "owner", text: func(m madeKey) string { return m.Owner }},
+		{name: "key", text: func(m madeKey) string { return m.Hint }},
+		{name: "expires_at", text: func(m madeKey) string { return m.ExpiresAt }},
+		{name: "value", text: func(m madeKey) string { return m.Value }},
+	}
+}
+
+func (a *app) initCommand() *cobra.Command {
+	var in iam.Initialization
+	var out secretOut
+	cmd := a.leaf(command{
+		use: "init", short: "Make the system workspace, its owner and the owner's first key, on an empty store",
+		long: "It runs once, while no server runs. The root secret is made beside the store when it is missing.",
+		examples: [2]string{
+			"postern init --workspace Acme --email owner@example.com --out-header owner.h",
+			"postern init --workspace Acme --email owner@example.com --store-url sqlite:acme.db --field value",
+		},
+		run: func(ctx context.Context, cmd *cobra.Command, _ []string) error {
+			in.Workspace, in.KeyName = a.global.workspace, firstKeyName
+			if in.Workspace == "" || in.Email == "" {
+				return usagef("say what to make: --workspace NAME --email EMAIL")
+			}
+			return a.onStore(ctx, cmd, &out, true, func(ctx context.Context, s *iam.Service) (madeKey, token.Secret, error) {
+				done, secret, err := s.Initialize(ctx, in)
+				made := done.Value
+				return describeKey(made.Workspace.Name, made.Owner.Person.Email, made.Key), secret, err
+			})
+		},
+	})
+	cmd.Flags().StringVar(&in.Email, "email", "", "address of the owner")
+	out.register(cmd.Flags())
+	a.configFlags(cmd, nil)
+	return cmd
+}
+
+func (a *app) recoverCommand() *cobra.Command {
+	var email string
+	var out secretOut
+	cmd := a.leaf(command{
+		use: "recover", short: "Make a key that lasts an hour for an owner that exists, on the store itself",
+		long: "For when no owner has a key that works. It runs while no server runs, and stands in the audit log.\n" +
+			"Without --workspace, the owner is one of the system workspace.",
+		examples: [2]string{
+			"postern recover --email owner@example.com --out-header owner.h",
+			"postern recover --email owner@example.com --store-url sqlite:acme.db --field value",
+		},
+		run: func(ctx context.Context, cmd *cobra.Command, _ []string) error {
+			if email == "" {
+				return usagef("say whose: --email EMAIL")
+			}
+			return a.onStore(ctx, cmd, &out, false, func(ctx context.Context, s *iam.Service) (madeKey, token.Secret, error) {
+				done, secret, err := s.Recover(ctx, email, a.global.workspace)
+				return describeKey(a.global.workspace, email, done.Value), secret, err
+			})
+		},
+	})
+	cmd.Flags().StringVar(&email, "email", "", "address of the owner")
+	out.register(cmd.Flags())
+	a.configFlags(cmd, nil)
+	return cmd
+}
+
+func describeKey(workspace, owner string, k iam.Key) madeKey {
+	return madeKey{Workspace: workspace, Owner: owner, KeyID: string(k.ID), Hint: k.Hint, ExpiresAt: when(k.ExpiresAt)}
+}
+
+// onStore opens the store for this process alone, makes a key there and shows
+// its value once. Nobody answers from the store meanwhile, so there is nobody to
+// wait for.
+func (a *app) onStore(ctx context.Context, cmd *cobra.Command, out *secretOut, fresh bool, mint func(context.Context, *iam.Service) (madeKey, token.Secret, error)) (err error) {
+	cfg, err := a.loadConfig(cmd)
+	if err != nil {
+		return err
+	}
+	if a.global.field != "" || a.global.output == formatCSV || out.env != "" || out.header != "" {
+		if err := out.prepare(a, "value"); err != nil {
+			return err
+		}
+	}
+	defer out.close()
+	if !fresh {
+		if err := mustExist(cfg.Config); err != nil {
+			return err
+		}
+	}
+	claim, err := store.NewClaim(ctx, cfg.StoreURL)
+	if err != nil {
+		return err
+	}
+	defer closing(&err, "give up the claim on the store", claim.Release)
+	rows, err := store.Open(ctx, cfg.StoreURL, store.Options{})
+	if err != nil {
+		return err
+	}
+	defer closing(&err, "close the store", rows.Close)
+	initialized, err := rows.Initialized(ctx)
+	if err != nil {
+		return fmt.Errorf("look whether the store is initialised: %w", err)
+	}
+	if fresh && initialized {
+		return failf(exitConflict, "this store is initialised already; postern recover makes a key for its owner")
+	}
+	if _, err := rootSecret(ctx, cfg.Config, rows, initialized, fresh); err != nil {
+		return err
+	}
+	made, secret, err := mint(ctx, newService(cfg.Config, rows, iam.Nobody{}))
+	if err != nil {
+		return err
+	}
+	if err := out.deliver(a, secret, made.KeyID); err != nil {
+		return err
+	}
+	return a.showMadeKey(cfg.Config, made, secret, out.toFiles(), fresh)
+}
+
+// mustExist refuses a file that is not there, which opening it would make.
+func mustExist(cfg config.Config) error {
+	path, ok := cfg.SQLitePath()
+	if !ok {
+		return nil
+	}
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return failf(exitNotFound, "there is no store at %s", path)
+	} else if err != nil {
+		return err
+	}
+	return nil
+}
+
+func (a *app) showMadeKey(cfg config.Config, made madeKey, secret token.Secret, hide, fresh bool) error {
+	if !hide {
+		made.Value = secret.Reveal()
+	}
+	raw, err := json.Marshal(made)
+	if err != nil {
+		return err
+	}
+	if err := show(a, raw, madeKeyColumns()); err != nil {
+		return err
+	}
+	if fresh {
+		a.note("The root secret is in %s. It is not in the store: keep a copy apart from the store's.", cfg.SecretPath())
+		a.note("Next: postern serve")
+	}
+	return nil
+}

@@ -1,0 +1,68 @@
+package cli
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/posternhq/postern/api"
+)
+
+// keyCounts says how many keys work, of how many there ever were.
+func keyCounts(c api.KeyCounts) string { return fmt.Sprintf("%d of %d", c.Active, c.Total) }
+
+// pairs writes metadata in order.
+func pairs(m map[string]string) string {
+	var all []string
+	for _, name := range sortedKeys(m) {
+		all = append(all, name+"="+m[name])
+	}
+	return strings.Join(all, ", ")
+}
+
+// actorName names who did something, and says when they are no longer there.
+func actorName(x api.Actor) string {
+	if x.State == "" || x.State == "active" {
+		return x.Name
+	}
+	return x.Name + " (" + x.State + ")"
+}
+
+func revocation(r *api.Revocation) string {
+	if r == nil {
+		return ""
+	}
+	words := when(r.At) + " by " + actorName(r.By)
+	if r.Reason != nil && *r.Reason != "" {
+		words += ": " + *r.Reason
+	}
+	return words
+}
+
+func lastUse(u *api.LastUse) string {
+	if u == nil {
+		return ""
+	}
+	return when(u.At) + " from " + u.Source.IP
+}
+
+// receiptWords says on what the confirmation of a change rests.
+func receiptWords(r api.Receipt) string {
+	words := fmt.Sprintf("Confirmed by %d of %d nodes in %s ms.", r.Nodes.Confirmed, r.Nodes.Total, millis(r.TookMS))
+	if len(r.Nodes.Expired) > 0 {
+		words += " Waited until the leases of these had ended: " + texts(r.Nodes.Expired) + "."
+	}
+	if len(r.Nodes.Bounded) > 0 {
+		words += " These may still answer from memory: " + texts(r.Nodes.Bounded) + "."
+	}
+	return words
+}
+
+// millis writes milliseconds with one digit after the point below ten.
+func millis(ms float64) string {
+	if ms >= 10 {
+		return strconv.FormatFloat(math.Round(ms), 'f', 0, 64)
+	}
+	return strconv.FormatFloat(math.Round(ms*10)/10, 'f', -1, 64)
+}

@@ -1,0 +1,90 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// grace is how long a server that is told to stop goes on answering what was
+// asked before.
+const grace = 10 * time.Second
+
+// sumsEvery is how often sums of refused attempts are written.
+const sumsEvery = time.Second
+
+// errClaimLost ends a server that may no longer be the only one.
+var errClaimLost = errors.New("the claim on the store was lost: another process may be answering from it, so this one no longer does")
+
+// parts is what runs while a server does.
+type parts struct {
+	doors  *doors
+	log    *slog.Logger
+	lost   <-chan struct{} // closed when the claim on the store may be somebody else's
+	follow func(ctx context.Context) error
+	sums   func(ctx context.Context, all bool) error
+}
+
+// run serves until ctx ends or something fails, then stops in reverse: first no
+// new requests, then an end to those under way, then what they depend on.
+func (p parts) run(ctx context.Context, up func(ctx context.Context) error) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	below, stopBelow := context.WithCancel(context.WithoutCancel(ctx)) // what requests under way still need
+	defer stopBelow()
+	var work sync.WaitGroup
+	work.Go(func() {
+		if err := p.follow(below); err != nil {
+			stop(fmt.Errorf("follow the store: %w", err))
+		}
+	})
+	work.Go(func() { p.writeSums(below) })
+	work.Go(func() {
+		select {
+		case <-p.lost:
+			p.doors.slam() // at once: every answer from now on could be wrong
+			stop(errClaimLost)
+		case <-below.Done():
+		}
+	})
+	for _, d := range p.doors.all {
+		work.Go(func() {
+			if err := d.serve(); err != nil {
+				stop(fmt.Errorf("serve %s: %w", d.listener.Addr(), err))
+			}
+		})
+	}
+	if err := up(ctx); err != nil {
+		stop(err)
+	}
+	<-ctx.Done()
+	err := p.doors.close(context.WithoutCancel(ctx))
+	stopBelow()
+	work.Wait()
+	last, done := context.WithTimeout(context.WithoutCancel(ctx), grace)
+	defer done()
+	err = errors.Join(err, p.sums(last, true))
+	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
+		err = errors.Join(cause, err)
+	}
+	return err
+}
+
+// writeSums writes the sums of refused attempts as their seconds end.
+func (p parts) writeSums(ctx context.Context) {
+	tick := time.NewTicker(sumsEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if err := p.sums(ctx, false); err != nil && ctx.Err() == nil {
+				p.log.Warn("sums of refused attempts are kept for the next try", "error", err)
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}

@@ -1,0 +1,153 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/posternhq/postern/internal/config"
+	"github.com/posternhq/postern/internal/iam"
+	"github.com/posternhq/postern/internal/replica"
+	"github.com/posternhq/postern/internal/server"
+	"github.com/posternhq/postern/internal/store"
+	"github.com/posternhq/postern/internal/token"
+)
+
+func (a *app) serveCommand() *cobra.Command {
+	cmd := a.leaf(command{
+		use: "serve", short: "Run the server",
+		long: "It stops on an interrupt, when what is under way has been answered. Settings come from flags, then from\n" +
+			"the environment, then from the file: see docs/reference/configuration.md.",
+		examples: [2]string{
+			"postern serve --store-url sqlite:postern.db",
+			"postern serve --config postern.toml",
+		},
+		run: func(ctx context.Context, cmd *cobra.Command, _ []string) error {
+			cfg, err := a.loadConfig(cmd)
+			if err != nil {
+				return err
+			}
+			return a.serve(ctx, cfg.Config, mode{up: a.sayUp})
+		},
+	})
+	a.configFlags(cmd, nil)
+	return cmd
+}
+
+// mode is what a command adds to a server.
+type mode struct {
+	makeSecret bool                                       // make a missing root secret
+	around     func(api http.Handler) http.Handler        // nil: the API alone
+	up         func(ctx context.Context, n running) error // called once it listens
+}
+
+// running is a server that listens.
+type running struct {
+	cfg         config.Config
+	url         string // of the API, without a slash at its end
+	addresses   []string
+	service     *iam.Service
+	initialized bool
+	log         *slog.Logger
+}
+
+// serve puts a server together and runs it until ctx ends. Reading it from top to
+// bottom is reading what a server is.
+func (a *app) serve(ctx context.Context, cfg config.Config, m mode) (err error) {
+	log := a.newLog(cfg)
+
+	claim, err := store.NewClaim(ctx, cfg.StoreURL)
+	if err != nil {
+		return err
+	}
+	defer closing(&err, "give up the claim on the store", claim.Release)
+
+	metrics := server.NewMetrics()
+	rows, err := store.Open(ctx, cfg.StoreURL, store.Options{Observe: metrics.ObserveStore})
+	if err != nil {
+		return err
+	}
+	defer closing(&err, "close the store", rows.Close)
+	initialized, err := rows.Initialized(ctx)
+	if err != nil {
+		return fmt.Errorf("look whether the store is initialised: %w", err)
+	}
+
+	secret, err := rootSecret(ctx, cfg, rows, initialized, m.makeSecret)
+	if err != nil {
+		return err
+	}
+
+	memory := replica.New(replica.Options{Log: log, Node: nodeName(cfg)})
+	if err := memory.Load(ctx, rows); err != nil {
+		return err
+	}
+	service := newService(cfg, rows, memory)
+	api, err := server.New(server.Options{
+		IAM: service, Replica: memory, Prefixes: prefixes(cfg), Secret: secret,
+		Log: log, Node: nodeName(cfg), Metrics: metrics, BehindProxy: cfg.BehindProxy,
+	})
+	if err != nil {
+		return err
+	}
+
+	handler := api.Handler()
+	if m.around != nil {
+		handler = m.around(handler)
+	}
+	doors, err := openDoors(ctx, cfg, handler, api.MetricsHandler(), log)
+	if err != nil {
+		return err
+	}
+	n := running{
+		cfg: cfg, url: doors.url(cfg), addresses: doors.addresses(), service: service, initialized: initialized, log: log,
+	}
+	parts := parts{
+		doors: doors, log: log, lost: claim.Lost(), sums: service.WriteSums,
+		follow: func(ctx context.Context) error { return memory.Follow(ctx, rows) },
+	}
+	return parts.run(ctx, func(ctx context.Context) error { return m.up(ctx, n) })
+}
+
+// sayUp tells the log where a server listens, and what is missing.
+func (a *app) sayUp(_ context.Context, n running) error {
+	n.log.Info("listening", "url", n.url, "addresses", n.addresses)
+	if !n.initialized {
+		n.log.Warn("the store is empty, so nothing is answered yet: stop this server and run postern init")
+	}
+	return nil
+}
+
+func newService(cfg config.Config, rows iam.Store, fence iam.Fence) *iam.Service {
+	return &iam.Service{Store: rows, Fence: fence, Mint: token.Mint{Prefix: cfg.KeyPrefix}, Now: now}
+}
+
+// prefixes returns the prefixes of the keys that are accepted.
+func prefixes(cfg config.Config) token.Prefixes {
+	return append(token.Prefixes{cfg.KeyPrefix}, cfg.FormerPrefixes...)
+}
+
+// nodeName returns what this node is called.
+func nodeName(cfg config.Config) string {
+	if cfg.NodeName != "" {
+		return cfg.NodeName
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		return "node"
+	}
+	return name
+}
+
+// closing closes something at the end of a function, and adds what goes wrong to
+// the function's error.
+func closing(err *error, what string, fn func() error) {
+	if failed := fn(); failed != nil {
+		*err = errors.Join(*err, fmt.Errorf("%s: %w", what, failed))
+	}
+}
