@@ -1,0 +1,108 @@
+package attacks_test
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+
+	"github.com/posternhq/postern/internal/audit"
+	"github.com/posternhq/postern/internal/iam"
+)
+
+// faulty is a store that fails where a test says: at the nth call inside the next
+// transactions, or after the commit, when all is durable and nobody hears of it.
+type faulty struct {
+	iam.Store
+	failAt  atomic.Int64 // counts down with each call of a transaction; 0: never
+	failed  atomic.Int64 // how often it has failed
+	unknown atomic.Bool  // fail after the commit
+}
+
+var errDatabase = errors.New("the database said no")
+
+// Change implements [iam.Store].
+func (f *faulty) Change(ctx context.Context, fn func(iam.Tx) (iam.Change, error)) (iam.Commit, error) {
+	commit, err := f.Store.Change(ctx, func(tx iam.Tx) (iam.Change, error) { return fn(&faultyTx{tx, f}) })
+	if err == nil && f.unknown.Load() {
+		f.failed.Add(1)
+		return iam.Commit{}, errors.Join(iam.Unknown, errDatabase)
+	}
+	return commit, err
+}
+
+type faultyTx struct {
+	iam.Tx
+	f *faulty
+}
+
+// next fails when its turn has come.
+func (t *faultyTx) next() error {
+	if t.f.failAt.Load() > 0 && t.f.failAt.Add(-1) == 0 {
+		t.f.failed.Add(1)
+		return errDatabase
+	}
+	return nil
+}
+
+func (t *faultyTx) Key(ctx context.Context, ws iam.WorkspaceID, id iam.KeyID) (iam.Key, error) {
+	if err := t.next(); err != nil {
+		return iam.Key{}, err
+	}
+	return t.Tx.Key(ctx, ws, id)
+}
+
+func (t *faultyTx) Workspace(ctx context.Context, ref string) (iam.Workspace, error) {
+	if err := t.next(); err != nil {
+		return iam.Workspace{}, err
+	}
+	return t.Tx.Workspace(ctx, ref)
+}
+
+func (t *faultyTx) ServiceAccount(ctx context.Context, ws iam.WorkspaceID, ref string) (iam.ServiceAccount, error) {
+	if err := t.next(); err != nil {
+		return iam.ServiceAccount{}, err
+	}
+	return t.Tx.ServiceAccount(ctx, ws, ref)
+}
+
+func (t *faultyTx) Descendants(ctx context.Context, ws iam.WorkspaceID, id iam.KeyID) ([]iam.Key, []iam.ServiceAccount, error) {
+	if err := t.next(); err != nil {
+		return nil, nil, err
+	}
+	return t.Tx.Descendants(ctx, ws, id)
+}
+
+func (t *faultyTx) UpdateServiceAccount(ctx context.Context, a iam.ServiceAccount) error {
+	if err := t.next(); err != nil {
+		return err
+	}
+	return t.Tx.UpdateServiceAccount(ctx, a)
+}
+
+func (t *faultyTx) UpdateKey(ctx context.Context, k iam.Key) error {
+	if err := t.next(); err != nil {
+		return err
+	}
+	return t.Tx.UpdateKey(ctx, k)
+}
+
+func (t *faultyTx) Replay(ctx context.Context, scope, key string) (iam.Replay, bool, error) {
+	if err := t.next(); err != nil {
+		return iam.Replay{}, false, err
+	}
+	return t.Tx.Replay(ctx, scope, key)
+}
+
+func (t *faultyTx) Remember(ctx context.Context, r iam.Replay) error {
+	if err := t.next(); err != nil {
+		return err
+	}
+	return t.Tx.Remember(ctx, r)
+}
+
+func (t *faultyTx) AppendEvent(ctx context.Context, e audit.Event) error {
+	if err := t.next(); err != nil {
+		return err
+	}
+	return t.Tx.AppendEvent(ctx, e)
+}

@@ -1,0 +1,90 @@
+package attacks_test
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/posternhq/postern/internal/cli"
+)
+
+// asProgram makes this test binary the command postern, so that a test can start
+// it as a process of its own, and kill it.
+const asProgram = "RUN_AS_POSTERN"
+
+func runProgram() {
+	os.Exit(cli.Program{
+		Args: os.Args[1:], Environ: os.Environ(), Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+	}.Run(context.Background()))
+}
+
+// program runs postern to its end, in an empty home, and returns what it said.
+func program(t *testing.T, dir, stdin string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	cmd := command(t.Context(), dir, args...)
+	var out, err bytes.Buffer
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &out, &err
+	_ = cmd.Run() // the code says how it ended
+	return cmd.ProcessState.ExitCode(), out.String(), err.String()
+}
+
+func command(ctx context.Context, dir string, args ...string) *exec.Cmd {
+	self, _ := os.Executable() // on Linux it never fails
+	cmd := exec.CommandContext(ctx, self, args...)
+	cmd.Dir = dir
+	cmd.Env = []string{asProgram + "=1", "HOME=" + dir, "XDG_CONFIG_HOME=" + filepath.Join(dir, "config"), "PATH=" + os.Getenv("PATH")}
+	return cmd
+}
+
+// process is a running server.
+type process struct {
+	cmd *exec.Cmd
+	url string
+}
+
+// serve starts postern serve on a free port and waits until it is ready.
+func serve(t *testing.T, dir, store string) *process {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := listener.Addr().String()
+	if err := listener.Close(); err != nil {
+		t.Fatal(err)
+	}
+	p := &process{url: "http://" + address}
+	p.cmd = command(context.Background(), dir, "serve", "--listen", address, "--store-url", store, "--secret-file", filepath.Join(dir, "secret"))
+	var said bytes.Buffer
+	p.cmd.Stdout, p.cmd.Stderr = &said, &said
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.kill)
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		resp, err := http.Get(p.url + "/readyz")
+		if err != nil {
+			continue
+		}
+		resp.Body.Close()
+		if resp.StatusCode == http.StatusOK {
+			return p
+		}
+	}
+	p.kill()
+	t.Fatalf("the server is not ready: %s", said.String())
+	return nil
+}
+
+// kill ends the process as a power failure would.
+func (p *process) kill() {
+	_ = p.cmd.Process.Kill() // it may have ended
+	_ = p.cmd.Wait()
+}

@@ -1,0 +1,176 @@
+package attacks_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+func itoa(n int) string { return strconv.Itoa(n) }
+
+// operation is a route as the OpenAPI document has it.
+type operation struct {
+	id, method, path string
+	permission       string // what it needs; empty: any key, or none
+	open             bool
+	body             bool
+}
+
+// operations are all routes, so that a new one is tried without anybody adding it.
+func (w *world) operations(t *testing.T) []operation {
+	t.Helper()
+	var doc struct {
+		Paths map[string]map[string]struct {
+			OperationID string             `json:"operationId"`
+			Permission  string             `json:"x-postern-permission"`
+			Security    []map[string][]any `json:"security"`
+			RequestBody *struct{}          `json:"requestBody"`
+		} `json:"paths"`
+	}
+	if err := json.Unmarshal([]byte(w.must("GET", "/v1/openapi.json", "", nil).text), &doc); err != nil {
+		t.Fatal(err)
+	}
+	var all []operation
+	for path, methods := range doc.Paths {
+		for method, op := range methods {
+			all = append(all, operation{
+				id: op.OperationID, method: strings.ToUpper(method), path: path, permission: op.Permission,
+				open: op.Security != nil && len(op.Security) == 0, body: op.RequestBody != nil,
+			})
+		}
+	}
+	if len(all) < 40 {
+		t.Fatalf("the document has %d operations: it is not the whole API", len(all))
+	}
+	slices.SortFunc(all, func(a, b operation) int { return strings.Compare(a.path+a.method, b.path+b.method) })
+	return all
+}
+
+// things are what a workspace holds for routes to be about, by the part of the
+// path that leads to them.
+type things map[string]string
+
+// things makes one of everything in a tenant's workspace.
+func (w *world) things(b tenant) things {
+	w.t.Helper()
+	name := "thing-" + itoa(int(keyNumber.Add(1)))
+	account := w.account(b.id, b.owner, name, "operator")
+	key := w.newKey(b.id, b.owner, account)
+	w.must("POST", in(b.id, "roles"), b.owner, body{"name": name, "permissions": []string{"docs:read"}})
+	invitation := w.must("POST", in(b.id, "invitations"), b.owner, body{"email": name + "@" + b.slug + ".example", "role": "viewer"})
+	w.values.plant(invitation.str("token"))
+	_, member := w.member(b.id, b.owner, "member-"+name+"@"+b.slug+".example", "viewer")
+	event := w.must("GET", in(b.id, "audit_events?limit=1"), b.owner, nil).items()[0].str("id")
+	return things{
+		"workspace": b.id, "service_accounts": account, "keys": key.str("id"),
+		"roles":       w.must("GET", in(b.id, "roles/"+name), b.owner, nil).str("id"),
+		"invitations": invitation.str("id"), "members": member, "audit_events": event,
+	}
+}
+
+// fill puts the ids of things into a route's path. ok is false when the route is
+// about something that the test does not know: it must learn of it.
+func (op operation) fill(has things) (path string, ok bool) {
+	parts := strings.Split(op.path, "/")
+	for i, part := range parts {
+		switch {
+		case part == "{workspace}":
+			parts[i] = has["workspace"]
+		case strings.HasPrefix(part, "{"):
+			if parts[i] = has[parts[i-1]]; parts[i] == "" {
+				return "", false
+			}
+		}
+	}
+	return strings.Join(parts, "/"), true
+}
+
+// example returns a path of a tenant's own things.
+func (op operation) example(w *world, t *testing.T, b tenant) string {
+	t.Helper()
+	path, ok := op.fill(w.things(b))
+	if !ok {
+		t.Fatalf("%s %s is about something that this test does not make", op.method, op.path)
+	}
+	return path
+}
+
+// valid are bodies that each operation accepts. A new route with a body fails the
+// tests that use them until it has one here.
+var valid = map[string]any{
+	"create-workspace":           body{"name": "New", "slug": "new-workspace"},
+	"update-workspace":           body{"name": "Renamed"},
+	"create-service-account":     body{"name": "fresh", "role": "viewer"},
+	"update-service-account":     body{"description": "changed"},
+	"create-service-account-key": body{"name": "fresh"},
+	"create-my-key":              body{"name": "fresh"},
+	"update-key":                 body{"name": "renamed"},
+	"update-member":              body{"role": "viewer"},
+	"create-invitation":          body{"email": "fresh@example.com", "role": "viewer"},
+	"accept-invitation":          body{"token": "inv_000000000000000000000000000000000", "name": "Jo"},
+	"create-role":                body{"name": "fresh", "permissions": []string{"docs:read"}},
+	"update-role":                body{"title": "changed"},
+	"replace-permission-types":   []body{{"type": "docs", "actions": []string{"publish"}}},
+	"check":                      body{"principal": "sa_00000000000000000000000000", "permission": "docs:read"},
+	"verify":                     body{"key": "not a key"},
+	"verify-batch":               body{"items": []body{{"key": "not a key"}}},
+}
+
+// requestBody returns a body that the operation accepts.
+func (op operation) requestBody(t *testing.T) any {
+	t.Helper()
+	if v, ok := valid[op.id]; ok {
+		return v
+	}
+	if !op.body {
+		return nil
+	}
+	if op.method == http.MethodPost {
+		return body{} // an action: all its fields are optional
+	}
+	t.Fatalf("%s has a body and no example in this test", op.id)
+	return nil
+}
+
+// eachRouteNeedsItsOwnPermission tries every route with a key that holds every
+// permission but the one that the route is declared to need.
+func eachRouteNeedsItsOwnPermission(t *testing.T, w *world) {
+	b := w.newTenant("acme")
+	w.must("PUT", in("-", "permissions"), b.owner, []body{{"type": "docs", "actions": []string{"publish"}}})
+	all := []string{
+		"*:*", "iam.service_accounts:read", "iam.service_accounts:write", "iam.keys:read", "iam.keys:write", "iam.keys:verify",
+		"iam.members:read", "iam.members:write", "iam.roles:read", "iam.roles:write", "iam.audit:read", "iam.audit:export",
+		"iam.settings:read", "iam.settings:write", "iam.webhooks:read", "iam.webhooks:write", "iam.nodes:read", "iam.nodes:write",
+		"iam.workspaces:read", "iam.workspaces:write",
+	}
+	admins := map[string]string{b.id: b.owner, "-": w.owner}
+	accounts := map[string]string{b.id: w.account(b.id, b.owner, "all-but-one", "admin"), "-": w.account("-", w.owner, "all-but-one", "admin")}
+	tried := 0
+	for _, op := range w.operations(t) {
+		if op.permission == "" {
+			continue
+		}
+		ws := b.id // operations of the system workspace are tried there
+		if strings.HasPrefix(op.permission, "iam.workspaces") || strings.HasPrefix(op.permission, "iam.nodes") {
+			ws = "-"
+		}
+		var rest []string
+		for _, p := range all {
+			if p != op.permission {
+				rest = append(rest, p)
+			}
+		}
+		limited := w.keyOf(ws, admins[ws], accounts[ws], body{"limit": rest})
+		a := w.call(op.method, op.example(w, t, b), limited, op.requestBody(t))
+		if a.status != http.StatusForbidden || a.str("permission") != op.permission {
+			t.Errorf("%s %s needs %s; without it: %d %s", op.method, op.path, op.permission, a.status, a.text)
+		}
+		tried++
+	}
+	if tried < 25 {
+		t.Errorf("only %d routes say what they need", tried)
+	}
+}
