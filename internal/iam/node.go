@@ -1,0 +1,54 @@
+package iam
+
+import "time"
+
+// NodeRow is what a node has written down of itself where all nodes can read it.
+type NodeRow struct {
+	Incarnation string // random: made for one attempt to join, never shared, never used again
+	Name        string // for people; two nodes may have the same
+	Kind        string // "server"
+	Version     string // of the program
+	TTL         time.Duration
+	Bounded     time.Duration // zero: the node is strict
+	Acked       int64         // the node answers from this change or a later one, or not at all
+	Counter     int64         // of its renewals
+	StartedAt   time.Time     // the database's time when it joined
+}
+
+// Lingers returns for how long a node may answer after its last renewal.
+func (n NodeRow) Lingers() time.Duration { return n.TTL + n.Bounded }
+
+// Authority is the database server that gave an answer, as it describes itself.
+type Authority struct {
+	System   string // of the database cluster; a restored copy keeps it
+	Timeline string // another one since a standby took over, or a backup was restored
+	Started  string // when the server process did
+	Now      time.Time
+	Settings DurabilitySettings
+}
+
+// Same reports whether both answers come from one line of history.
+func (a Authority) Same(b Authority) bool { return a.System == b.System && a.Timeline == b.Timeline }
+
+// DurabilitySettings are the settings of a database server that decide whether a
+// commit that was acknowledged can be taken back.
+type DurabilitySettings struct {
+	Fsync                   string
+	FullPageWrites          string
+	SynchronousCommit       string // of the connection that asked
+	SynchronousStandbyNames string
+	Standbys                int64 // physical standbys that are connected now
+}
+
+// Renewal is the answer of the database to a node that wrote to its row.
+type Renewal struct {
+	Authority
+	Head Position  // the last change that was committed when the write was made
+	Time time.Time // the greatest that the database ever told
+}
+
+// Roll is the list of all nodes, as one server had it at one moment.
+type Roll struct {
+	Authority
+	Nodes []NodeRow // in the order of their incarnations
+}

@@ -1,0 +1,174 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/posternhq/postern/internal/iam"
+)
+
+// Nodes is the table in which the nodes of a deployment keep their rows, and the
+// feed that they follow. It speaks to the database over connections of its own,
+// which no other work can keep busy. It is safe for concurrent use.
+//
+// An answer counts only once its command has completed: the rows of a statement
+// arrive before PostgreSQL has heard of its standbys.
+type Nodes struct {
+	store    *Store
+	renewing *line // rows come, stay alive and go over this one
+	acking   *line // and what is known of changes over this one
+}
+
+// Nodes opens the table. On SQLite there is one process, and no such table is
+// needed: then it is an error.
+func (s *Store) Nodes() (*Nodes, error) {
+	db, ok := s.db.(*postgres)
+	if !ok {
+		return nil, errors.New("store: several nodes need PostgreSQL")
+	}
+	return &Nodes{store: s, renewing: newLine(db), acking: newLine(db)}, nil
+}
+
+// Close waits for what is running and closes the connections.
+func (n *Nodes) Close() error { return errors.Join(n.renewing.close(), n.acking.close()) }
+
+// Changes implements the feed of a replica.
+func (n *Nodes) Changes(ctx context.Context, after iam.Position, limit int) ([]iam.Change, iam.Position, error) {
+	return n.store.Changes(ctx, after, limit)
+}
+
+// Snapshot implements the feed of a replica.
+func (n *Nodes) Snapshot(ctx context.Context, sink iam.Sink) (iam.Position, error) {
+	return n.store.Snapshot(ctx, sink)
+}
+
+// Join writes the row of a node down. After an error it may be there all the
+// same, and its incarnation must not be used.
+func (n *Nodes) Join(ctx context.Context, row iam.NodeRow) error {
+	_, err := n.write(ctx, n.renewing, "write the node's row", nil, `
+		INSERT INTO nodes (incarnation, name, kind, version, ttl, bounded, acked, counter, started_at)
+		VALUES ($1, $2, $3, $4, $5, $6, 0, 0, `+now+`)`,
+		row.Incarnation, row.Name, row.Kind, row.Version, row.TTL.Microseconds(), row.Bounded.Microseconds())
+	return err
+}
+
+// Renew moves the counter of a node's row on. What it returns was true at some
+// moment after it was called, and comes from a server that could commit then. An
+// error of kind [iam.NotFound] means that the row is gone.
+func (n *Nodes) Renew(ctx context.Context, incarnation string) (iam.Renewal, error) {
+	var r iam.Renewal
+	fields := append([]any{&r.Head.Seq, chain(&r.Head.Chain), instant{&r.Head.Time}, instant{&r.Time}}, authorityFields(&r.Authority)...)
+	found, err := n.write(ctx, n.renewing, "renew the lease", fields, `
+		UPDATE nodes SET counter = counter + 1 WHERE incarnation = $1
+		RETURNING (SELECT seq FROM head), (SELECT chain FROM head), (SELECT time FROM head),
+			(SELECT CASE WHEN time > `+now+` THEN time ELSE `+now+` END FROM head), `+authority, incarnation)
+	if err == nil && !found {
+		return r, iam.Errorf(iam.NotFound, "the row of this node is gone")
+	}
+	return r, err
+}
+
+// Ack records that a node answers from change seq or a later one, or not at all.
+func (n *Nodes) Ack(ctx context.Context, incarnation string, seq int64) error {
+	return n.run(ctx, n.acking, "acknowledge a change", func(c *connection) error {
+		tag, err := c.Exec(ctx, `UPDATE nodes SET acked = $2 WHERE incarnation = $1 AND acked < $2`, incarnation, seq)
+		if err == nil {
+			err = c.heard()
+		}
+		if err == nil && tag.RowsAffected() == 1 {
+			c.proved = proof{incarnation, seq}
+		}
+		return err
+	})
+}
+
+// Lagging returns all nodes, for a process that waits for change seq to have
+// reached them. It is sure to come from a server that was the one to commit to
+// after seq was: the connection has completed a write since, or completes one now
+// by touching the row of incarnation.
+func (n *Nodes) Lagging(ctx context.Context, incarnation string, seq int64) (iam.Roll, error) {
+	var roll iam.Roll
+	err := n.run(ctx, n.acking, "ask which nodes lag", func(c *connection) (err error) {
+		if c.proved.incarnation != incarnation || c.proved.seq < seq {
+			if err := c.touch(ctx, incarnation); err != nil {
+				return err
+			}
+			c.proved = proof{incarnation, seq}
+		}
+		roll, err = c.roll(ctx)
+		return err
+	})
+	return roll, err
+}
+
+// All returns all nodes, as some server has them.
+func (n *Nodes) All(ctx context.Context) (iam.Roll, error) {
+	var roll iam.Roll
+	err := n.run(ctx, n.renewing, "list the nodes", func(c *connection) (err error) {
+		roll, err = c.roll(ctx)
+		return err
+	})
+	return roll, err
+}
+
+// Reap removes the row of a node whose counter still is what it was.
+func (n *Nodes) Reap(ctx context.Context, incarnation string, counter int64) error {
+	_, err := n.write(ctx, n.renewing, "remove the row of a node that is silent", nil,
+		`DELETE FROM nodes WHERE incarnation = $1 AND counter = $2`, incarnation, counter)
+	return err
+}
+
+// Leave removes the row of a node that has stopped to answer.
+func (n *Nodes) Leave(ctx context.Context, incarnation string) error {
+	_, err := n.write(ctx, n.renewing, "remove the node's row", nil,
+		`DELETE FROM nodes WHERE incarnation = $1`, incarnation)
+	return err
+}
+
+// Listen calls heard whenever somebody says that there is a change, until ctx
+// ends or the connection does. It is a hint and may be lost.
+func (n *Nodes) Listen(ctx context.Context, heard func()) error {
+	conn, err := pgx.ConnectConfig(ctx, n.acking.config())
+	if err != nil {
+		return n.store.explain(ctx, fmt.Errorf("listen for changes: %w", &lostError{err, away}))
+	}
+	defer func() { _ = closeConn(conn) }() // nothing was written
+	if _, err := conn.Exec(ctx, `LISTEN postern_changes`); err != nil {
+		return n.store.explain(ctx, fmt.Errorf("listen for changes: %w", lost(conn, err)))
+	}
+	for heard(); ; heard() { // what was said before LISTEN was missed
+		if _, err := conn.WaitForNotification(ctx); err != nil {
+			return n.store.explain(ctx, fmt.Errorf("listen for changes: %w", &lostError{err, away}))
+		}
+	}
+}
+
+// write runs one statement that is a transaction of its own, and scans the row
+// that it returns, if any.
+func (n *Nodes) write(ctx context.Context, l *line, what string, into []any, text string, args ...any) (found bool, err error) {
+	err = n.run(ctx, l, what, func(c *connection) error {
+		if into == nil {
+			_, err := c.Exec(ctx, text, args...)
+			return errors.Join(err, c.heard())
+		}
+		err := c.QueryRow(ctx, text, args...).Scan(into...)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil
+		}
+		found = err == nil
+		return errors.Join(err, c.heard())
+	})
+	return found, err
+}
+
+func (n *Nodes) run(ctx context.Context, l *line, what string, fn func(*connection) error) (err error) {
+	defer func(began time.Time) { n.store.observe("node", time.Since(began), err) }(time.Now())
+	if err := l.use(ctx, fn); err != nil {
+		return n.store.explain(ctx, fmt.Errorf("%s: %w", what, err))
+	}
+	return nil
+}

@@ -1,0 +1,341 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/posternhq/postern/internal/iam"
+	"github.com/posternhq/postern/internal/store"
+	"github.com/posternhq/postern/internal/store/storetest"
+)
+
+// meeting is a database with a table of nodes.
+type meeting struct {
+	*store.Nodes
+	store *store.Store
+	url   string
+}
+
+func meet(t *testing.T) *meeting {
+	t.Helper()
+	m := &meeting{url: storetest.Postgres(t)}
+	m.store = open(t, m.url, store.Options{})
+	m.Nodes = openNodes(t, m.store)
+	return m
+}
+
+func openNodes(t *testing.T, s *store.Store) *store.Nodes {
+	t.Helper()
+	n, err := s.Nodes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := n.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return n
+}
+
+func (m *meeting) join(t *testing.T, incarnation string) {
+	t.Helper()
+	row := iam.NodeRow{Incarnation: incarnation, Name: "a", Kind: "server", Version: "1", TTL: 5 * time.Second, Bounded: time.Minute}
+	if err := m.Join(t.Context(), row); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (m *meeting) change(t *testing.T) int64 {
+	t.Helper()
+	c, err := m.store.Change(t.Context(), empty)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c.Seq
+}
+
+func TestARowSaysWhatItsNodeWrote(t *testing.T) {
+	m := meet(t)
+	m.join(t, "one")
+	roll, err := m.All(t.Context())
+	if err != nil || len(roll.Nodes) != 1 {
+		t.Fatalf("got %+v, %v; want one node", roll, err)
+	}
+	got := roll.Nodes[0]
+	if since := roll.Now.Sub(got.StartedAt); since < 0 || since > time.Minute {
+		t.Errorf("it started %v before the database's time", since)
+	}
+	got.StartedAt = time.Time{}
+	want := iam.NodeRow{Incarnation: "one", Name: "a", Kind: "server", Version: "1", TTL: 5 * time.Second, Bounded: time.Minute}
+	if got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+func TestAnIncarnationIsNotUsedTwice(t *testing.T) {
+	m := meet(t)
+	m.join(t, "one")
+	if err := m.Join(t.Context(), iam.NodeRow{Incarnation: "one", Name: "b", Kind: "server", TTL: time.Second}); err == nil {
+		t.Error("two nodes have the same row")
+	}
+}
+
+func TestARenewalTellsTheHeadAndWhoAnswered(t *testing.T) {
+	m := meet(t)
+	m.join(t, "one")
+	seq := m.change(t)
+	changes, at, err := m.Changes(t.Context(), iam.Position{}, 10)
+	if err != nil || len(changes) != 1 {
+		t.Fatal(changes, err)
+	}
+	r, err := m.Renew(t.Context(), "one")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Head != at || r.Head.Seq != seq {
+		t.Errorf("head: got %+v, want %+v", r.Head, at)
+	}
+	if r.Time.Before(r.Head.Time) || r.Time.Before(r.Now.Add(-time.Second)) {
+		t.Errorf("time: got %v, with the head's at %v and the clock's at %v", r.Time, r.Head.Time, r.Now)
+	}
+	if r.System == "" || r.Timeline != "00000001" || r.Started == "" {
+		t.Errorf("who answered: %+v", r.Authority)
+	}
+	want := iam.DurabilitySettings{Fsync: "on", FullPageWrites: "on", SynchronousCommit: "on"}
+	if r.Settings != want {
+		t.Errorf("settings: got %+v, want %+v", r.Settings, want)
+	}
+	if _, err := m.Renew(t.Context(), "one"); err != nil {
+		t.Fatal(err)
+	}
+	roll, err := m.All(t.Context())
+	if err != nil || roll.Nodes[0].Counter != 2 || !roll.Same(r.Authority) {
+		t.Errorf("got %+v, %v; want the counter at 2", roll, err)
+	}
+}
+
+func TestTheTimeOfARenewalIsNeverBeforeThatOfAChange(t *testing.T) {
+	m := meet(t)
+	m.join(t, "one")
+	disturb(t, raw(t, m.url), `UPDATE head SET time = time + 100000000000000000`)
+	seq := m.change(t)
+	r, err := m.Renew(t.Context(), "one")
+	if err != nil || r.Head.Seq != seq || !r.Time.Equal(r.Head.Time) || !r.Time.After(r.Now) {
+		t.Errorf("got %+v, %v; want the time of the log", r, err)
+	}
+}
+
+func TestARowThatIsGoneIsNotRenewed(t *testing.T) {
+	m := meet(t)
+	m.join(t, "one")
+	if err := m.Leave(t.Context(), "one"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.Renew(t.Context(), "one"); !errors.Is(err, iam.NotFound) {
+		t.Errorf("renew: got %v, want not_found", err)
+	}
+	if _, err := m.Lagging(t.Context(), "one", 1); !errors.Is(err, iam.NotFound) {
+		t.Errorf("lagging: got %v, want not_found", err)
+	}
+}
+
+// A server that cannot commit must not answer a renewal: a renewal is a write.
+func TestAServerThatOnlyReadsRenewsNothing(t *testing.T) {
+	m := meet(t)
+	m.join(t, "one")
+	db := raw(t, m.url)
+	disturb(t, db, `ALTER DATABASE `+databaseOf(t, m.url)+` SET default_transaction_read_only = on`)
+	fresh := openNodes(t, m.store)
+	if _, err := fresh.Renew(t.Context(), "one"); !errors.Is(err, iam.Unavailable) {
+		t.Errorf("renew: got %v, want unavailable", err)
+	}
+	if _, err := fresh.Lagging(t.Context(), "one", 1); !errors.Is(err, iam.Unavailable) {
+		t.Errorf("lagging: got %v, want unavailable", err)
+	}
+	if roll, err := fresh.All(t.Context()); err != nil || len(roll.Nodes) != 1 {
+		t.Errorf("list: got %v, %v; reading needs no proof", roll, err)
+	}
+}
+
+func databaseOf(t *testing.T, url string) string {
+	t.Helper()
+	_, name, _ := strings.Cut(strings.TrimPrefix(url, "postgres://"), "/")
+	name, _, _ = strings.Cut(name, "?")
+	return name
+}
+
+func TestWhoLagsIsAskedOfTheServerThatCommits(t *testing.T) {
+	m := meet(t)
+	m.join(t, "one")
+	m.join(t, "two")
+	seq := m.change(t)
+	for range 2 { // the first has to prove it, the second has done so
+		roll, err := m.Lagging(t.Context(), "one", seq)
+		if err != nil || len(roll.Nodes) != 2 || roll.Nodes[0].Acked != 0 || roll.Nodes[1].Acked != 0 {
+			t.Fatalf("got %+v, %v; want two nodes that lag", roll, err)
+		}
+	}
+	if err := m.Ack(t.Context(), "two", seq); err != nil {
+		t.Fatal(err)
+	}
+	roll, err := m.Lagging(t.Context(), "one", seq)
+	if err != nil || roll.Nodes[0].Acked != 0 || roll.Nodes[1].Acked != seq {
+		t.Errorf("got %+v, %v; want one that lags", roll, err)
+	}
+}
+
+func TestAnAcknowledgementIsNeverTakenBack(t *testing.T) {
+	m := meet(t)
+	m.join(t, "one")
+	for _, seq := range []int64{7, 5} {
+		if err := m.Ack(t.Context(), "one", seq); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if roll, err := m.All(t.Context()); err != nil || roll.Nodes[0].Acked != 7 {
+		t.Errorf("got %+v, %v; want 7", roll, err)
+	}
+}
+
+func TestOnlyASilentRowIsReaped(t *testing.T) {
+	m := meet(t)
+	m.join(t, "one")
+	if _, err := m.Renew(t.Context(), "one"); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		incarnation string
+		counter     int64
+		left        int
+	}{{"one", 0, 1}, {"two", 1, 1}, {"one", 1, 0}} {
+		if err := m.Reap(t.Context(), tt.incarnation, tt.counter); err != nil {
+			t.Fatal(err)
+		}
+		if roll, err := m.All(t.Context()); err != nil || len(roll.Nodes) != tt.left {
+			t.Errorf("%s at %d: %d rows are left, %v; want %d", tt.incarnation, tt.counter, len(roll.Nodes), err, tt.left)
+		}
+	}
+}
+
+func TestAListenerHearsOfAChangeAndOfWhatItMissed(t *testing.T) {
+	m := meet(t)
+	heard := make(chan struct{}, 100)
+	ctx, cancel := context.WithCancel(t.Context())
+	var listening sync.WaitGroup
+	listening.Go(func() {
+		if err := m.Listen(ctx, func() { heard <- struct{}{} }); !errors.Is(err, context.Canceled) {
+			t.Errorf("listen: got %v, want it to end with its context", err)
+		}
+	})
+	hearsSoon(t, heard) // as soon as it listens
+	m.change(t)
+	hearsSoon(t, heard)
+	cancel()
+	listening.Wait()
+}
+
+func hearsSoon(t *testing.T, heard <-chan struct{}) {
+	t.Helper()
+	select {
+	case <-heard:
+	case <-time.After(10 * time.Second):
+		t.Fatal("nothing was heard for 10 seconds")
+	}
+}
+
+func TestConnectionsThatAreLostAreOpenedAgain(t *testing.T) {
+	m := meet(t)
+	m.join(t, "one")
+	seq := m.change(t)
+	if _, err := m.Lagging(t.Context(), "one", seq); err != nil {
+		t.Fatal(err)
+	}
+	disturb(t, raw(t, m.url), `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+		WHERE application_name = 'postern' AND datname = current_database()`)
+	for name, do := range map[string]func() error{
+		"renew":   func() error { _, err := m.Renew(t.Context(), "one"); return err },
+		"lagging": func() error { _, err := m.Lagging(t.Context(), "one", seq); return err },
+	} {
+		first := do()
+		if first != nil && !errors.Is(first, iam.Unavailable) {
+			t.Errorf("%s: got %v, want unavailable", name, first)
+		}
+		if err := do(); err != nil {
+			t.Errorf("%s again: %v", name, err)
+		}
+	}
+}
+
+func TestAContextEndsTheWaitForTheDatabase(t *testing.T) {
+	m := meet(t)
+	m.join(t, "one")
+	db := raw(t, m.url)
+	tx, err := db.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback() }()
+	if _, err := tx.ExecContext(t.Context(), `SELECT * FROM nodes FOR UPDATE`); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := m.Renew(ctx, "one"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v, want the context's end", err)
+	}
+	if err := tx.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.Renew(t.Context(), "one"); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+}
+
+func TestSQLiteHasOneNode(t *testing.T) {
+	if _, err := open(t, storetest.SQLite(t), store.Options{}).Nodes(); err == nil {
+		t.Error("it has a table of nodes")
+	}
+}
+
+// PostgreSQL commits locally and warns when somebody cancels its wait for the
+// standbys. What was written so may be undone by a failover.
+func TestWhatWasNotReplicatedIsNotDone(t *testing.T) {
+	cluster, err := storetest.StartCluster(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := cluster.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	m := &meeting{url: cluster.URL, store: open(t, cluster.URL, store.Options{})}
+	m.Nodes = openNodes(t, m.store)
+	m.join(t, "one")
+	seq := m.change(t)
+	db := raw(t, m.url)
+	disturb(t, db, `ALTER SYSTEM SET synchronous_standby_names = 'nobody'`, `SELECT pg_reload_conf()`)
+	untilYes(t, db, `SELECT setting <> '' FROM pg_settings WHERE name = 'synchronous_standby_names'`)
+	for _, tt := range []struct {
+		name string
+		do   func() error
+	}{
+		{"join", func() error { return m.Join(t.Context(), iam.NodeRow{Incarnation: "two", TTL: time.Second}) }},
+		{"renew", func() error { _, err := m.Renew(t.Context(), "one"); return err }},
+		{"acknowledge", func() error { return m.Ack(t.Context(), "one", seq) }},
+		{"lagging", func() error { _, err := m.Lagging(t.Context(), "one", seq+1); return err }},
+		{"reap", func() error { return m.Reap(t.Context(), "one", 1) }}, // which was committed here, after all
+	} {
+		done := make(chan error, 1)
+		go func() { done <- tt.do() }()
+		untilYes(t, db, `SELECT COUNT(pg_cancel_backend(pid)) > 0 FROM pg_stat_activity WHERE wait_event = 'SyncRep'`)
+		if err := <-done; !errors.Is(err, iam.Unknown) {
+			t.Errorf("%s: got %v, want that the outcome is unknown", tt.name, err)
+		}
+	}
+}
