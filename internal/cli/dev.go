@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -106,6 +107,12 @@ func (a *app) devKey(ctx context.Context, n running) (token.Secret, error) {
 		return key, err
 	}
 	recovered, recovery, err := n.service.Recover(ctx, devEmail, "")
+	if errors.Is(err, iam.NameTaken) { // recovery keys are named by the second, and this start is the second in one
+		if err := wait(ctx, time.Second); err != nil {
+			return token.Secret{}, err
+		}
+		recovered, recovery, err = n.service.Recover(ctx, devEmail, "")
+	}
 	if errors.Is(err, iam.NotFound) {
 		return token.Secret{}, usagef("%s was not made by postern dev: name another store with --store-url", config.MaskURL(n.cfg.StoreURL))
 	} else if err != nil {
@@ -119,6 +126,18 @@ func (a *app) devKey(ctx context.Context, n running) (token.Secret, error) {
 	key := token.NewSecret(made.Value)
 	s.Client = n.client(key)
 	return key, endDevKeys(ctx, s, made.ID, string(recovered.Value.ID))
+}
+
+// wait returns after a while, or when ctx ends.
+func wait(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // endDevKeys revokes the key that made this start's key, and those of earlier

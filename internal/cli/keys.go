@@ -218,37 +218,33 @@ func (a *app) createNamedKey(ctx context.Context, s session, path string, in api
 		return call[api.CreatedKey](ctx, s, http.MethodPost, path, in)
 	}
 	base := "prod-" + a.Now().UTC().Format("2006-01")
-	taken, err := keyNames(ctx, s, path, base)
-	if err != nil {
-		return api.CreatedKey{}, nil, err
-	}
-	for n := 1; ; n++ {
-		in.Name = base
-		if n > 1 {
-			in.Name = fmt.Sprintf("%s-%d", base, n)
-		}
-		if slices.Contains(taken, in.Name) {
-			continue
-		}
+	in.Name = base
+	var taken []string
+	for n := 1; ; {
 		made, raw, err := call[api.CreatedKey](ctx, s, http.MethodPost, path, in)
-		if p, ok := errors.AsType[*api.Problem](err); ok && p.Code == api.CodeNameTaken && n < namesTried {
-			continue // somebody was faster, or the list is not ours to read
+		if p, ok := errors.AsType[*api.Problem](err); !ok || p.Code != api.CodeNameTaken || n >= namesTried {
+			return made, raw, err
 		}
-		return made, raw, err
+		if n == 1 {
+			taken = keyNames(ctx, s, path, base)
+		}
+		for n++; slices.Contains(taken, fmt.Sprintf("%s-%d", base, n)); n++ {
+		}
+		in.Name = fmt.Sprintf("%s-%d", base, n)
 	}
 }
 
-// keyNames returns the names of a principal's keys that begin like one; none
-// where they may not be read.
-func keyNames(ctx context.Context, s session, path, base string) (names []string, err error) {
+// keyNames returns the names of a principal's keys that begin like one. They only
+// spare tries: where they may not be read, each name is tried.
+func keyNames(ctx context.Context, s session, path, base string) (names []string) {
 	keys, err := find(ctx, s, path, url.Values{"q": {base}}, func(api.Key) bool { return true })
-	if p, ok := errors.AsType[*api.Problem](err); ok && p.Code == api.CodePermissionDenied {
-		return nil, nil
+	if err != nil {
+		return nil
 	}
 	for _, k := range keys {
 		names = append(names, k.Name)
 	}
-	return names, err
+	return names
 }
 
 func (a *app) keyGet() *cobra.Command {

@@ -183,8 +183,8 @@ func TestKeyWithoutANameGetsAFreeOne(t *testing.T) {
 	w.answer("GET "+W+"service_accounts/bot/keys", list(key("k1", "bot", "prod-2026-11"), key("k2", "bot", "prod-2026-11-3")))
 	tried := 0
 	w.answer(createKeyLine, func(a asked) any {
-		if tried++; tried == 1 {
-			return &api.Problem{Status: 409, Code: api.CodeNameTaken} // somebody was faster
+		if tried++; tried < 3 {
+			return &api.Problem{Status: 409, Code: api.CodeNameTaken} // it is there; somebody was faster
 		}
 		return api.CreatedKey{Key: key(keyID, "bot", "made"), Value: newValue}
 	})
@@ -195,8 +195,8 @@ func TestKeyWithoutANameGetsAFreeOne(t *testing.T) {
 			names = append(names, a.body)
 		}
 	}
-	if len(names) != 2 || !strings.Contains(names[0], `"prod-2026-11-2"`) || !strings.Contains(names[1], `"prod-2026-11-4"`) {
-		t.Errorf("tried %q, want prod-2026-11-2, then -4", names)
+	if len(names) != 3 || !strings.Contains(names[0], `"prod-2026-11"`) || !strings.Contains(names[1], `"prod-2026-11-2"`) || !strings.Contains(names[2], `"prod-2026-11-4"`) {
+		t.Errorf("tried %q, want prod-2026-11, then -2, then -4", names)
 	}
 }
 

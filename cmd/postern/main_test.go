@@ -1,0 +1,43 @@
+package main
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/posternhq/postern/internal/store/storetest"
+)
+
+// TestMain makes this test binary the command postern for the scripts. A
+// PostgreSQL server that the tests started ends with the process.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"postern": main})
+}
+
+// Each of testdata/script/*.txtar is a story of how Postern is used, told with
+// the real program, on each database.
+func TestStories(t *testing.T) {
+	t.Run("SQLite", func(t *testing.T) { tell(t, "sqlite", storetest.SQLite) })
+	t.Run("PostgreSQL", func(t *testing.T) { tell(t, "postgres", storetest.Postgres) })
+}
+
+func tell(t *testing.T, kind string, store func(testing.TB) string) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"start": start, "stop": stop, "exits": exits, "get": get, "keep": keep,
+		},
+		Condition: func(condition string) (bool, error) { return condition == kind, nil },
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("HOME", filepath.Join(e.WorkDir, "home"))
+			e.Setenv("STORE", store(t))
+			e.Setenv("POSTERN_STORE_URL", e.Getenv("STORE"))
+			e.Setenv("POSTERN_SECRET_FILE", filepath.Join(e.WorkDir, "root.secret"))
+			e.Setenv("POSTERN_LISTEN", "localhost:0")
+			e.Values[servers{}] = map[string]*process{}
+			return nil
+		},
+	})
+}
