@@ -34,7 +34,8 @@ func (s *Service) refused(ctx context.Context, c Caller, a attempt, w *work, ref
 	if !write && !keep {
 		return refusal
 	}
-	err := s.Store.Note(context.WithoutCancel(ctx), func(tx NoteTx) error {
+	ctx = context.WithoutCancel(ctx) // who hangs up is written down all the same
+	err := s.Store.Note(ctx, func(tx NoteTx) error {
 		if keep {
 			kept.At = tx.Now()
 			if err := tx.Remember(ctx, kept); err != nil {

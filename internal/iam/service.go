@@ -69,7 +69,7 @@ type work struct {
 // targeted is what a change is about.
 type targeted interface{ target() audit.Target }
 
-// placed is what knows its workspace, for calls whose caller has none.
+// placed is what knows its workspace, for calls whose caller is of none.
 type placed interface{ workspace() WorkspaceID }
 
 // do is the one way to change anything: one transaction that takes the next
@@ -103,7 +103,7 @@ func do[T targeted](ctx context.Context, s *Service, c Caller, a attempt, fn fun
 			w.event.Target = out.Value.target()
 		}
 		if p, ok := any(out.Value).(placed); ok {
-			w.event.Workspace = string(p.workspace())
+			w.ws.ID = p.workspace()
 		}
 		return w.change, errors.Join(w.writeEvents(a.action, again), w.remember(out.Value, again))
 	})
