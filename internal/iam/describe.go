@@ -3,6 +3,7 @@ package iam
 import (
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -49,11 +50,21 @@ func aim(kind, ref string) audit.Target {
 func differences(was, is audit.Fields) (before, after audit.Fields) {
 	before, after = audit.Fields{}, audit.Fields{}
 	for _, name := range slices.Sorted(maps.Keys(is)) {
-		if fmt.Sprint(was[name]) != fmt.Sprint(is[name]) {
+		if !same(was[name], is[name]) {
 			before[name], after[name] = was[name], is[name]
 		}
 	}
 	return before, after
+}
+
+// same reports whether two values of fields are. No metadata is the same as
+// empty metadata.
+func same(a, b any) bool {
+	if ma, ok := a.(map[string]string); ok {
+		mb, ok := b.(map[string]string)
+		return ok && maps.Equal(ma, mb)
+	}
+	return reflect.DeepEqual(a, b)
 }
 
 // changed notes in the event what is different about the target.
