@@ -308,6 +308,11 @@ func (w *work) endDescendants(out *RevokedKey, why Ending) error {
 		if !w.may.Allow(WriteAccounts) {
 			return denied(WriteAccounts)
 		}
+		now, err := w.ServiceAccount(w.ctx, w.ws.ID, string(account.ID)) // keys of it have ended above
+		if err != nil {
+			return fmt.Errorf("read an account again: %w", err)
+		}
+		*account = now
 		e := audit.Event{Action: "service_account.revoked", Outcome: audit.Done, Target: account.target(), Reason: why.text()}
 		if err := w.revokeAccount(account, Revocation{Reason: why.Reason, Note: why.Note}, &e); err != nil {
 			return err
