@@ -2,6 +2,7 @@ package iam_test
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -141,17 +142,19 @@ func (s faultyStore) Note(ctx context.Context, fn func(iam.NoteTx) error) error 
 	return s.meet(noted)
 }
 
+// faultyNote is a note with faults at each of its statements, which end with
+// their context, as those of any store may.
 type faultyNote struct {
 	iam.NoteTx
 	*faults
 }
 
 func (n faultyNote) AppendEvent(ctx context.Context, e audit.Event) error {
-	return write(n.faults, "AppendEvent", func() error { return n.NoteTx.AppendEvent(ctx, e) })
+	return write(n.faults, "AppendEvent", func() error { return errors.Join(ctx.Err(), n.NoteTx.AppendEvent(ctx, e)) })
 }
 
 func (n faultyNote) Remember(ctx context.Context, r iam.Replay) error {
-	return write(n.faults, "Remember", func() error { return n.NoteTx.Remember(ctx, r) })
+	return write(n.faults, "Remember", func() error { return errors.Join(ctx.Err(), n.NoteTx.Remember(ctx, r)) })
 }
 
 // faultyTx is a transaction with faults at each of its statements.

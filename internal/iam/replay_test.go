@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/posternhq/postern/internal/audit"
 	"github.com/posternhq/postern/internal/iam"
 )
 
@@ -49,7 +50,7 @@ func TestAttackJ06ReplayReturnsTheSameAndDoesNothing(t *testing.T) {
 		if got := w.head(); got != head+1 || again.receipt.Revision != got || !again.receipt.Confirmed {
 			w.t.Errorf("again: got revision %d and %+v, want %d, confirmed: a number of its own", got, again.receipt, head+1)
 		}
-		wantReplayEvent(w.t, events, ch, first)
+		wantReplayEvent(w.t, events, ch, c, first)
 	})
 }
 
@@ -76,7 +77,7 @@ func issuedID(value any) string {
 
 // wantReplayEvent fails the test unless there is one event, in the log that has
 // those of the first call, which says that nothing was changed.
-func wantReplayEvent(t tb, events []iam.AuditEvent, ch change, first result) {
+func wantReplayEvent(t tb, events []iam.AuditEvent, ch change, c iam.Caller, first result) {
 	t.Helper()
 	const reason = "repeated with the same Idempotency-Key; nothing changed"
 	if len(events) != 1 {
@@ -85,6 +86,13 @@ func wantReplayEvent(t tb, events []iam.AuditEvent, ch change, first result) {
 	e := events[0]
 	if e.Workspace == "" || e.Reason != reason || e.Before != nil || e.After != nil || e.Target.ID != targets(first.value) && targets(first.value) != "" {
 		t.Errorf("got %s, want an event of a workspace about %s, for the reason %q", text(e), targets(first.value), reason)
+	}
+	actor := string(c.Principal.ID)
+	if ch.caller == byNobody {
+		actor = string(audit.Anonymous)
+	}
+	if e.Actor.ID != actor || e.Action != ch.writes[0].action && e.Action != "service_account.updated" {
+		t.Errorf("got %s of %s, want %s of %s", e.Action, e.Actor.ID, ch.writes[0].action, actor)
 	}
 }
 
