@@ -5,7 +5,9 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"time"
 
@@ -91,6 +93,9 @@ func ParseChange(payload string) (Change, error) {
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&c); err != nil {
 		return Change{}, fmt.Errorf("read change: %w", err)
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return Change{}, errors.New("read change: there is something after it")
 	}
 	if c.Reader < 1 || c.Reader > ReaderVersion {
 		return Change{}, fmt.Errorf("read change: it needs reader version %d, this program has %d", c.Reader, ReaderVersion)
