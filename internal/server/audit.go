@@ -45,7 +45,7 @@ type EventFilters struct {
 	Target    string    `query:"target" doc:"Only what was done to this: its id."`
 	Outcome   string    `query:"outcome" enum:"done,refused" doc:"Only attempts that ended so."`
 	Source    string    `query:"source" doc:"Only what was done from this address."`
-	Query     string    `query:"q" doc:"Only events that hold words which begin with these."`
+	Query     string    `query:"q" doc:"Only events with words that begin with these: in what they name, their action, reason, ids and address."`
 }
 
 func (f EventFilters) filter() iam.EventFilter {
