@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/posternhq/postern/internal/audit"
 	"github.com/posternhq/postern/internal/iam"
@@ -58,26 +57,10 @@ func (r reader) Events(ctx context.Context, ws iam.WorkspaceID, f iam.EventFilte
 	match(w, `e.target_id = ?`, f.Target)
 	match(w, `e.outcome = ?`, f.Outcome)
 	match(w, `e.ip = ?`, f.Source)
-	if err := w.terms(string(ws), f.Query); err != nil {
+	if err := w.terms(ws, f.Query); err != nil {
 		return iam.List[iam.AuditEvent]{}, err
 	}
 	return events.page(ctx, r, w, p)
-}
-
-// terms adds, for each word of a query, the condition that a term of the event
-// begins with it.
-func (w *where) terms(ws, query string) error {
-	words := strings.Fields(query)
-	if len(words) > maxQueryWords {
-		return iam.Invalid("/q", "too_many_words", "has more than %d words", maxQueryWords)
-	}
-	for _, word := range words {
-		word = clip(strings.ToLower(word))
-		// The last character there is comes after all that may follow the word.
-		w.add(`e.seq IN (SELECT t.seq FROM event_terms t WHERE t.workspace_id = ? AND t.term >= ? AND t.term < ?)`,
-			ws, word, word+"\U0010FFFF")
-	}
-	return nil
 }
 
 // EventsAbout implements [iam.Reader].
@@ -101,47 +84,47 @@ func (t *tx) AppendEvent(_ context.Context, e audit.Event) error {
 	return nil
 }
 
+// numbers are those that the events of one workspace get: the last, and how many.
+type numbers struct{ last, count int64 }
+
 // takeNumbers adds a write for each workspace that has events waiting, which
-// yields the last of their numbers once it is sent.
-func (t *tx) takeNumbers() map[string]*int64 {
-	last, waiting := map[string]*int64{}, map[string]int64{}
+// fills in the last of their numbers once it is sent.
+func (t *tx) takeNumbers() map[string]*numbers {
+	taken := map[string]*numbers{}
 	for _, e := range t.events {
-		waiting[e.Workspace]++
-		last[e.Workspace] = new(int64)
+		if taken[e.Workspace] == nil {
+			taken[e.Workspace] = &numbers{}
+		}
+		taken[e.Workspace].count++
 	}
 	// In order, so that no two transactions wait for each other.
-	for _, ws := range slices.Sorted(maps.Keys(waiting)) {
+	for _, ws := range slices.Sorted(maps.Keys(taken)) {
+		n := taken[ws]
 		t.writes = append(t.writes, statement{
 			text: `
 				INSERT INTO audit_heads (workspace_id, seq) VALUES ($1, $2)
 				ON CONFLICT (workspace_id) DO UPDATE SET seq = audit_heads.seq + excluded.seq
 				RETURNING seq`,
-			args: []any{ws, waiting[ws]},
-			scan: func(row scanner) error { return row.Scan(last[ws]) },
+			args: []any{ws, n.count},
+			scan: func(row scanner) error { return row.Scan(&n.last) },
 		})
 	}
-	return last
+	return taken
 }
 
-// placeEvents numbers the waiting events, of each workspace up to last, and makes
-// writes of them.
-func (t *tx) placeEvents(last map[string]*int64) error {
-	waiting := t.events
+// placeEvents numbers the waiting events and makes writes of them.
+func (t *tx) placeEvents(taken map[string]*numbers) error {
+	waiting, placed := t.events, map[string]int64{}
 	t.events = nil
-	for i := len(waiting) - 1; i >= 0; i-- {
-		e := &waiting[i]
-		e.Seq = *last[e.Workspace]
-		*last[e.Workspace]--
-	}
 	for _, e := range waiting {
+		n := taken[e.Workspace]
+		placed[e.Workspace]++
+		e.Seq = n.last - n.count + placed[e.Workspace]
 		body, err := audit.Encode(e)
 		if err != nil {
 			return t.fail(fmt.Errorf("append event %s: %w", e.ID, err))
 		}
 		t.writes = append(t.writes, insertEvent(e, string(body), t.Seq()))
-		if terms := termsOf(e); len(terms) > 0 {
-			t.writes = append(t.writes, insertTerms(e, terms))
-		}
 	}
 	return nil
 }
@@ -149,11 +132,11 @@ func (t *tx) placeEvents(last map[string]*int64) error {
 func insertEvent(e audit.Event, body string, revision int64) statement {
 	return statement{
 		text: `
-			INSERT INTO events (workspace_id, seq, id, at, actor_id, actor_type, action, target_id, outcome, ip, revision, body)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+			INSERT INTO events (workspace_id, seq, id, at, actor_id, actor_type, action, target_id, outcome, ip, revision, words, body)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
 		args: []any{
 			e.Workspace, e.Seq, e.ID, e.At.UnixMicro(), e.Actor.ID, string(e.Actor.Type), e.Action, plain(e.Target.ID),
-			string(e.Outcome), plain(e.Source.IP), revision, body,
+			string(e.Outcome), plain(e.Source.IP), revision, wordsOf(e), body,
 		},
 	}
 }

@@ -161,13 +161,17 @@ func (w *where) holds(text string, expressions ...string) {
 	if text == "" {
 		return
 	}
-	literal := strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(strings.ToLower(text))
-	pattern := w.arg("%" + literal + "%")
+	pattern := w.arg("%" + literal(strings.ToLower(text)) + "%")
 	var either []string
 	for _, e := range expressions {
 		either = append(either, e+` LIKE `+pattern+` ESCAPE '\'`)
 	}
 	w.conditions = append(w.conditions, "("+strings.Join(either, " OR ")+")")
+}
+
+// literal escapes what LIKE would take for a wildcard.
+func literal(text string) string {
+	return strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(text)
 }
 
 // String returns the conditions as they stand after WHERE.

@@ -82,6 +82,28 @@ func TestACommitWithoutAnAnswerIsUnknown(t *testing.T) {
 	}
 }
 
+// Whoever asked has gone; what was decided is carried out all the same.
+func TestACommitThatHasBegunIsNotInterrupted(t *testing.T) {
+	t.Parallel()
+	url := storetest.Postgres(t)
+	s, db := open(t, url, store.Options{}), raw(t, url)
+	atCommit(t, db, `PERFORM pg_sleep(0.5)`)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		_, err := s.Change(ctx, empty)
+		done <- err
+	}()
+	untilYes(t, db, `SELECT COUNT(*) > 0 FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()`)
+	cancel()
+	if err := <-done; err != nil {
+		t.Errorf("error %v of a change whose COMMIT had begun", err)
+	}
+	if found, _, err := s.Changes(t.Context(), iam.Position{}, 10); err != nil || len(found) != 1 {
+		t.Errorf("changes %v, %v; want the one", found, err)
+	}
+}
+
 func TestACommitThatIsRefusedIsNotUnknown(t *testing.T) {
 	t.Parallel()
 	url := storetest.Postgres(t)
@@ -111,20 +133,20 @@ func TestACommitThatNoStandbyConfirmedIsUnknown(t *testing.T) {
 	s, db := open(t, cluster.URL, store.Options{}), raw(t, cluster.URL)
 	changes(t, s, 1)
 	disturb(t, db, `ALTER SYSTEM SET synchronous_standby_names = 'nobody'`, `SELECT pg_reload_conf()`)
-	await(t, db, `SELECT setting <> '' FROM pg_settings WHERE name = 'synchronous_standby_names'`)
+	untilYes(t, db, `SELECT setting <> '' FROM pg_settings WHERE name = 'synchronous_standby_names'`)
 	done := make(chan error, 1)
 	go func() {
 		_, err := s.Change(t.Context(), empty)
 		done <- err
 	}()
-	await(t, db, `SELECT COUNT(pg_cancel_backend(pid)) > 0 FROM pg_stat_activity WHERE wait_event = 'SyncRep'`)
+	untilYes(t, db, `SELECT COUNT(pg_cancel_backend(pid)) > 0 FROM pg_stat_activity WHERE wait_event = 'SyncRep'`)
 	if err := <-done; !errors.Is(err, iam.Unknown) {
 		t.Errorf("error %v, want Unknown", err)
 	}
 }
 
-// await asks until the answer is yes. The database tells of nothing by itself.
-func await(t *testing.T, db *sql.DB, question string) {
+// untilYes asks until the answer is yes. The database tells of nothing by itself.
+func untilYes(t *testing.T, db *sql.DB, question string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()

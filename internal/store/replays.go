@@ -43,14 +43,7 @@ func replayFields(r *iam.Replay) []any {
 // a call which was done is not forgotten for one which was refused meanwhile.
 func (t *tx) Remember(_ context.Context, r iam.Replay) error {
 	forgotten := t.Now().Add(-iam.ReplayWindow).UnixMicro()
-	// A few at a time: after a long rest nobody waits for all of them to go.
-	err := t.write(statement{
-		text: `
-			DELETE FROM replays WHERE (scope, key) IN (
-				SELECT scope, key FROM replays WHERE at <= $1 ORDER BY at LIMIT 20)`,
-		args: []any{forgotten},
-	})
-	if err != nil {
+	if err := t.forget(forgotten); err != nil {
 		return err
 	}
 	return t.write(statement{
@@ -64,5 +57,20 @@ func (t *tx) Remember(_ context.Context, r iam.Replay) error {
 		args: []any{
 			r.Scope, r.Key, hex.EncodeToString(r.Body[:]), string(r.Kind), r.Result, r.Object, r.Revision, micros(r.At), forgotten,
 		},
+	})
+}
+
+// forget drops some of the outcomes that are over, every now and then: looking for
+// them costs as much as the rest, and after a long rest there are many.
+func (t *tx) forget(until int64) error {
+	const every, most = 16, 400
+	if t.store.remembered.Add(1)%every != 0 {
+		return nil
+	}
+	return t.write(statement{
+		text: `
+			DELETE FROM replays WHERE (scope, key) IN (
+				SELECT scope, key FROM replays WHERE at <= $1 ORDER BY at LIMIT $2)`,
+		args: []any{until, int64(most)},
 	})
 }

@@ -38,7 +38,7 @@ func openSQLite(ctx context.Context, path string) (*sqlite, error) {
 	if err := file.Close(); err != nil {
 		return nil, err
 	}
-	writer, err := newSessions(path, "_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)", 1)
+	writer, err := newSessions(path, "_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=cache_size(-65536)", 1)
 	if err != nil {
 		return nil, err
 	}
@@ -77,10 +77,11 @@ func (db *sqlite) checkPragmas(ctx context.Context) error {
 	return nil
 }
 
-// words returns SQLite's: it compares text by its bytes, and no other process
-// writes to the file.
+// words returns SQLite's: no other process writes to the file, and it keeps a
+// table in one tree with its key, if that is asked for.
 func (db *sqlite) words() words {
-	return words{schema: func(text string) string { return text }}
+	own := strings.NewReplacer("BIGINT/* INTEGER */", "INTEGER", "/* WITHOUT ROWID */", " WITHOUT ROWID")
+	return words{schema: own.Replace}
 }
 
 func (db *sqlite) query(ctx context.Context, text string, args ...any) (rows, error) {

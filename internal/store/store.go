@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/posternhq/postern/internal/iam"
@@ -35,6 +36,8 @@ type Store struct {
 	now     func() time.Time // nil: the database's clock
 	observe func(op string, took time.Duration, err error)
 	close   func() error
+
+	remembered atomic.Uint64 // outcomes of calls, since the start
 }
 
 var _ iam.Store = (*Store)(nil)

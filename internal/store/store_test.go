@@ -219,3 +219,27 @@ func TestOperationsAreObserved(t *testing.T) {
 		}
 	})
 }
+
+func TestOutcomesThatAreOverAreDropped(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, url string) {
+		now := time.Now()
+		s, db := open(t, url, store.Options{Now: func() time.Time { return now }}), raw(t, url)
+		remember := func(n int) {
+			for i := range n {
+				err := s.Note(t.Context(), func(tx iam.NoteTx) error {
+					return tx.Remember(t.Context(), iam.Replay{Scope: "s", Key: fmt.Sprint(now, i), At: now})
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		remember(40)
+		now = now.Add(iam.ReplayWindow)
+		remember(40)
+		var n int
+		if err := db.QueryRowContext(t.Context(), `SELECT COUNT(*) FROM replays`).Scan(&n); err != nil || n != 40 {
+			t.Errorf("%d outcomes are kept, %v; want the 40 of this window", n, err)
+		}
+	})
+}

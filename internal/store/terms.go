@@ -1,51 +1,156 @@
 package store
 
 import (
+	"context"
+	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
 	"unicode"
 
 	"github.com/posternhq/postern/internal/audit"
+	"github.com/posternhq/postern/internal/iam"
 )
 
+// The words of events are found in an index of their own, event_terms. A row of
+// it for each word of each event, in the transaction of the event, would touch
+// more of the database than all else that the transaction writes. So events are
+// put into the index by blocks, by the one that completes a block, whose words
+// share most of what has to be written; the events of the last, incomplete block
+// are few and are looked through one by one.
 const (
+	termBlock     = 64 // events
 	maxTerms      = 32 // of one event
 	maxTermLen    = 64 // bytes
 	maxQueryWords = 8
 )
 
-// termsOf returns what an event is found by: each word of what it says, in lower
-// case, and the parts of the word that punctuation separates. What identifies
-// comes first, for there is a limit.
-func termsOf(e audit.Event) []string {
+// terms adds, for each word of a query, the condition that a term of the event
+// begins with it.
+func (w *where) terms(ws iam.WorkspaceID, query string) error {
+	words := strings.Fields(query)
+	if len(words) > maxQueryWords {
+		return iam.Invalid("/q", "too_many_words", "has more than %d words", maxQueryWords)
+	}
+	for _, word := range words {
+		word = clip(strings.ToLower(word))
+		// The last character there is comes after all that may follow the word.
+		w.add(fmt.Sprintf(`e.seq IN (
+			SELECT t.seq FROM event_terms t WHERE t.workspace_id = ? AND t.term >= ? AND t.term < ?
+			UNION ALL
+			SELECT l.seq FROM events l WHERE l.workspace_id = ? AND l.words LIKE ? ESCAPE '\'
+				AND l.seq > (SELECT h.seq / %[1]d * %[1]d FROM audit_heads h WHERE h.workspace_id = ?)
+		)`, termBlock), string(ws), word, word+"\U0010FFFF", string(ws), "%\n"+literal(word)+"%", string(ws))
+	}
+	return nil
+}
+
+// indexTerms puts the events of each block that became complete into the index.
+func (t *tx) indexTerms(ctx context.Context, taken map[string]*numbers) error {
+	for _, ws := range slices.Sorted(maps.Keys(taken)) {
+		n := taken[ws]
+		from, to := (n.last-n.count)/termBlock*termBlock, n.last/termBlock*termBlock
+		if from == to {
+			continue
+		}
+		if err := t.send(ctx); err != nil { // the events themselves
+			return err
+		}
+		if err := t.indexBlock(ctx, ws, from, to); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// indexBlock indexes the events of a workspace after from and up to to.
+func (t *tx) indexBlock(ctx context.Context, ws string, from, to int64) error {
+	type worded struct {
+		seq   int64
+		words string
+	}
+	r := reader{querier: t.tx, heard: t.heard}
+	found, err := collect(ctx, r, func(e *worded) []any { return []any{&e.seq, &e.words} },
+		`SELECT seq, words FROM events WHERE workspace_id = $1 AND seq > $2 AND seq <= $3`, ws, from, to)
+	if err != nil {
+		return fmt.Errorf("read what events are found by: %w", err)
+	}
+	var terms []term
+	for _, e := range found {
+		for word := range strings.FieldsSeq(e.words) {
+			terms = append(terms, term{word, e.seq})
+		}
+	}
+	for len(terms) > 0 {
+		n := rowsAtOnce(len(terms))
+		t.writes = append(t.writes, insertTerms(ws, terms[:n]))
+		terms = terms[n:]
+	}
+	return nil
+}
+
+type term struct {
+	word string
+	seq  int64
+}
+
+// rowsAtOnce returns how many of n rows one statement inserts: of few different
+// sizes, for each is a statement that the database prepares and keeps.
+func rowsAtOnce(n int) int {
+	for _, size := range []int{256, 64, 16, 4} {
+		if n >= size {
+			return size
+		}
+	}
+	return 1
+}
+
+func insertTerms(ws string, terms []term) statement {
+	var text strings.Builder
+	text.WriteString(`INSERT INTO event_terms (workspace_id, term, seq) VALUES `)
+	args := []any{ws}
+	for i, t := range terms {
+		if i > 0 {
+			text.WriteString(", ")
+		}
+		args = append(args, t.word, t.seq)
+		text.WriteString("($1, $" + strconv.Itoa(len(args)-1) + ", $" + strconv.Itoa(len(args)) + ")")
+	}
+	return statement{text: text.String(), args: args}
+}
+
+// wordsOf returns what an event is found by, each after a line feed: each word of
+// what it says, in lower case, and the parts of the word that punctuation
+// separates. What identifies comes first, for there is a limit.
+func wordsOf(e audit.Event) string {
 	var key audit.Ref
 	if e.Key != nil {
 		key = *e.Key
 	}
-	var terms []string
+	var words []string
 	for _, id := range []string{e.Actor.ID, e.Target.ID, key.ID, e.RequestID, e.Source.IP} {
-		terms = addTerm(terms, id)
+		words = addWord(words, id)
 	}
 	for _, said := range []string{e.Action, e.Actor.Name, e.Target.Name, key.Name, e.Reason} {
 		for word := range strings.FieldsSeq(said) {
-			terms = addTerm(terms, word)
+			words = addWord(words, word)
 			for part := range strings.FieldsFuncSeq(word, isPunctuation) {
-				terms = addTerm(terms, part)
+				words = addWord(words, part)
 			}
 		}
 	}
-	return terms
+	return "\n" + strings.Join(words, "\n")
 }
 
 func isPunctuation(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) }
 
-func addTerm(terms []string, word string) []string {
-	term := clip(strings.ToLower(plain(word)))
-	if term == "" || len(terms) == maxTerms || slices.Contains(terms, term) {
-		return terms
+func addWord(words []string, word string) []string {
+	word = clip(strings.ToLower(strings.Join(strings.Fields(plain(word)), "_")))
+	if word == "" || len(words) == maxTerms || slices.Contains(words, word) {
+		return words
 	}
-	return append(terms, term)
+	return append(words, word)
 }
 
 // clip cuts a word to the length of a term, between two characters.
@@ -59,16 +164,4 @@ func clip(word string) string {
 // plain returns text without what PostgreSQL cannot store.
 func plain(text string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
-}
-
-// insertTerms inserts all terms of an event with one statement.
-func insertTerms(e audit.Event, terms []string) statement {
-	var text strings.Builder
-	text.WriteString(`INSERT INTO event_terms (workspace_id, seq, term) VALUES ($1, $2, $3)`)
-	args := []any{e.Workspace, e.Seq, terms[0]}
-	for _, term := range terms[1:] {
-		args = append(args, term)
-		text.WriteString(`, ($1, $2, $` + strconv.Itoa(len(args)) + `)`)
-	}
-	return statement{text: text.String(), args: args}
 }

@@ -168,11 +168,14 @@ func (t *tx) number(ctx context.Context) error {
 	if len(t.events) == 0 {
 		return t.send(ctx)
 	}
-	last := t.takeNumbers()
+	taken := t.takeNumbers()
 	if err := t.send(ctx); err != nil {
 		return err
 	}
-	return t.placeEvents(last)
+	if err := t.placeEvents(taken); err != nil {
+		return err
+	}
+	return t.indexTerms(ctx, taken)
 }
 
 // commitChange ends the transaction with the change under its number.

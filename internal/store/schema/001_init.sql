@@ -1,7 +1,8 @@
 -- One text for SQLite and PostgreSQL: TEXT for words, BIGINT for numbers, yes and
 -- no (1, 0) and times (microseconds since 1970), nothing else. TEXT is compared by
--- its bytes; on PostgreSQL migrate.go adds the collation that says so. Lists and
--- maps are JSON. A name ending in _folded is as it is searched for: lower case.
+-- its bytes; on PostgreSQL postgres.go adds the collation that says so. What stands
+-- in /* */ is for SQLite. Lists and maps are JSON. A name ending in _folded is as
+-- it is searched for: lower case.
 
 -- The number of the last change, the chain up to it, the greatest time that was
 -- ever given out and the greatest reader version that a change ever needed. Who
@@ -19,7 +20,7 @@ VALUES (1, 0, '0000000000000000000000000000000000000000000000000000000000000000'
 
 -- All that one transaction changed, as replicas apply it.
 CREATE TABLE changes (
-	seq     BIGINT NOT NULL PRIMARY KEY,
+	seq     BIGINT/* INTEGER */ NOT NULL PRIMARY KEY,
 	payload TEXT   NOT NULL,
 	chain   TEXT   NOT NULL,
 	time    BIGINT NOT NULL,
@@ -190,6 +191,7 @@ CREATE TABLE events (
 	outcome      TEXT   NOT NULL,
 	ip           TEXT   NOT NULL,
 	revision     BIGINT NOT NULL, -- 0: nothing was changed
+	words        TEXT   NOT NULL, -- what it is found by, each after a line feed: see terms.go
 	body         TEXT   NOT NULL,
 	PRIMARY KEY (workspace_id, seq)
 );
@@ -198,12 +200,13 @@ CREATE INDEX events_at ON events (workspace_id, at);
 CREATE INDEX events_actor ON events (workspace_id, actor_id, seq);
 CREATE INDEX events_target ON events (workspace_id, target_id, seq);
 
+-- The words of events, but for the last few events of each workspace.
 CREATE TABLE event_terms (
 	workspace_id TEXT   NOT NULL,
 	term         TEXT   NOT NULL,
 	seq          BIGINT NOT NULL,
 	PRIMARY KEY (workspace_id, term, seq)
-);
+)/* WITHOUT ROWID */;
 
 -- Outcomes of calls with an Idempotency-Key.
 CREATE TABLE replays (
@@ -216,6 +219,6 @@ CREATE TABLE replays (
 	revision BIGINT NOT NULL,
 	at       BIGINT NOT NULL,
 	PRIMARY KEY (scope, key)
-);
+)/* WITHOUT ROWID */;
 
 CREATE INDEX replays_at ON replays (at);

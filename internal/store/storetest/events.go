@@ -17,6 +17,7 @@ var events = []contract{
 	{"EventsAreNumberedPerWorkspace", testEventNumbers},
 	{"EventFilters", testEventFilters},
 	{"EventsAreFoundByTheirWords", testEventWords},
+	{"EveryEventIsFoundHoweverMany", testManyEventWords},
 	{"EventsAboutATargetAreThoseSinceARevision", testEventsAbout},
 }
 
@@ -60,7 +61,7 @@ func testEventNumbers(t *testing.T, open Open) {
 func (w *world) found(f iam.EventFilter) string {
 	w.t.Helper()
 	var actions []string
-	for _, e := range pages(w.t, 2, func(p iam.Page) (iam.List[iam.AuditEvent], error) {
+	for _, e := range pages(w.t, 20, func(p iam.Page) (iam.List[iam.AuditEvent], error) {
 		p.Sort = "seq"
 		return w.s.Events(w.t.Context(), w.ws.ID, f, p)
 	}) {
@@ -159,6 +160,36 @@ func testEventWords(t *testing.T, open Open) {
 	}
 	_, err := w.s.Events(t.Context(), w.ws.ID, iam.EventFilter{Query: strings.Repeat("a ", 100)}, iam.Page{Limit: 1})
 	isKind(t, "a query of a hundred words", err, iam.ValidationFailed)
+}
+
+// Events come alone and in bunches, and each has a word of its own and one that
+// all have.
+func testManyEventWords(t *testing.T, open Open) {
+	w, n := newWorld(t, open), 0
+	for _, bunch := range []int{1, 62, 1, 1, 63, 64, 1, 200, 3} {
+		w.change(func(tx iam.Tx) (err error) {
+			for range bunch {
+				n++
+				e := w.newEvent("key.created")
+				e.Action, e.Target.Name = fmt.Sprint("e", n), fmt.Sprintf("number-%d.", n)
+				err = errors.Join(err, tx.AppendEvent(t.Context(), e))
+			}
+			return err
+		})
+		if got := len(strings.Fields(w.found(iam.EventFilter{Query: "number"}))); got != n {
+			t.Errorf("%d of %d events are found by the word that all have", got, n)
+		}
+	}
+	for i := 1; i <= n; i += 5 {
+		query := fmt.Sprintf("number-%d. ada", i)
+		if got, want := w.found(iam.EventFilter{Query: query}), fmt.Sprint("e", i); got != want {
+			t.Errorf("query %q finds %q, want %q", query, got, want)
+		}
+	}
+	const ones = 1 + 10 + 100 // numbers that begin with 1
+	if got := len(strings.Fields(w.found(iam.EventFilter{Query: "number-1 lovelace"}))); got != ones {
+		t.Errorf("%d events are found by how their word begins, want %d", got, ones)
+	}
 }
 
 func testEventsAbout(t *testing.T, open Open) {

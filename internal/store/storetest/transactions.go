@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -212,6 +213,9 @@ func (w *world) eventsHaveNoGap(want int) {
 		if e.Seq != int64(i+1) {
 			w.t.Fatalf("event %d has number %d", i+1, e.Seq)
 		}
+	}
+	if n := len(strings.Fields(w.found(iam.EventFilter{Query: "creat"}))); n != want {
+		w.t.Errorf("%d events are found by their word, want %d", n, want)
 	}
 }
 
