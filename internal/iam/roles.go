@@ -2,7 +2,6 @@ package iam
 
 import (
 	"context"
-	"strings"
 
 	"github.com/posternhq/postern/internal/audit"
 )
@@ -45,7 +44,7 @@ func (s *Service) CreateRole(ctx context.Context, c Caller, ws string, in NewRol
 	return do(ctx, s, c, a, func(w *work) (Role, error) {
 		role := Role{
 			ID: RoleID(NewID(RolePrefix, w.Now())), Workspace: w.ws.ID,
-			Name: strings.ToLower(in.Name), Title: in.Title, Description: in.Description,
+			Name: folded(in.Name), Title: in.Title, Description: in.Description,
 			CreatedAt: w.Now(), Version: w.Seq(),
 		}
 		if role.Title == "" {
@@ -84,7 +83,7 @@ func (s *Service) UpdateRole(ctx context.Context, c Caller, ws, ref string, p Ro
 		}
 		before := role
 		if p.Name != nil {
-			role.Name = strings.ToLower(*p.Name)
+			role.Name = folded(*p.Name)
 		}
 		set(&role.Title, p.Title)
 		set(&role.Description, p.Description)

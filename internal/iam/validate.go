@@ -123,9 +123,18 @@ func (v *validation) slug(pointer, s string) {
 	}
 }
 
+// folded returns a text in lower case. One that is not UTF-8 stays as it is, to
+// be refused: [strings.ToLower] would mend it.
+func folded(s string) string {
+	if !utf8.ValidString(s) {
+		return s
+	}
+	return strings.ToLower(s)
+}
+
 // email checks an address and returns it in the one spelling that is kept.
 func (v *validation) email(pointer, s string) string {
-	s = strings.ToLower(strings.TrimSpace(s))
+	s = folded(strings.TrimSpace(s))
 	v.text(pointer, s, maxEmail)
 	if !emailForm.MatchString(s) {
 		v.add(pointer, "not_an_address", "is not an email address")
