@@ -172,15 +172,17 @@ func wantNothing(t tb, changes []string) {
 	}
 }
 
-// kindOf returns what an error tells the caller, or nothing when it is not theirs
-// to hear.
-func kindOf(err error) iam.Kind {
+// asError returns what an error tells the caller, which is nothing when it is
+// not theirs to hear.
+func asError(err error) iam.Error {
 	e, ok := errors.AsType[*iam.Error](err)
 	if !ok {
-		return ""
+		return iam.Error{}
 	}
-	return e.Kind
+	return *e
 }
+
+func kindOf(err error) iam.Kind { return asError(err).Kind }
 
 // wantKind fails the test unless an error is of a kind.
 func wantKind(t tb, err error, want iam.Kind) {
