@@ -79,11 +79,11 @@ func describeChanges(events []audit.Event) string {
 	}
 	var said []string
 	for _, e := range events {
-		what := e.Action
+		what := "did " + e.Action
 		if len(e.Before) > 0 {
 			what = "changed " + strings.Join(slices.Sorted(maps.Keys(e.After)), ", ")
 		}
-		said = append(said, fmt.Sprintf("%s at %s: %s", e.Actor.Name, e.At.UTC().Format("2006-01-02T15:04:05Z"), what))
+		said = append(said, fmt.Sprintf("%s %s at %s", e.Actor.Name, what, e.At.UTC().Format("2006-01-02T15:04:05Z")))
 	}
 	const most = 5
 	if len(said) > most {
