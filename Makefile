@@ -27,7 +27,7 @@ $(TOOLS)/staticcheck-$(STATICCHECK_VERSION):
 	mv $(TOOLS)/staticcheck $@
 
 bench: ## the figures of docs/benchmarks.md, ratios within one run
-	$(PG) $(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./internal/replica ./internal/store ./internal/server
+	POSTERN_TEST_CLUSTER_DIR=$${TMPDIR:-/tmp} $(PG) $(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./internal/replica ./internal/store ./internal/server
 
 fuzz: ## each fuzz test for half a minute
 	@set -e; for pkg in $$($(GO) list ./...); do \

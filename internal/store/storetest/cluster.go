@@ -64,8 +64,27 @@ func StartCluster(ctx context.Context) (*Cluster, error) {
 	return nil, fmt.Errorf("storetest: start PostgreSQL: %w", err)
 }
 
+// ClusterDirEnv names the environment variable with the folder that a cluster's
+// files go into. Benchmarks name one on a disk.
+const ClusterDirEnv = "POSTERN_TEST_CLUSTER_DIR"
+
+// clusterParent returns the folder that a cluster's files go into: memory, where
+// there is some to be had, for a test makes many databases and no test cuts the
+// power.
+func clusterParent() string {
+	const memory = "/dev/shm"
+	if dir := os.Getenv(ClusterDirEnv); dir != "" {
+		return dir
+	}
+	var fs syscall.Statfs_t
+	if err := syscall.Statfs(memory, &fs); err == nil && fs.Bavail*uint64(fs.Bsize) > 2<<30 {
+		return memory
+	}
+	return "" // the system's own
+}
+
 func start(ctx context.Context, bin string) (*Cluster, error) {
-	dir, err := os.MkdirTemp("", "postern-pg-")
+	dir, err := os.MkdirTemp(clusterParent(), "postern-pg-")
 	if err != nil {
 		return nil, err
 	}
