@@ -1,0 +1,220 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/posternhq/postern/internal/config"
+)
+
+// stage is a server of which a test holds every part.
+type stage struct {
+	parts
+	lost   chan struct{}
+	begun  chan struct{}                   // closed when the replica follows
+	below  atomic.Pointer[context.Context] // that follow was given
+	summed atomic.Bool                     // the last sums were written
+}
+
+func newStage(t *testing.T, h http.Handler) *stage {
+	t.Helper()
+	log := slog.New(slog.DiscardHandler)
+	doors, err := openDoors(t.Context(), config.Config{Listen: "127.0.0.1:0"}, h, h, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &stage{lost: make(chan struct{}), begun: make(chan struct{})}
+	s.parts = parts{
+		doors: doors, log: log, lost: s.lost,
+		follow: func(ctx context.Context) error {
+			s.below.Store(&ctx)
+			close(s.begun)
+			<-ctx.Done()
+			return nil
+		},
+		sums: func(_ context.Context, all bool) error {
+			if all {
+				s.summed.Store(true)
+			}
+			return nil
+		},
+	}
+	return s
+}
+
+// follows reports whether the replica still follows.
+func (s *stage) follows() bool { return (*s.below.Load()).Err() == nil }
+
+func (s *stage) url() string { return "http://" + s.doors.addresses()[0] }
+
+// get asks the server, and returns the answer's status or an error.
+func get(ctx context.Context, url string) (int, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return 0, err
+	}
+	resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	_, err = io.Copy(io.Discard, resp.Body)
+	return resp.StatusCode, err
+}
+
+func TestStoppingAnswersWhatIsUnderWayFirst(t *testing.T) {
+	asked, release, stopping := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	var followed atomic.Bool
+	var s *stage
+	s = newStage(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		close(asked)
+		<-release
+		followed.Store(s.follows())
+	}))
+	s.doors.all[0].server.RegisterOnShutdown(func() { close(stopping) })
+	ctx, interrupt := context.WithCancel(t.Context())
+	answered, ended := make(chan error, 1), make(chan error, 1)
+	go func() { ended <- s.run(ctx, func(context.Context) error { return nil }) }()
+	<-s.begun
+	go func() { _, err := get(t.Context(), s.url()); answered <- err }()
+	<-asked
+	interrupt()
+	<-stopping
+	select {
+	case err := <-ended:
+		t.Fatalf("it ended, %v, while a request was under way", err)
+	default:
+	}
+	close(release)
+	if err := <-answered; err != nil {
+		t.Errorf("the request under way: %v", err)
+	}
+	if err := <-ended; err != nil {
+		t.Errorf("stopping: %v", err)
+	}
+	if !followed.Load() {
+		t.Error("the replica had stopped following while a change could still wait for it")
+	}
+	if s.follows() || !s.summed.Load() {
+		t.Errorf("afterwards: following %t, sums written %t; want false, true", s.follows(), s.summed.Load())
+	}
+	if _, err := get(t.Context(), s.url()); err == nil {
+		t.Error("it still answers")
+	}
+}
+
+// A process that may not be the only one any more stops at once, also in the
+// middle of an answer.
+func TestLostClaimEndsEverythingAtOnce(t *testing.T) {
+	asked, release := make(chan struct{}), make(chan struct{})
+	defer close(release)
+	s := newStage(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		close(asked)
+		select {
+		case <-release:
+		case <-r.Context().Done():
+		}
+	}))
+	answered, ended := make(chan error, 1), make(chan error, 1)
+	go func() { ended <- s.run(t.Context(), func(context.Context) error { return nil }) }()
+	go func() { _, err := get(t.Context(), s.url()); answered <- err }()
+	<-asked
+	began := time.Now()
+	close(s.lost)
+	if err := <-answered; err == nil {
+		t.Error("the request under way was answered")
+	}
+	if took := time.Since(began); took > grace/2 {
+		t.Errorf("it went on for %s", took)
+	}
+	if err := <-ended; !errors.Is(err, errClaimLost) {
+		t.Errorf("ended with %v, want that the claim was lost", err)
+	}
+	if _, err := get(t.Context(), s.url()); err == nil {
+		t.Error("it still answers")
+	}
+}
+
+func TestPartThatFailsStopsTheServer(t *testing.T) {
+	broken := errors.New("broken")
+	for name, breakIt := range map[string]func(*stage) func(context.Context) error{
+		"following": func(s *stage) func(context.Context) error {
+			s.follow = func(context.Context) error { return broken }
+			return func(context.Context) error { return nil }
+		},
+		"coming up": func(*stage) func(context.Context) error {
+			return func(context.Context) error { return broken }
+		},
+		"a listener": func(s *stage) func(context.Context) error {
+			return func(context.Context) error { return errors.Join(s.doors.all[0].listener.Close(), broken) }
+		},
+		"the last sums": func(s *stage) func(context.Context) error {
+			s.sums = func(_ context.Context, all bool) error {
+				if all {
+					return broken
+				}
+				return nil
+			}
+			return func(context.Context) error { return errors.New("stop") }
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStage(t, http.NotFoundHandler())
+			if err := s.run(t.Context(), breakIt(s)); !errors.Is(err, broken) {
+				t.Errorf("ended with %v, want %v", err, broken)
+			}
+		})
+	}
+}
+
+func TestLocalhostIsBothLoopbacks(t *testing.T) {
+	h := http.NotFoundHandler()
+	doors, err := openDoors(t.Context(), config.Config{Listen: "localhost:0"}, h, h, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer doors.slam()
+	addresses := doors.addresses()
+	if !strings.HasPrefix(addresses[0], "127.0.0.1:") {
+		t.Errorf("listens on %v", addresses)
+	}
+	if port := addresses[0][len("127.0.0.1:"):]; len(addresses) > 1 && addresses[1] != "[::1]:"+port {
+		t.Errorf("listens on %v, want one port", addresses)
+	}
+	if url := doors.url(config.Config{Listen: "localhost:0"}); !strings.HasPrefix(url, "http://localhost:") || strings.HasSuffix(url, ":0") {
+		t.Errorf("says it is at %s", url)
+	}
+	for _, d := range doors.all {
+		if err := d.listener.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestAddressThatIsTakenIsSaidAndNothingStaysOpen(t *testing.T) {
+	h := http.NotFoundHandler()
+	log := slog.New(slog.DiscardHandler)
+	first, err := openDoors(t.Context(), config.Config{Listen: "127.0.0.1:0"}, h, h, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := first.close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}()
+	taken := first.addresses()[0]
+	if _, err := openDoors(t.Context(), config.Config{Listen: taken}, h, h, log); err == nil || !strings.Contains(err.Error(), taken) {
+		t.Errorf("got %v, want an error that names %s", err, taken)
+	}
+	if _, err := openDoors(t.Context(), config.Config{Listen: "127.0.0.1:0", MetricsListen: taken}, h, h, log); err == nil {
+		t.Error("the metrics' address is taken, and no error")
+	}
+}
