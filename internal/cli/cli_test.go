@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"bytes"
+	"context"
 	"flag"
 	"fmt"
 	"net/http"
@@ -181,6 +182,18 @@ func TestServerThatDoesNotAnswerInTimeExits7(t *testing.T) {
 	defer close(stuck)
 	w.server.Config.Handler = http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-stuck })
 	w.run("seat", "--timeout", "50ms").wants(t, 7, "longer than --timeout")
+}
+
+func TestInterruptExits130AndSaysNothing(t *testing.T) {
+	w := newWorld(t)
+	ctx, interrupt := context.WithCancel(t.Context())
+	w.server.Config.Handler = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		interrupt()
+		<-r.Context().Done()
+	})
+	if r := w.runUntil(ctx, "seat"); r.code != 130 || r.stderr != "" {
+		t.Errorf("exit %d, said %q; want 130 and nothing", r.code, r.stderr)
+	}
 }
 
 func TestUnconfirmedRevocationNamesWhoIsWaitedFor(t *testing.T) {

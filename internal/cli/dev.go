@@ -35,6 +35,9 @@ func (a *app) devCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if cfg.TLSCert != "" {
+				return usagef("postern dev speaks plain HTTP, to this machine: use postern serve for TLS")
+			}
 			demo := new(demo)
 			return a.serve(ctx, cfg.Config, mode{makeSecret: true, around: demo.around, up: func(ctx context.Context, n running) error {
 				return a.devUp(ctx, n, demo)
@@ -95,8 +98,9 @@ func dataWords(cfg config.Config) string {
 	return path
 }
 
+// client returns a client of this very process.
 func (n running) client(key token.Secret) *postern.Client {
-	return &postern.Client{Server: "http://" + n.addresses[0], Key: key, UserAgent: "postern-dev"}
+	return &postern.Client{Server: "http://" + n.addresses[0], Key: key, UserAgent: "postern-dev", PlainHTTP: true}
 }
 
 // devKey makes a new key for the context, and ends those of earlier starts.

@@ -79,6 +79,9 @@ func (a *app) examine(ctx context.Context) []finding {
 		return findings
 	}
 	_, _, err = call[json.RawMessage](ctx, keyless, http.MethodGet, "/readyz", nil)
+	if _, ok := errors.AsType[*postern.AnswerError](err); ok {
+		err = errors.New("it does not answer verifications; its log says why, and a store that is empty needs postern init")
+	}
 	add("ready", err, "it answers verifications")
 	if s.Key.IsZero() {
 		add("key", errors.New("there is none for this server: postern context add --help"), "")

@@ -162,10 +162,10 @@ func (d *doors) url(cfg config.Config) string {
 	if d.all[0].tls {
 		scheme = "https://"
 	}
-	address := d.addresses()[0]
-	if host, _, _ := net.SplitHostPort(cfg.Listen); host == "localhost" {
-		_, port, _ := net.SplitHostPort(address)
-		address = net.JoinHostPort(host, port)
+	host, _, _ := net.SplitHostPort(cfg.Listen)          // it was listened on
+	_, port, _ := net.SplitHostPort(d.addresses()[0])    // the one that was free, if any would do
+	if host == "" || net.ParseIP(host).IsUnspecified() { // every address, this machine's own too
+		host = "localhost"
 	}
-	return scheme + address
+	return scheme + net.JoinHostPort(host, port)
 }

@@ -198,6 +198,30 @@ func TestLocalhostIsBothLoopbacks(t *testing.T) {
 	}
 }
 
+func TestServerSaysAnAddressThatOthersCanUse(t *testing.T) {
+	h := http.NotFoundHandler()
+	for _, tt := range []struct{ listen, public, want string }{
+		{"127.0.0.1:0", "", "http://127.0.0.1:"},
+		{"localhost:0", "", "http://localhost:"},
+		{":0", "", "http://localhost:"},
+		{"0.0.0.0:0", "", "http://localhost:"},
+		{"[::1]:0", "", "http://[::1]:"},
+		{"127.0.0.1:0", "https://postern.internal/", "https://postern.internal"},
+	} {
+		cfg := config.Config{Listen: tt.listen, PublicURL: tt.public}
+		doors, err := openDoors(t.Context(), cfg, h, h, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if url := doors.url(cfg); !strings.HasPrefix(url, tt.want) || strings.HasSuffix(url, ":0") || strings.HasSuffix(url, "/") {
+			t.Errorf("%s: says it is at %s, want %s", tt.listen, url, tt.want)
+		}
+		if err := doors.close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestAddressThatIsTakenIsSaidAndNothingStaysOpen(t *testing.T) {
 	h := http.NotFoundHandler()
 	log := slog.New(slog.DiscardHandler)

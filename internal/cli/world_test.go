@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"io"
 	"maps"
@@ -106,6 +107,12 @@ type result struct {
 
 func (w *world) run(args ...string) result {
 	w.t.Helper()
+	return w.runUntil(w.t.Context(), args...)
+}
+
+// runUntil is run for a command that is interrupted when ctx ends.
+func (w *world) runUntil(ctx context.Context, args ...string) result {
+	w.t.Helper()
 	var stdout, stderr bytes.Buffer
 	stdin := strings.NewReader(w.stdin)
 	var environ []string
@@ -121,7 +128,7 @@ func (w *world) run(args ...string) result {
 			}
 			return w.looking
 		},
-	}.Run(w.t.Context())
+	}.Run(ctx)
 	return result{code, stdout.String(), stderr.String()}
 }
 
