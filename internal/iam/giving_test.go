@@ -34,9 +34,13 @@ func TestNobodyGivesWhatTheyDoNotHave(t *testing.T) {
 	})
 }
 
-// bound sets how much a property test does, unless the command line says so.
+// bound sets how much a property test does, a third of it where tests are to be
+// short, unless the command line says so.
 func bound(t *testing.T, checks, steps int) {
 	t.Helper()
+	if testing.Short() { // of which rapid makes a fifth of the checks, and half the steps
+		checks, steps = max(1, checks/3)*5, steps*2
+	}
 	for name, n := range map[string]int{"rapid.checks": checks, "rapid.steps": steps} {
 		f := flag.Lookup(name)
 		was := f.Value.String()
