@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -19,26 +20,42 @@ import (
 // find it set share that server, else each starts one of its own.
 const PostgresEnv = "POSTERN_TEST_POSTGRES"
 
-// shared is the cluster of this process, which starts when a test first needs
-// it: a test binary has no other place to keep what its tests share.
+// shared is what the tests of this process share, and a test binary has no other
+// place to keep: the cluster, which starts when a test first needs it, and its
+// databases that no test uses at the moment. Making one takes ten times as long
+// as emptying it.
 var shared struct {
 	once    sync.Once
 	cluster *Cluster // nil when another process's is used
 	url     string
 	err     error
+
+	mu   sync.Mutex // guards idle
+	idle []string   // URLs of empty databases
 }
 
 // Main runs a package's tests, then ends the cluster that they used. Call it as
 // the whole of TestMain.
 func Main(m *testing.M) {
 	code := m.Run()
-	if shared.cluster != nil {
-		if err := shared.cluster.Stop(); err != nil {
-			fmt.Fprintln(os.Stderr, "storetest: stop PostgreSQL:", err)
-			code = max(code, 1)
-		}
+	if err := cleanUp(); err != nil {
+		fmt.Fprintln(os.Stderr, "storetest: clean up PostgreSQL:", err)
+		code = max(code, 1)
 	}
 	os.Exit(code)
+}
+
+func cleanUp() error {
+	if shared.cluster != nil {
+		return shared.cluster.Stop()
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	var failed error
+	for _, at := range shared.idle {
+		failed = errors.Join(failed, drop(ctx, at))
+	}
+	return failed
 }
 
 // Each runs a test twice, as SQLite and as PostgreSQL, each time with the URL of
@@ -55,29 +72,46 @@ func SQLite(t testing.TB) string {
 }
 
 // Postgres returns the URL of an empty database on a real PostgreSQL server,
-// which lasts as long as the test. Where there is no server to be had, the test
-// fails.
+// which is the test's own until it ends. Where there is no server to be had, the
+// test fails.
 func Postgres(t testing.TB) string {
 	t.Helper()
 	shared.once.Do(startShared)
 	if shared.err != nil {
 		t.Fatal(shared.err)
 	}
-	name := "test_" + strings.ToLower(rand.Text())
-	// The text sorts as a language does: a query that relies on the order of
-	// bytes without saying so fails here instead of at somebody's.
-	administer(t, t.Context(), "CREATE DATABASE "+name+" TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US' STRATEGY FILE_COPY")
+	at, ok := takeIdle()
+	if !ok {
+		var err error
+		if at, err = create(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // the test's own has ended
 		defer cancel()
-		administer(t, ctx, "DROP DATABASE "+name+" WITH (FORCE)")
+		if empty(ctx, at) != nil { // the test left it in a state that it cannot be used in
+			if err := drop(ctx, at); err != nil {
+				t.Error(err)
+			}
+			return
+		}
+		shared.mu.Lock()
+		defer shared.mu.Unlock()
+		shared.idle = append(shared.idle, at)
 	})
-	u, err := url.Parse(shared.url)
-	if err != nil {
-		t.Fatalf("%s: %v", PostgresEnv, err)
+	return at
+}
+
+func takeIdle() (at string, ok bool) {
+	shared.mu.Lock()
+	defer shared.mu.Unlock()
+	if len(shared.idle) == 0 {
+		return "", false
 	}
-	u.Path = "/" + name
-	return u.String()
+	at = shared.idle[len(shared.idle)-1]
+	shared.idle = shared.idle[:len(shared.idle)-1]
+	return at, true
 }
 
 func startShared() {
@@ -91,15 +125,46 @@ func startShared() {
 	}
 }
 
-// administer runs one statement as the superuser.
-func administer(t testing.TB, ctx context.Context, statement string) {
-	t.Helper()
-	conn, err := pgx.Connect(ctx, shared.url)
+// create makes a database. Its text sorts as a language does: a query that relies
+// on the order of bytes without saying so fails here instead of at somebody's.
+func create(ctx context.Context) (string, error) {
+	name := "test_" + strings.ToLower(rand.Text())
+	u, err := url.Parse(shared.url)
 	if err != nil {
-		t.Fatalf("connect to PostgreSQL: %v", err)
+		return "", fmt.Errorf("read %s: %w", PostgresEnv, err)
 	}
-	defer conn.Close(ctx)
-	if _, err := conn.Exec(ctx, statement); err != nil {
-		t.Fatalf("%s: %v", statement, err)
+	u.Path = "/" + name
+	return u.String(), run(ctx, shared.url,
+		"CREATE DATABASE "+name+" TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US' STRATEGY FILE_COPY")
+}
+
+// empty ends whatever still uses a database and takes all out of it.
+func empty(ctx context.Context, at string) error {
+	return run(ctx, at,
+		"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()",
+		"DO $$ BEGIN EXECUTE format('ALTER DATABASE %I RESET ALL', current_database()); END $$",
+		"DROP SCHEMA public CASCADE", "CREATE SCHEMA public")
+}
+
+func drop(ctx context.Context, at string) error {
+	u, err := url.Parse(at)
+	if err != nil {
+		return err
 	}
+	return run(ctx, shared.url, "DROP DATABASE "+strings.TrimPrefix(u.Path, "/")+" WITH (FORCE)")
+}
+
+// run runs statements as the superuser.
+func run(ctx context.Context, at string, statements ...string) error {
+	conn, err := pgx.Connect(ctx, at)
+	if err != nil {
+		return fmt.Errorf("connect to PostgreSQL: %w", err)
+	}
+	defer conn.Close(ctx) //nolint:errcheck // what matters has been answered
+	for _, st := range statements {
+		if _, err := conn.Exec(ctx, st); err != nil {
+			return fmt.Errorf("%s: %w", st, err)
+		}
+	}
+	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"os/exec"
 	"strings"
@@ -23,6 +24,45 @@ func TestPostgresGivesEachCallAnEmptyDatabaseOfItsOwn(t *testing.T) {
 	}
 	if _, err := second.Exec(t.Context(), `SELECT n FROM mine`); err == nil {
 		t.Error("the second database has the first one's table")
+	}
+}
+
+func TestPostgresGivesNothingOfAnEarlierTest(t *testing.T) {
+	var earlier *pgx.Conn
+	t.Run("Earlier", func(t *testing.T) {
+		at, err := url.Parse(storetest.Postgres(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if earlier, err = pgx.Connect(t.Context(), at.String()); err != nil {
+			t.Fatal(err)
+		}
+		for _, st := range []string{
+			`ALTER DATABASE ` + strings.TrimPrefix(at.Path, "/") + ` SET work_mem = '77MB'`,
+			`CREATE TABLE mine (n BIGINT)`, `CREATE SEQUENCE tries`, `SELECT pg_advisory_lock(1)`,
+			`CREATE FUNCTION f() RETURNS BIGINT LANGUAGE sql AS 'SELECT 1'`,
+		} {
+			if _, err := earlier.Exec(t.Context(), st); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+	if err := earlier.Ping(t.Context()); err == nil {
+		t.Error("the earlier test is still connected")
+	}
+	later := connect(t, storetest.Postgres(t))
+	for _, st := range []string{`SELECT n FROM mine`, `SELECT nextval('tries')`, `SELECT f()`} {
+		if _, err := later.Exec(t.Context(), st); err == nil {
+			t.Errorf("%s works in a later test", st)
+		}
+	}
+	var memory string
+	if err := later.QueryRow(t.Context(), `SHOW work_mem`).Scan(&memory); err != nil || memory == "77MB" {
+		t.Errorf("work_mem is %s, %v: the earlier test's", memory, err)
+	}
+	var free bool
+	if err := later.QueryRow(t.Context(), `SELECT pg_try_advisory_lock(1)`).Scan(&free); err != nil || !free {
+		t.Errorf("the earlier test's lock: free %t, %v", free, err)
 	}
 }
 
