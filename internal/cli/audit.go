@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -166,13 +167,19 @@ func (a *app) auditExport() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			p := &progress{a: a, to: a.Stdout, began: a.Now()}
+			if len(query) == 0 && a.Terminal(a.Stderr) {
+				if p.total, err = s.events(ctx); err != nil {
+					return err
+				}
+			}
 			query.Set("format", format)
 			body, err := s.Open(ctx, http.MethodGet, s.path("audit_events", "export")+"?"+query.Encode(), nil)
 			if err != nil {
 				return err
 			}
 			defer body.Close()
-			return a.export(body, out)
+			return a.export(body, p, out)
 		},
 	})
 	f.register(cmd.Flags())
@@ -181,9 +188,21 @@ func (a *app) auditExport() *cobra.Command {
 	return cmd
 }
 
+// events returns how many events the log has: their numbers have no gaps.
+func (s session) events(ctx context.Context) (int64, error) {
+	items, _, err := s.fetch(ctx, s.path("audit_events"), url.Values{}, 1)
+	if err != nil || len(items) == 0 {
+		return 0, err
+	}
+	var newest api.AuditEvent
+	if err := json.Unmarshal(items[0], &newest); err != nil {
+		return 0, fmt.Errorf("read the answer: %w", err)
+	}
+	return newest.Seq, nil
+}
+
 // export copies an export to where it is to go.
-func (a *app) export(body io.Reader, out string) error {
-	p := &progress{a: a, to: a.Stdout, began: a.Now()}
+func (a *app) export(body io.Reader, p *progress, out string) error {
 	var file *replacement
 	if out != "" {
 		var err error
@@ -204,26 +223,45 @@ func (a *app) export(body io.Reader, out string) error {
 		if err := file.finish(length); err != nil {
 			return fmt.Errorf("write %s: %w", out, err)
 		}
-		a.note("%s lines, %s bytes written to %s.", fmt.Sprint(p.lines), fmt.Sprint(length), out)
+		a.note("%d lines written to %s.", p.lines, out)
 	}
 	return nil
 }
 
-// progress passes on what is written and tells a person at a terminal how far it
-// is, once a second. How long a log is, is known at its end only.
+// progress passes on what is written and says how far it is: often at a terminal,
+// now and then elsewhere.
 type progress struct {
 	a     *app
 	to    io.Writer
 	lines int64
+	total int64 // about how many lines there will be; 0: nobody knows
 	began time.Time
 	said  time.Time
 }
 
+const (
+	sayOften = time.Second
+	saySome  = 10 * time.Second
+)
+
 func (p *progress) Write(b []byte) (int, error) {
 	p.lines += int64(bytes.Count(b, []byte{'\n'}))
-	if now := p.a.Now(); now.Sub(p.said) >= time.Second && now.Sub(p.began) >= time.Second && p.a.Terminal(p.a.Stderr) {
+	every := saySome
+	if p.a.Terminal(p.a.Stderr) {
+		every = sayOften
+	}
+	if now := p.a.Now(); now.Sub(p.began) >= every && now.Sub(p.said) >= every {
 		p.said = now
-		p.a.note("%d lines in %s …", p.lines, now.Sub(p.began).Round(time.Second))
+		p.a.note("%s", p.words(now))
 	}
 	return p.to.Write(b)
+}
+
+func (p *progress) words(now time.Time) string {
+	took := now.Sub(p.began)
+	words := fmt.Sprintf("%d events in %s", p.lines, took.Round(time.Second))
+	if left := p.total - p.lines; left > 0 && p.lines > 0 {
+		words += fmt.Sprintf(", about %s left", (took * time.Duration(left) / time.Duration(p.lines)).Round(time.Second))
+	}
+	return words
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"net/url"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -204,7 +203,7 @@ func (a *app) contextNames(context.Context, string) []string {
 	if err != nil {
 		return nil
 	}
-	return slices.Collect(slices.Values(sortedKeys(all.Contexts)))
+	return sortedKeys(all.Contexts)
 }
 
 func (a *app) whoamiCommand() *cobra.Command {

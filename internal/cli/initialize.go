@@ -44,7 +44,8 @@ func (a *app) initCommand() *cobra.Command {
 	var out secretOut
 	cmd := a.leaf(command{
 		use: "init", short: "Make the system workspace, its owner and the owner's first key, on an empty store",
-		long: "It runs once, while no server runs. The root secret is made beside the store when it is missing.",
+		long: "--workspace is the name of the system workspace, whose members operate the deployment. It runs once, while\n" +
+			"no server runs. The root secret is made beside the store when it is missing.",
 		examples: [2]string{
 			"postern init --workspace Acme --email owner@example.com --out-header owner.h",
 			"postern init --workspace Acme --email owner@example.com --store-url sqlite:acme.db --field value",

@@ -116,8 +116,8 @@ func (a *app) keyEnded(raw []byte, done string, out api.KeyAnswer, descendants b
 		}
 	}
 	if alive > 0 && !descendants {
-		a.note("%s made with it, or with those, can still be used. To end them too: postern key revoke %s --descendants",
-			count(alive, "key or account"), out.Key.ID)
+		a.note("%d of the keys and accounts that were made with it, or with those, can still be used. To end them too: postern key revoke %s --descendants",
+			alive, out.Key.ID)
 	}
 	return nil
 }

@@ -43,11 +43,12 @@ func show[T any](a *app, raw json.RawMessage, columns []column[T]) error {
 }
 
 // showJSON prints an answer as JSON, or the one field of it that was asked for.
+// What has no columns is JSON where CSV was asked for, too.
 func (a *app) showJSON(raw json.RawMessage) error {
 	if a.global.field != "" {
 		return a.printField(raw)
 	}
-	if a.global.output == formatLines {
+	if a.global.output != formatJSON && a.global.output != formatTable {
 		return writeLine(a.Stdout, raw)
 	}
 	var b bytes.Buffer

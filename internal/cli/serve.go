@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -124,7 +125,7 @@ func (a *app) sayUp(_ context.Context, n running) error {
 }
 
 func newService(cfg config.Config, rows iam.Store, fence iam.Fence) *iam.Service {
-	return &iam.Service{Store: rows, Fence: fence, Mint: token.Mint{Prefix: cfg.KeyPrefix}, Now: now}
+	return &iam.Service{Store: rows, Fence: fence, Mint: token.Mint{Prefix: cfg.KeyPrefix}, Now: time.Now}
 }
 
 // prefixes returns the prefixes of the keys that are accepted.

@@ -7,16 +7,12 @@ import (
 	"errors"
 	"log/slog"
 	"os"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/posternhq/postern/internal/config"
 	"github.com/posternhq/postern/internal/token"
 )
-
-// now is the clock of servers.
-func now() time.Time { return time.Now() }
 
 // configFlags adds the settings to a command. defaults win over the shipped ones.
 func (a *app) configFlags(cmd *cobra.Command, defaults map[string]string) {

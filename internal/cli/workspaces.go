@@ -124,7 +124,11 @@ func (a *app) showCreatedWorkspace(made api.CreatedWorkspace, raw json.RawMessag
 	if err := show(a, raw, columns); err != nil {
 		return err
 	}
-	a.next("postern member accept --token-file FILE --name NAME")
+	if made.Invitation != nil {
+		a.next("postern member accept --token-file FILE --name NAME")
+	} else {
+		a.next("postern workspace get %s", made.Slug)
+	}
 	return nil
 }
 
