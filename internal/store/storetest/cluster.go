@@ -68,19 +68,25 @@ func StartCluster(ctx context.Context) (*Cluster, error) {
 // files go into. Benchmarks name one on a disk.
 const ClusterDirEnv = "POSTERN_TEST_CLUSTER_DIR"
 
-// clusterParent returns the folder that a cluster's files go into: memory, where
-// there is some to be had, for a test makes many databases and no test cuts the
-// power.
+// clusterParent returns the folder that a cluster's files go into, empty for the
+// system's own.
 func clusterParent() string {
-	const memory = "/dev/shm"
 	if dir := os.Getenv(ClusterDirEnv); dir != "" {
 		return dir
 	}
+	return Memory()
+}
+
+// Memory returns a folder whose files are in memory, or nothing where there is
+// none with room. Tests make hundreds of databases, and none of them cuts the
+// power: on a disk they would wait for it most of the time.
+func Memory() string {
+	const memory, enough = "/dev/shm", 4 << 30
 	var fs syscall.Statfs_t
-	if err := syscall.Statfs(memory, &fs); err == nil && fs.Bavail*uint64(fs.Bsize) > 2<<30 {
+	if err := syscall.Statfs(memory, &fs); err == nil && fs.Bavail*uint64(fs.Bsize) > enough {
 		return memory
 	}
-	return "" // the system's own
+	return ""
 }
 
 func start(ctx context.Context, bin string) (*Cluster, error) {

@@ -1,6 +1,6 @@
 // Command withpg runs a command while a temporary PostgreSQL server runs, whose
 // URL it passes on in POSTERN_TEST_POSTGRES, so that all test binaries of a run
-// share one server:
+// share one server, and with a folder in memory for temporary files:
 //
 //	go run ./internal/store/storetest/withpg -- go test ./...
 //
@@ -48,6 +48,9 @@ func command(args []string, url string) int {
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.Env = append(os.Environ(), storetest.PostgresEnv+"="+url)
+	if dir := storetest.Memory(); dir != "" && os.Getenv(storetest.ClusterDirEnv) == "" {
+		cmd.Env = append(cmd.Env, "GOTMPDIR="+os.TempDir(), "TMPDIR="+dir) // what is built stays on the disk
+	}
 	err := cmd.Run()
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		return max(exit.ExitCode(), 1) // -1: a signal ended it
