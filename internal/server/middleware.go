@@ -46,7 +46,7 @@ func (s *Server) outermost() http.Handler {
 		req := &request{id: s.requestID(r.Header)}
 		rec := &recorder{ResponseWriter: w}
 		r = r.WithContext(withRequest(r.Context(), req))
-		setHeaders(w.Header(), r, req.id)
+		s.setHeaders(w.Header(), r, req.id)
 		defer func() {
 			cause := recover()
 			broken := cause != nil && !s.recovered(rec, r, cause)
@@ -59,12 +59,14 @@ func (s *Server) outermost() http.Handler {
 	})
 }
 
-func setHeaders(h http.Header, r *http.Request, id string) {
-	h.Set("X-Request-Id", id)
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Referrer-Policy", "no-referrer")
+// setHeaders sets what every answer has. The values are shared by all answers,
+// and nobody writes to them.
+func (s *Server) setHeaders(h http.Header, r *http.Request, id string) {
+	h["X-Request-Id"] = []string{id}
+	h["X-Content-Type-Options"] = s.values.noSniff
+	h["Referrer-Policy"] = s.values.noReferrer
 	if strings.HasPrefix(r.URL.Path, "/v1/") {
-		h.Set("Cache-Control", "no-store")
+		h["Cache-Control"] = s.values.noStore
 	}
 }
 
@@ -88,11 +90,13 @@ const seeLog = "the server's log says more under this request's id"
 
 // route hands a request to what answers it, or says that nothing does.
 func (s *Server) route(w http.ResponseWriter, r *http.Request) {
+	if answer := s.hot[r.URL.Path]; answer != nil && r.Method == http.MethodPost {
+		r.Pattern = http.MethodPost + " " + r.URL.Path
+		answer(w, r)
+		return
+	}
 	if err := checkURL(r.URL); err != nil {
-		if errors.Is(err, errSecretInURL) {
-			s.metrics.urlSecrets.Inc()
-		}
-		s.fail(w, r, err)
+		s.fail(w, r, s.refusedURL(err))
 		return
 	}
 	if _, pattern := s.mux.Handler(r); pattern != "" && isClean(r.URL) {
@@ -106,6 +110,14 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Allow", strings.Join(allowed, ", "))
 	s.fail(w, r, newProblem(api.CodeMethodNotAllowed, "", "this address answers "+strings.Join(allowed, ", ")))
+}
+
+// refusedURL counts the addresses that held a secret.
+func (s *Server) refusedURL(err error) error {
+	if errors.Is(err, errSecretInURL) {
+		s.metrics.urlSecrets.Inc()
+	}
+	return err
 }
 
 // allowed returns the methods that the address of a request answers.
@@ -131,7 +143,14 @@ func (s *Server) logAccess(r *http.Request, req *request, status int, begun time
 		route = "none"
 	}
 	s.metrics.countRequest(route, status)
-	s.log.LogAttrs(r.Context(), slog.LevelInfo, "request",
+	level := slog.LevelInfo
+	if status == http.StatusOK && s.hot[r.URL.Path] != nil {
+		level = slog.LevelDebug // the metrics count them; a line for each would cost more than the answer
+	}
+	if !s.log.Enabled(r.Context(), level) {
+		return
+	}
+	s.log.LogAttrs(r.Context(), level, "request",
 		slog.String("method", knownMethod(r.Method)), slog.String("route", route), slog.Int("status", status),
 		slog.Duration("took", s.now().Sub(begun)), slog.String("request_id", req.id),
 		slog.String("principal", string(req.caller.Principal.ID)))

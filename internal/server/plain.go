@@ -41,8 +41,9 @@ func noParameters(r *http.Request) error {
 	}}}
 }
 
-// registerHot adds a row that holds the conventions by itself.
+// registerHot adds a POST that holds the conventions by itself.
 func (s *Server) registerHot(op operation, d huma.Operation, answer http.HandlerFunc) {
+	s.hot[op.path] = answer
 	s.addPlain(op, d, answer, func(_ *operation, h http.HandlerFunc) http.Handler { return h })
 }
 

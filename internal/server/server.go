@@ -53,8 +53,9 @@ type Server struct {
 	cursors     sealer
 	metrics     *Metrics
 
-	verifyKeys    []iam.Permission // what the hot path needs
-	jsonHeader    []string
+	verifyKeys    []iam.Permission            // what the hot path needs
+	hot           map[string]http.HandlerFunc // by path: POSTs that pass by the mux
+	values        headerValues
 	verifications sync.Pool
 
 	began        time.Time // what limiters count from
@@ -68,6 +69,9 @@ type Server struct {
 	handler http.Handler
 	wrong   []error // what register found fault with
 }
+
+// headerValues are values of headers that many answers share.
+type headerValues struct{ json, noStore, noSniff, noReferrer []string }
 
 const minSecret = 32 // bytes
 
@@ -95,7 +99,8 @@ func New(o Options) (*Server, error) {
 	if err := s.metrics.watch(s.replica); err != nil {
 		return nil, fmt.Errorf("server: %w", err)
 	}
-	s.verifyKeys, s.jsonHeader = []iam.Permission{iam.VerifyKeys}, []string{jsonType}
+	s.verifyKeys, s.hot = []iam.Permission{iam.VerifyKeys}, map[string]http.HandlerFunc{}
+	s.values = headerValues{[]string{jsonType}, []string{"no-store"}, []string{"nosniff"}, []string{"no-referrer"}}
 	s.verifications.New = func() any { return new(verification) }
 	s.began = s.now()
 	s.perPrincipal = newLimiter[iam.PrincipalID]("default", o.Limits.Management.or(Rate{500, 5 * time.Second}))

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,9 +25,15 @@ import (
 
 func TestMain(m *testing.M) { storetest.Main(m) }
 
-// each runs a test against a server on SQLite and against one on PostgreSQL.
+// each runs a test against a server on SQLite and against one on PostgreSQL, both
+// at the same time: they mostly wait for disks.
 func each(t *testing.T, test func(t *testing.T, w *world)) {
-	storetest.Each(t, func(t *testing.T, url string) { test(t, newWorld(t, url)) })
+	for name, url := range map[string]func(testing.TB) string{"SQLite": storetest.SQLite, "PostgreSQL": storetest.Postgres} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, newWorld(t, url(t)))
+		})
+	}
 }
 
 // world is a server on a real store, with a system workspace and its owner. All
@@ -43,6 +50,8 @@ type world struct {
 	client   *http.Client
 	log      *logbook
 	owner    string // the key of the owner of the system workspace
+
+	ahead *atomic.Int64 // how far the replica's clock is ahead, in nanoseconds
 }
 
 func newWorld(t *testing.T, url string) *world {
@@ -51,7 +60,10 @@ func newWorld(t *testing.T, url string) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{database: "SQLite", replica: replica.New(replica.Options{Node: "test"}), log: new(logbook)}
+	w := &world{database: "SQLite", log: new(logbook), ahead: new(atomic.Int64)}
+	w.replica = replica.New(replica.Options{Node: "test", Now: func() time.Time {
+		return time.Now().Add(time.Duration(w.ahead.Load()))
+	}})
 	if strings.HasPrefix(url, "postgres") {
 		w.database = "PostgreSQL"
 	}
@@ -82,6 +94,7 @@ func newWorld(t *testing.T, url string) *world {
 	w.options = server.Options{
 		IAM: w.iam, Replica: w.replica, Prefixes: token.Prefixes{token.DefaultPrefix},
 		Secret: bytes.Repeat([]byte("s"), 32), Log: slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Node: "test",
+		Limits: server.Limits{Management: server.Rate{Burst: 1_000_000, Window: time.Minute}, Acceptance: server.Rate{Burst: 1_000_000, Window: time.Minute}},
 	}
 	w.serve(t)
 	return w
@@ -228,5 +241,13 @@ func (l *logbook) Write(p []byte) (int, error) {
 func (l *logbook) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// take returns what was logged since it was last called.
+func (l *logbook) take() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	defer l.text.Reset()
 	return l.text.String()
 }

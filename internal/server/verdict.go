@@ -11,13 +11,10 @@ import (
 // timeLayout is how the API writes times.
 const timeLayout = "2006-01-02T15:04:05.000000Z"
 
-// freshForMS says for how long after its request was sent an answer may be relied
-// on. A single node has no lease, and promises nothing beyond the moment.
-const freshForMS = 0
-
 // appendVerdict appends an [api.Verdict] as JSON. texts are the permissions that
-// were asked for, as they were written. It does not allocate when dst has room.
-func appendVerdict(dst []byte, v *replica.Verdict, texts []string, requestID string) []byte {
+// were asked for, as they were written; fresh is for how long the answer may be
+// relied on. It does not allocate when dst has room.
+func appendVerdict(dst []byte, v *replica.Verdict, texts []string, fresh time.Duration, requestID string) []byte {
 	dst = append(dst, `{"valid":`...)
 	dst = strconv.AppendBool(dst, v.Code == replica.Valid)
 	dst = append(dst, `,"code":"`...)
@@ -41,7 +38,7 @@ func appendVerdict(dst []byte, v *replica.Verdict, texts []string, requestID str
 	dst = append(dst, `,"revision":`...)
 	dst = strconv.AppendInt(dst, v.Revision, 10)
 	dst = append(dst, `,"fresh_for_ms":`...)
-	dst = strconv.AppendInt(dst, freshForMS, 10)
+	dst = strconv.AppendInt(dst, fresh.Milliseconds(), 10)
 	dst = append(dst, `,"request_id":`...)
 	dst = appendText(dst, requestID)
 	return append(dst, '}')

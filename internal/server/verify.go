@@ -89,7 +89,7 @@ func (s *Server) verify(w http.ResponseWriter, r *http.Request, read func(*asks,
 		return
 	}
 	h := w.Header()
-	h["Content-Type"] = s.jsonHeader
+	h["Content-Type"] = s.values.json
 	h.Set("Content-Length", strconv.Itoa(len(x.out)))
 	if _, err := w.Write(x.out); err != nil {
 		s.log.DebugContext(r.Context(), "the client went away", "error", err)
@@ -109,8 +109,13 @@ func (s *Server) count(x *verification, begun time.Time) {
 
 // hear reads a call: its body, its credential, and what it asks.
 func (s *Server) hear(w http.ResponseWriter, r *http.Request, x *verification, read func(*asks, string) error) (begun time.Time, err error) {
-	if err := noParameters(r); err != nil {
-		return begun, err
+	if r.URL.RawQuery != "" {
+		if err := checkURL(r.URL); err != nil {
+			return begun, s.refusedURL(err)
+		}
+		if err := noParameters(r); err != nil {
+			return begun, err
+		}
 	}
 	if err := x.readBody(w, r); err != nil {
 		return begun, err
@@ -123,7 +128,7 @@ func (s *Server) hear(w http.ResponseWriter, r *http.Request, x *verification, r
 	if x.hash, err = s.prefixes.Parse(text); err != nil {
 		return begun, errCredential
 	}
-	if err := s.mayVerify(r, x); err != nil {
+	if err := s.mayVerify(r, x, s.replica.View()); err != nil {
 		return begun, err
 	}
 	if err := read(&x.asks, x.body.String()); err != nil {
@@ -148,9 +153,9 @@ func (x *verification) readBody(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// mayVerify looks at the key that the call was made with, as it is now.
-func (s *Server) mayVerify(r *http.Request, x *verification) error {
-	x.caller = s.replica.Verify(x.hash, replica.Query{Permissions: s.verifyKeys, IP: s.peer(r), Scope: replica.AnyWorkspace()})
+// mayVerify looks at the key that the call was made with, as a view knows it.
+func (s *Server) mayVerify(r *http.Request, x *verification, v replica.View) error {
+	x.caller = v.Verify(x.hash, replica.Query{Permissions: s.verifyKeys, IP: s.peer(r), Scope: replica.AnyWorkspace()})
 	switch x.caller.Code {
 	case replica.Valid:
 		return nil
@@ -160,14 +165,16 @@ func (s *Server) mayVerify(r *http.Request, x *verification) error {
 		c := x.caller.Caller()
 		c.Source, c.RequestID = s.source(r), requestOf(r.Context()).id
 		requestOf(r.Context()).caller = c
-		return s.iam.Require(r.Context(), c, iam.VerifyKeys)
+		if err := s.iam.Require(r.Context(), c, iam.VerifyKeys); err != nil {
+			return err
+		}
 	}
 	return errCredential
 }
 
 // await returns once this node knows a revision, which it soon does if it exists.
 func (s *Server) await(ctx context.Context, revision int64) error {
-	if revision <= s.replica.Position().Seq {
+	if revision <= s.replica.View().Seq() {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
@@ -178,17 +185,18 @@ func (s *Server) await(ctx context.Context, revision int64) error {
 	return nil
 }
 
-// conclude decides and encodes everything that was asked, as of one revision, and
-// returns only if that is still the current one: the last look before an answer
-// is handed on comes after all work on it.
+// conclude decides and encodes everything that was asked with one view of the
+// replica, and returns nil only if that is still the current one: the last look
+// before an answer is handed on comes after all work on it.
 func (s *Server) conclude(r *http.Request, x *verification, batch bool) error {
 	var begun time.Time
 	for {
-		revision, err := s.round(r, x, batch)
-		switch {
-		case err != nil:
+		v := s.replica.View()
+		if err := s.round(r, x, v, batch); err != nil {
 			return err
-		case revision >= 0 && s.replica.Position().Seq == revision && s.replica.Ready() == nil:
+		}
+		switch {
+		case s.replica.Still(v):
 			return nil
 		case begun.IsZero():
 			begun = s.now()
@@ -198,14 +206,10 @@ func (s *Server) conclude(r *http.Request, x *verification, batch bool) error {
 	}
 }
 
-// round decides and encodes everything once. revision is -1 when a change came in
-// between, so that it must be done again.
-func (s *Server) round(r *http.Request, x *verification, batch bool) (revision int64, err error) {
-	if err := s.mayVerify(r, x); err != nil {
-		return 0, err
-	}
-	revision, x.out, x.codes = x.caller.Revision, x.out[:0], [replica.Stale + 1]int{}
-	id := requestOf(r.Context()).id
+// round decides and encodes everything once.
+func (s *Server) round(r *http.Request, x *verification, v replica.View, batch bool) error {
+	x.out, x.codes = x.out[:0], [replica.Stale + 1]int{}
+	id, fresh := requestOf(r.Context()).id, v.FreshFor()
 	if batch {
 		x.out = append(x.out, `{"results":[`...)
 	}
@@ -213,44 +217,41 @@ func (s *Server) round(r *http.Request, x *verification, batch bool) (revision i
 		if i > 0 {
 			x.out = append(x.out, ',')
 		}
-		if i%chunk == chunk-1 {
-			if err := s.mayVerify(r, x); err != nil {
-				return 0, err
+		if i%chunk == 0 {
+			if err := s.mayVerify(r, x, v); err != nil {
+				return err
 			}
 		}
 		a := &x.asks.items[i]
-		v := s.decide(x, a)
-		switch {
-		case v.Code == replica.Stale:
-			return 0, errStale
-		case v.Revision != revision || x.caller.Revision != revision:
-			return -1, nil
+		verdict := s.decide(x, v, a)
+		if verdict.Code == replica.Stale {
+			return errStale
 		}
-		x.codes[v.Code]++
-		x.out = appendVerdict(x.out, &v, x.asks.texts[a.from:a.to], id)
+		x.codes[verdict.Code]++
+		x.out = appendVerdict(x.out, &verdict, x.asks.texts[a.from:a.to], fresh, id)
 	}
 	if batch {
 		x.out = append(x.out, `]}`...)
 	}
 	x.out = append(x.out, '\n')
-	return revision, nil
+	return nil
 }
 
 // decide returns the verdict on one key.
-func (s *Server) decide(x *verification, a *ask) replica.Verdict {
+func (s *Server) decide(x *verification, v replica.View, a *ask) replica.Verdict {
 	hash, err := s.prefixes.Parse(a.key)
-	scope, known := s.scope(x, a)
+	scope, known := scopeOf(x, v, a)
 	if err != nil || !known {
-		return replica.Verdict{Code: replica.NotFound, Revision: x.caller.Revision}
+		return replica.Verdict{Code: replica.NotFound, Revision: v.Seq()}
 	}
-	return s.replica.Verify(hash, replica.Query{Permissions: x.asks.wanted[a.from:a.to], IP: a.ip, Scope: scope})
+	return v.Verify(hash, replica.Query{Permissions: x.asks.wanted[a.from:a.to], IP: a.ip, Scope: scope})
 }
 
 const anyWorkspace = "any"
 
-// scope returns whose keys a caller may ask about: those of its own workspace, or
-// of another that it names when it operates the deployment.
-func (s *Server) scope(x *verification, a *ask) (replica.Scope, bool) {
+// scopeOf returns whose keys a caller may ask about: those of its own workspace,
+// or of another that it names when it operates the deployment.
+func scopeOf(x *verification, v replica.View, a *ask) (replica.Scope, bool) {
 	own := &x.caller.Workspace
 	switch {
 	case !a.named || a.workspace == "-" || a.workspace == string(own.ID) || a.workspace == own.Slug:
@@ -260,5 +261,5 @@ func (s *Server) scope(x *verification, a *ask) (replica.Scope, bool) {
 	case a.workspace == anyWorkspace:
 		return replica.AnyWorkspace(), true
 	}
-	return s.replica.ScopeOf(a.workspace)
+	return v.ScopeOf(a.workspace)
 }

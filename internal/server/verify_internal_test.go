@@ -1,0 +1,230 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"math/rand/v2"
+	"net/http/httptest"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/posternhq/postern/api"
+	"github.com/posternhq/postern/internal/iam"
+	"github.com/posternhq/postern/internal/replica"
+)
+
+// A change that takes power away is published while an answer is being made of
+// the state before. The answer must not leave as it is.
+func TestAnswerIsMadeAgainWhenSomethingChangedMeanwhile(t *testing.T) {
+	for name, batch := range map[string]bool{"one": false, "batch": true} {
+		t.Run(name, func(t *testing.T) {
+			s, keys, caller := loaded(t, 3)
+			hash, err := s.prefixes.Parse(caller)
+			if err != nil {
+				t.Fatal(err)
+			}
+			x := &verification{hash: hash}
+			if err := x.asks.readOne(`{"key":"` + keys[1] + `"}`); err != nil {
+				t.Fatal(err)
+			}
+			revoked := false
+			r := httptest.NewRequestWithContext(during{t.Context(), func() {
+				if revoked {
+					return
+				}
+				revoked = true
+				revokeIn(t, s.replica, keys[1], s)
+			}}, "POST", "/v1/verify", nil)
+			if err := s.conclude(r, x, batch); err != nil {
+				t.Fatal(err)
+			}
+			if !revoked || bytes.Contains(x.out, []byte(`"valid":true`)) || !bytes.Contains(x.out, []byte(`"code":"revoked"`)) {
+				t.Errorf("got %s, want revoked", x.out)
+			}
+			if x.codes[replica.Valid] != 0 || x.codes[replica.Revoked] != 1 {
+				t.Errorf("counted %v, want one that is revoked", x.codes)
+			}
+		})
+	}
+}
+
+// during is a context that does something when it is looked into, which happens
+// while an answer is being made.
+type during struct {
+	context.Context
+	do func()
+}
+
+func (d during) Value(key any) any {
+	d.do()
+	return d.Context.Value(key)
+}
+
+// revokeIn publishes the revocation of a key.
+func revokeIn(t *testing.T, r *replica.Replica, text string, s *Server) {
+	t.Helper()
+	hash, err := s.prefixes.Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := r.Verify(hash, replica.Query{Scope: replica.AnyWorkspace()})
+	at := r.Position()
+	c := iam.Change{Seq: at.Seq + 1, Time: time.Now(), Reader: iam.ReaderVersion, Keys: []iam.KeyRecord{
+		{ID: v.KeyID(), Principal: v.Principal.ID, Name: v.Key.Name, Hash: hash, Revoked: true},
+	}}
+	payload, err := c.Payload()
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := iam.Position{Seq: c.Seq, Chain: at.Chain.Next(c.Seq, payload), Time: c.Time}
+	if err := r.Apply(c, next); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestVerificationAllocatesNothingOnceItIsRead(t *testing.T) {
+	s, keys, caller := loaded(t, 100)
+	hash, err := s.prefixes.Parse(caller)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := httptest.NewRequest("POST", "/v1/verify", nil)
+	r = r.WithContext(withRequest(r.Context(), &request{id: "req_1"}))
+	x := &verification{hash: hash}
+	body := `{"key":"` + keys[7] + `","permissions":["agents:execute","agents/a-1:read"],"source":{"ip":"192.0.2.7","user_agent":"curl"},"workspace":"acme","min_revision":1}`
+	got := testing.AllocsPerRun(1000, func() {
+		x.asks.reset()
+		if err := x.asks.readOne(body); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.conclude(r, x, false); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if got != 0 {
+		t.Errorf("reading and answering allocate %v times, want 0", got)
+	}
+	if !bytes.HasPrefix(x.out, []byte(`{"valid":true`)) {
+		t.Errorf("got %s, want valid", x.out)
+	}
+}
+
+func TestVerdictIsWrittenAsItsTypeSays(t *testing.T) {
+	s, keys, _ := loaded(t, 1)
+	hash, err := s.prefixes.Parse(keys[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := iam.Permission{Type: "agents", Action: "delete"}
+	v := s.replica.Verify(hash, replica.Query{Scope: replica.AnyWorkspace(), Permissions: []iam.Permission{p}})
+	v.Key.ExpiresAt = time.Date(2026, 11, 30, 0, 0, 0, 0, time.UTC).UnixMicro()
+	v.Principal.Name = "a\"b\\c\u2028\x01é\xff"
+	dec := json.NewDecoder(bytes.NewReader(appendVerdict(nil, &v, []string{"agents:delete"}, 1500*time.Millisecond, "req_1")))
+	dec.DisallowUnknownFields()
+	var got api.Verdict
+	if err := dec.Decode(&got); err != nil {
+		t.Fatal(err)
+	}
+	if got.Valid || got.Code != api.VerdictPermissionDenied || got.Principal.Name != "a\"b\\c\u2028\x01é\ufffd" || got.FreshForMS != 1500 || got.RequestID != "req_1" {
+		t.Errorf("got %+v", got)
+	}
+	if got.Key.ExpiresAt == nil || got.Key.ExpiresAt.UnixMicro() != v.Key.ExpiresAt || len(got.Decisions) != 1 || got.Decisions["agents:delete"] {
+		t.Errorf("got key %+v, decisions %v", got.Key, got.Decisions)
+	}
+}
+
+func FuzzAppendText(f *testing.F) {
+	for _, seed := range []string{"", "plain", "a\"b\\c\n\x00\x1f\x7f", "é😀\u2028", "\xff\xfe", "\xed\xa0\x80"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		var got string
+		if err := json.Unmarshal(appendText(nil, text), &got); err != nil {
+			t.Fatalf("%q: %v", text, err)
+		}
+		if want := strings.ToValidUTF8(text, ""); utf8.ValidString(text) && got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	})
+}
+
+// What the hot path accepts, encoding/json reads as the same; and it panics on
+// nothing.
+func FuzzReadVerification(f *testing.F) {
+	for _, seed := range []string{
+		`{"key":"a","permissions":["agents:execute","agents/x:read"],"source":{"ip":"192.0.2.7","user_agent":"x"},"workspace":"any","min_revision":7}`,
+		`{"key":"a","permissions":["agents:execute","agents:execute"]}`, `{"key":"\u0061"}`, `{"key":"a","source":{"ip":"::1"}}`, `{"key":"a","key":"b"}`,
+		`{"items":[{"key":"a"},{"key":"b","min_revision":3}]}`, `{"items":[]}`, `{"items":[{"key":"a","source":null}]}`, `[`, `{"key":`,
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		var q asks
+		if q.readOne(text) == nil {
+			compareAsk(t, text, &q, 0, decodeStrictly[api.Verify](t, text))
+		}
+		q.reset()
+		if q.readBatch(text) == nil {
+			items := decodeStrictly[api.VerifyBatch](t, text).Items
+			if len(items) != len(q.items) {
+				t.Fatalf("%q: read %d items, encoding/json %d", text, len(q.items), len(items))
+			}
+			for i, want := range items {
+				compareAsk(t, text, &q, i, want)
+			}
+		}
+	})
+}
+
+func decodeStrictly[T any](t *testing.T, text string) (v T) {
+	t.Helper()
+	dec := json.NewDecoder(strings.NewReader(text))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&v); err != nil {
+		t.Fatalf("%q was accepted, and encoding/json refuses it: %v", text, err)
+	}
+	return v
+}
+
+func compareAsk(t *testing.T, text string, q *asks, i int, want api.Verify) {
+	t.Helper()
+	a := q.items[i]
+	slices.Sort(want.Permissions)
+	asked := slices.Sorted(slices.Values(q.texts[a.from:a.to]))
+	if a.key != want.Key || a.workspace != want.Workspace || q.revision < want.MinRevision || !slices.Equal(asked, slices.Compact(want.Permissions)) {
+		t.Fatalf("%q: got %+v and %v, encoding/json read %+v", text, a, asked, want)
+	}
+	if want.Source != nil && want.Source.IP != "" && a.ip != netip.MustParseAddr(want.Source.IP) {
+		t.Fatalf("%q: got address %v, want %s", text, a.ip, want.Source.IP)
+	}
+	if len(q.wanted) != len(q.texts) || a.to-a.from > maxAsked {
+		t.Fatalf("%q: %d permissions for %d texts", text, len(q.wanted), len(q.texts))
+	}
+}
+
+// Calls follow one another in the same memory: what one asked must not be in the
+// answer to the next.
+func TestUsedMemoryHoldsNothingOfTheCallBefore(t *testing.T) {
+	var q asks
+	pick := rand.New(rand.NewPCG(1, 2))
+	for range 1000 {
+		q.reset()
+		want := pick.IntN(5)
+		body := `{"items":[` + strings.TrimSuffix(strings.Repeat(`{"key":"k","permissions":["a:read","b:read"],"workspace":"w","source":{"ip":"192.0.2.7"}},`, want), ",") + `]}`
+		if err := q.readBatch(body); err != nil {
+			t.Fatal(err)
+		}
+		q.reset()
+		if err := q.readOne(`{"key":"x"}`); err != nil {
+			t.Fatal(err)
+		}
+		if a := q.items[0]; len(q.items) != 1 || a != (ask{key: "x"}) || len(q.wanted) != 0 || q.revision != 0 {
+			t.Fatalf("got %+v, want only the key", a)
+		}
+	}
+}
