@@ -356,67 +356,6 @@ func (c *client) accountPages(limit int, sort string) func(func(api.ServiceAccou
 	}
 }
 
-func TestLimitOfAListIsTheNearestThatIsAllowed(t *testing.T) {
-	eachTown(t, func(t *testing.T, w *town) {
-		c := w.acme.in(t)
-		for range 3 {
-			c.account("viewer")
-		}
-		for limit, want := range map[string]int{"1": 1, "2": 2, "3": 3, "200": 3, "100000": 3, "0": 3, "-5": 1} {
-			var list api.List[api.ServiceAccount]
-			c.get(here("/service_accounts?limit="+limit)).want(http.StatusOK, &list)
-			if len(list.Data) != want || list.HasMore != (want < 3) {
-				t.Errorf("limit=%s: got %d, has_more %t, want %d", limit, len(list.Data), list.HasMore, want)
-			}
-		}
-	})
-}
-
-// A cursor goes with one caller, one list, its filters and its order.
-func TestCursorWorksOnlyWhereItWasGiven(t *testing.T) {
-	eachTown(t, func(t *testing.T, w *town) {
-		c := w.acme.in(t)
-		for range 3 {
-			c.account("viewer")
-		}
-		cursorOf := func(c *client, path string) string {
-			t.Helper()
-			var list api.List[struct{}]
-			c.get(here(path)).want(http.StatusOK, &list)
-			if list.NextCursor == nil {
-				t.Fatalf("%s: got no cursor", path)
-			}
-			return *list.NextCursor
-		}
-		cursor := cursorOf(c, "/service_accounts?limit=1&role=viewer")
-		c.get(here("/service_accounts?limit=2&role=viewer&cursor="+cursor)).want(http.StatusOK, nil)
-		c.get("/v1/workspaces/acme/service_accounts?role=viewer&cursor="+cursor).want(http.StatusOK, nil)
-		other := c.member("admin").in(t)
-		for _, r := range []*reply{
-			c.get(here("/service_accounts?cursor=" + cursor)),
-			c.get(here("/service_accounts?role=operator&cursor=" + cursor)),
-			c.get(here("/service_accounts?role=viewer&q=a&cursor=" + cursor)),
-			c.get(here("/service_accounts?role=viewer&sort=-name&cursor=" + cursor)),
-			c.get(here("/members?role=viewer&cursor=" + cursor)),
-			c.get(here("/keys?cursor=" + cursor)),
-			other.get(here("/service_accounts?role=viewer&cursor=" + cursor)),
-			w.globex.in(t).get(here("/service_accounts?role=viewer&cursor=" + cursor)),
-			w.globex.in(t).get("/v1/workspaces/globex/service_accounts?role=viewer&cursor=" + cursor),
-			c.get(here("/service_accounts?role=viewer&cursor=" + cursor[:len(cursor)-1])),
-			c.get(here("/service_accounts?role=viewer&cursor=" + strings.ToUpper(cursor))),
-		} {
-			r.problemAt(http.StatusBadRequest, api.CodeInvalidRequest, "cursor")
-		}
-		bots := []api.CreatedServiceAccount{c.account("viewer"), c.account("viewer")}
-		for _, bot := range bots {
-			c.keyOf(bot.ID, api.CreateKey{})
-			c.keyOf(bot.ID, api.CreateKey{})
-		}
-		cursor = cursorOf(c, "/service_accounts/"+bots[0].ID+"/keys?limit=1")
-		c.get(here("/service_accounts/"+bots[1].ID+"/keys?cursor="+cursor)).problemAt(http.StatusBadRequest, api.CodeInvalidRequest, "cursor")
-	})
-}
-
 func TestPreconditionSaysWhatChangedAndByWhom(t *testing.T) {
 	eachTown(t, func(t *testing.T, w *town) {
 		c := w.acme.in(t)

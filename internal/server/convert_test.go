@@ -172,3 +172,34 @@ func (r *reply) problemAt(status int, code, pointer string) {
 		r.t.Errorf("%s %s: got errors %+v, want the first at %q", r.call.method, r.call.path, p.Errors, pointer)
 	}
 }
+
+// What was made is where its answer says, in the version that its answer says.
+func TestNewThingIsWhereItsAnswerSays(t *testing.T) {
+	eachTown(t, func(t *testing.T, w *town) {
+		c := w.acme.in(t)
+		account := c.account("viewer")
+		var invited api.CreatedInvitation
+		c.post(here("/invitations"), `{"email":"jo@example.com","role":"viewer"}`).want(http.StatusCreated, &invited)
+		for _, test := range []struct {
+			maker      *client
+			path, body string
+		}{
+			{w.system.in(t), "/v1/workspaces", `{"name":"New","slug":"new"}`},
+			{c, here("/service_accounts"), `{"name":"bot","role":"viewer"}`},
+			{c, here("/service_accounts/" + account.ID + "/keys"), `{"name":"k"}`},
+			{c, here("/me/keys"), `{"name":"k"}`},
+			{c, here("/roles"), `{"name":"r","permissions":["a:read"]}`},
+			{w.anybody().in(t), "/v1/invitations/accept", `{"token":"` + invited.Token + `","name":"Jo"}`},
+		} {
+			made := test.maker.post(test.path, test.body).want(http.StatusCreated, nil)
+			reader := test.maker
+			if reader.key == "" {
+				reader = c
+			}
+			read := reader.get(made.header.Get("Location")).want(http.StatusOK, nil)
+			if got, want := made.header.Get("ETag"), read.header.Get("ETag"); got != want || got == "" {
+				t.Errorf("POST %s: got ETag %q, want %q", test.path, got, want)
+			}
+		}
+	})
+}

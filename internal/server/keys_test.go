@@ -373,3 +373,111 @@ func TestKeysAreFiltered(t *testing.T) {
 		}
 	})
 }
+
+// A cursor of one account's keys is none of another's, nor of the whole
+// inventory.
+func TestCursorOfAnAccountsKeysWorksThereOnly(t *testing.T) {
+	eachTown(t, func(t *testing.T, w *town) {
+		c := w.acme.in(t)
+		one, other := c.account("viewer"), c.account("viewer")
+		for _, account := range []string{one.ID, one.ID, other.ID, other.ID} {
+			c.keyOf(account, api.CreateKey{})
+		}
+		path := here("/service_accounts/" + one.ID + "/keys")
+		var page api.List[api.Key]
+		c.get(path+"?limit=1").want(http.StatusOK, &page)
+		cursor := *page.NextCursor
+		c.get(path+"?cursor="+cursor).want(http.StatusOK, &page)
+		if len(page.Data) != 1 || page.Data[0].Principal.ID != one.ID || page.HasMore {
+			t.Errorf("got %+v, want the other key of the account", page)
+		}
+		for _, path := range []string{here("/service_accounts/" + other.ID + "/keys"), here("/keys"), here("/me/keys")} {
+			c.get(path+"?cursor="+cursor).problemAt(http.StatusBadRequest, api.CodeInvalidRequest, "cursor")
+		}
+	})
+}
+
+// Everything that shows a secret refuses to show it again, and names what it made.
+func TestRepeatedCallShowsNoSecretAgain(t *testing.T) {
+	eachTown(t, func(t *testing.T, w *town) {
+		c := w.acme.in(t)
+		account := c.account("viewer")
+		for _, test := range []struct {
+			caller     *client
+			path, body string
+			secret     string // how the secret begins
+		}{
+			{c, here("/service_accounts/" + account.ID + "/keys"), `{"name":"k"}`, "pst_sa_"},
+			{c, here("/me/keys"), `{"name":"k"}`, "pst_usr_"},
+			{c, here("/invitations"), `{"email":"a@example.com","role":"viewer"}`, `"token":"inv_`},
+			{w.system.in(t), "/v1/workspaces", `{"name":"New","slug":"new","owner":{"email":"a@new.example"}}`, `"token":"inv_`},
+		} {
+			made := test.caller.post(test.path, test.body, "Idempotency-Key", "same").want(http.StatusCreated, nil)
+			again := test.caller.post(test.path, test.body, "Idempotency-Key", "same")
+			p := again.wantProblem(http.StatusConflict, api.CodeValueAlreadyIssued)
+			if !strings.Contains(string(made.body), test.secret) || !strings.Contains(string(made.body), `"`+p.ID+`"`) || p.ID == "" {
+				t.Errorf("%s: the id %q is not of what was made: %s", test.path, p.ID, again.body)
+			}
+			if strings.Contains(string(again.body), test.secret) {
+				t.Errorf("%s: the secret is shown again", test.path)
+			}
+		}
+	})
+}
+
+// What was refused for good is refused again in the same words, even where it
+// would succeed by now; what was refused for now is tried again.
+func TestRepeatedCallHearsItsFinalRefusalAgain(t *testing.T) {
+	eachTown(t, func(t *testing.T, w *town) {
+		c := w.acme.in(t)
+		const body = `{"name":"bot","role":"later"}`
+		first := c.post(here("/service_accounts"), body, "Idempotency-Key", "final").wantProblem(http.StatusUnprocessableEntity, api.CodeValidationFailed)
+		c.post(here("/roles"), `{"name":"later","permissions":["a:read"]}`).want(http.StatusCreated, nil)
+		second := c.post(here("/service_accounts"), body, "Idempotency-Key", "final").wantProblem(http.StatusUnprocessableEntity, api.CodeValidationFailed)
+		first.RequestID, second.RequestID = "", ""
+		if diff := cmp.Diff(first, second); diff != "" {
+			t.Errorf("(-first +second):\n%s", diff)
+		}
+		c.post(here("/service_accounts"), body, "Idempotency-Key", "fresh").want(http.StatusCreated, nil)
+
+		maker := c.holder("iam.service_accounts:*").in(t)
+		maker.post(here("/service_accounts"), `{"name":"x","role":"viewer"}`, "Idempotency-Key", "now").wantProblem(http.StatusForbidden, api.CodePermissionDenied)
+		var who api.Whoami
+		maker.get("/v1/whoami").want(http.StatusOK, &who)
+		c.patch(here("/roles/"+who.Role.ID), `{"permissions":["iam.service_accounts:*","*:read"]}`).want(http.StatusOK, nil)
+		maker.post(here("/service_accounts"), `{"name":"x","role":"viewer"}`, "Idempotency-Key", "now").want(http.StatusCreated, nil)
+	})
+}
+
+// A repeated call is authorised anew, and its key belongs to one caller.
+func TestRepeatedCallIsAuthorisedAnew(t *testing.T) {
+	eachTown(t, func(t *testing.T, w *town) {
+		c := w.acme.in(t)
+		maker := c.holder("iam.service_accounts:write", "iam.keys:*", "*:read").in(t)
+		account := c.account("viewer")
+		const body = `{"name":"x","role":"viewer"}`
+		revoke := here("/service_accounts/" + account.ID + "/revoke")
+		maker.post(here("/service_accounts"), body, "Idempotency-Key", "same").want(http.StatusCreated, nil)
+		maker.post(revoke, nil, "Idempotency-Key", "same").want(http.StatusOK, nil)
+		var again api.ServiceAccountAnswer
+		maker.post(revoke, nil, "Idempotency-Key", "same").want(http.StatusOK, &again)
+		if again.ServiceAccount.State != "inactive" || !again.Receipt.Confirmed {
+			t.Errorf("got %+v, want it inactive, confirmed", again)
+		}
+		other := c.holder("iam.service_accounts:write", "*:read").in(t)
+		other.post(here("/service_accounts"), body, "Idempotency-Key", "same").wantProblem(http.StatusConflict, api.CodeNameTaken)
+		c.patch(here("/keys/"+maker.id), `{"limit":["iam.keys:read"]}`).want(http.StatusOK, nil)
+		for _, path := range []string{here("/service_accounts"), revoke} {
+			var sent any
+			if path == here("/service_accounts") {
+				sent = body
+			}
+			p := maker.post(path, sent, "Idempotency-Key", "same").wantProblem(http.StatusForbidden, api.CodePermissionDenied)
+			if p.Permission != "iam.service_accounts:write" {
+				t.Errorf("got %q missing, want iam.service_accounts:write", p.Permission)
+			}
+		}
+		c.post(here("/keys/"+maker.id+"/revoke"), nil).want(http.StatusOK, nil)
+		maker.post(revoke, nil, "Idempotency-Key", "same").wantProblem(http.StatusUnauthorized, api.CodeUnauthenticated)
+	})
+}
