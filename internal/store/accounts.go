@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 
@@ -77,7 +78,7 @@ func (w *where) role(ref string) {
 // InsertServiceAccount implements [iam.Tx].
 func (t *tx) InsertServiceAccount(_ context.Context, a iam.ServiceAccount) error {
 	end := ended(a.Revoked)
-	return t.write(statement{
+	err := t.write(statement{
 		text: `
 			INSERT INTO principals (
 				id, workspace_id, type, name, name_folded, text_folded, state, role_id, created_at, version,
@@ -95,11 +96,25 @@ func (t *tx) InsertServiceAccount(_ context.Context, a iam.ServiceAccount) error
 		}, end...),
 		taken: accountTaken(a),
 	})
+	return errors.Join(err, t.takeName(a))
+}
+
+// takeName keeps an account's name for it, for good. That it has it already is
+// not an error.
+func (t *tx) takeName(a iam.ServiceAccount) error {
+	return t.write(statement{
+		text: `
+			INSERT INTO account_names (workspace_id, name, principal_id) VALUES ($1, $2, $3)
+			ON CONFLICT (workspace_id, name) DO UPDATE SET principal_id = excluded.principal_id
+			WHERE account_names.principal_id = excluded.principal_id`,
+		args:    []any{string(a.Workspace), a.Name, string(a.ID)},
+		missing: accountTaken(a),
+	})
 }
 
 // UpdateServiceAccount implements [iam.Tx].
 func (t *tx) UpdateServiceAccount(_ context.Context, a iam.ServiceAccount) error {
-	return t.write(statement{
+	err := t.write(statement{
 		text: `
 			UPDATE principals SET
 				name = $3, name_folded = $4, text_folded = $5, state = $6, role_id = $7, version = $8,
@@ -115,6 +130,7 @@ func (t *tx) UpdateServiceAccount(_ context.Context, a iam.ServiceAccount) error
 		taken:   accountTaken(a),
 		missing: iam.Errorf(iam.NotFound, "there is no service account %s", a.ID),
 	})
+	return errors.Join(err, t.takeName(a))
 }
 
 func accountTaken(a iam.ServiceAccount) error {

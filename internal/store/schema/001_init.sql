@@ -103,13 +103,21 @@ CREATE TABLE principals (
 	CHECK ((state = 'removed') = (removed_at IS NOT NULL))
 );
 
--- The name of an account is never given again, also after its end.
 CREATE UNIQUE INDEX principals_account_name ON principals (workspace_id, name) WHERE type = 'service_account';
 CREATE UNIQUE INDEX principals_membership ON principals (workspace_id, person_id) WHERE type = 'member' AND removed_at IS NULL;
 CREATE INDEX principals_listed ON principals (workspace_id, type, name_folded, id);
 CREATE INDEX principals_role ON principals (role_id);
 CREATE INDEX principals_person ON principals (person_id) WHERE person_id IS NOT NULL;
 CREATE INDEX principals_made_with ON principals (created_by_key) WHERE created_by_key IS NOT NULL;
+
+-- Every name that an account has or had, so that none is ever given to another:
+-- not after its end, and not after it was renamed.
+CREATE TABLE account_names (
+	workspace_id TEXT NOT NULL REFERENCES workspaces (id),
+	name         TEXT NOT NULL,
+	principal_id TEXT NOT NULL REFERENCES principals (id),
+	PRIMARY KEY (workspace_id, name)
+);
 
 CREATE TABLE keys (
 	id               TEXT   NOT NULL PRIMARY KEY,
@@ -207,6 +215,12 @@ CREATE TABLE event_terms (
 	seq          BIGINT NOT NULL,
 	PRIMARY KEY (workspace_id, term, seq)
 )/* WITHOUT ROWID */;
+
+-- What is known of the store as a whole, such as which root secret goes with it.
+CREATE TABLE meta (
+	name  TEXT NOT NULL PRIMARY KEY,
+	value TEXT NOT NULL
+);
 
 -- Outcomes of calls with an Idempotency-Key.
 CREATE TABLE replays (

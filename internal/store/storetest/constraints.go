@@ -16,6 +16,7 @@ var constraints = []contract{
 	{"TextThatCannotBeStoredIsNotFound", testNotStorable},
 	{"NamesAreTakenOnce", testTaken},
 	{"AnAccountsNameIsNeverGivenAgain", testNameAfterRevocation},
+	{"NorIsOneThatItHadBefore", testNameAfterRenaming},
 	{"OnePersonIsOneMember", testAlreadyMember},
 	{"UpdatingWhatIsNotThereIsNotFound", testUpdateNothing},
 	{"ARefusedInsertLeavesNothing", testTakenLeavesNothing},
@@ -136,6 +137,17 @@ func testNameAfterRevocation(t *testing.T, open Open) {
 	w.change(func(tx iam.Tx) error { return tx.UpdateServiceAccount(t.Context(), w.account) })
 	_, err := tryChange(t, w.s, func(tx iam.Tx) error { return tx.InsertServiceAccount(t.Context(), w.newAccount(w.account.Name)) })
 	isKind(t, "the name of a revoked account", err, iam.NameTaken)
+}
+
+func testNameAfterRenaming(t *testing.T, open Open) {
+	w := newWorld(t, open)
+	first := w.account.Name
+	w.account.Name = "renamed"
+	w.change(func(tx iam.Tx) error { return tx.UpdateServiceAccount(t.Context(), w.account) })
+	_, err := tryChange(t, w.s, func(tx iam.Tx) error { return tx.InsertServiceAccount(t.Context(), w.newAccount(first)) })
+	isKind(t, "the name that another account had before", err, iam.NameTaken)
+	w.account.Name = first // its own it may take up again
+	w.change(func(tx iam.Tx) error { return tx.UpdateServiceAccount(t.Context(), w.account) })
 }
 
 func testAlreadyMember(t *testing.T, open Open) {
