@@ -79,7 +79,7 @@ func isTerminal(stream any) bool {
 // and the shell's history would find them. It does not repeat them.
 func refuseKeys(args []string) error {
 	for i, arg := range args {
-		if token.LooksLikeKey(arg) || secretLike.MatchString(arg) {
+		if token.LooksLikeSecret(arg) || secretLike.MatchString(arg) {
 			return usagef("argument %d looks like a secret, and the command line is no place for one: "+
 				"use --key -, --key-file, POSTERN_KEY_FILE or --token-file", i+1)
 		}

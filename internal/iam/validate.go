@@ -67,8 +67,8 @@ func (v *validation) notAbove(pointer string, n int64, most *int64) {
 // or turns the direction of writing around.
 func (v *validation) text(pointer, s string, most int) {
 	switch {
-	case token.LooksLikeKey(s):
-		v.add(pointer, "looks_like_key", "holds what looks like the value of a key, which is kept nowhere")
+	case token.LooksLikeSecret(s):
+		v.add(pointer, "looks_like_key", "holds what looks like a key or the token of an invitation, which are kept nowhere")
 	case !utf8.ValidString(s):
 		v.add(pointer, "not_utf8", "is not valid UTF-8")
 	case utf8.RuneCountInString(s) > most:
@@ -149,7 +149,7 @@ func (v *validation) metadata(pointer string, m map[string]string) {
 	}
 	for key, value := range m {
 		at := pointer + "/" + pointerToken(key)
-		if token.LooksLikeKey(key) {
+		if token.LooksLikeSecret(key) {
 			at = pointer // not to repeat it
 		}
 		if key == "" {

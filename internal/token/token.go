@@ -279,9 +279,11 @@ func Hint(s Secret) string {
 	return text[:kindEnd+5] + "…" + text[len(text)-4:]
 }
 
-var keyLike = regexp.MustCompile(`[a-z][a-z0-9]{1,10}_(sa|usr)_[0-9A-Za-z]{39}`)
+// secretLike does without a key's checksum: who has the rest of a key can make it.
+var secretLike = regexp.MustCompile(`([a-z][a-z0-9]{1,10}_(sa|usr)|inv)_[0-9A-Za-z]{33}`)
 
-// LooksLikeKey reports whether text holds something shaped like a key of any
-// deployment, so that it can be refused where keys must not appear. What stands
-// around it does not hide a key: "key_pst_sa_7Qm2…" holds one too.
-func LooksLikeKey(text string) bool { return keyLike.MatchString(text) }
+// LooksLikeSecret reports whether text holds something shaped like a key of any
+// deployment, with or without its checksum, or like the token of an invitation, so
+// that it can be refused where secrets must not appear. What stands around it does
+// not hide it: "key_pst_sa_7Qm2…" holds one too.
+func LooksLikeSecret(text string) bool { return secretLike.MatchString(text) }

@@ -187,15 +187,26 @@ func TestHintShowsFourAndFour(t *testing.T) {
 	}
 }
 
-func TestAKeyIsSeenInOtherText(t *testing.T) {
+func TestASecretIsSeenInOtherText(t *testing.T) {
 	key := newKey(t, "acme", token.Person)
-	for _, text := range []string{key, " " + key + "\n", "Bearer " + key, "?key=" + key + "&x", "key_" + key, "1" + key, "é" + key, key + "x", flip(key, 20)} {
-		if !token.LooksLikeKey(text) {
+	invitation, err := token.Mint{}.NewOpaque("inv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	withoutChecksum := key[:len(key)-6]
+	for _, text := range []string{
+		key, " " + key + "\n", "Bearer " + key, "?key=" + key + "&x", "key_" + key, "1" + key, "é" + key, key + "x", flip(key, 20),
+		withoutChecksum, withoutChecksum + " " + key[len(key)-6:], invitation.Reveal(), "#" + invitation.Reveal() + ".",
+	} {
+		if !token.LooksLikeSecret(text) {
 			t.Errorf("%q: got false, want true", text)
 		}
 	}
-	for _, text := range []string{"", "acme_usr_", key[:len(key)-1], strings.ToUpper(key), strings.Replace(key, "usr", "org", 1), "pst_[hidden]"} {
-		if token.LooksLikeKey(text) {
+	for _, text := range []string{
+		"", "acme_usr_", withoutChecksum[:len(withoutChecksum)-1], strings.ToUpper(key), strings.Replace(key, "usr", "org", 1), "pst_[hidden]",
+		"inv_01jn8x0c2vf3hs5r6tq7w8y9za", // the id of an invitation
+	} {
+		if token.LooksLikeSecret(text) {
 			t.Errorf("%q: got true, want false", text)
 		}
 	}
