@@ -18,6 +18,7 @@ race: ## the same tests under the race detector; the slowest ones shortened
 
 lint: $(TOOLS)/staticcheck-$(STATICCHECK_VERSION)
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "not gofmt-clean"; exit 1; }
+	$(GO) mod tidy -diff
 	$(GO) vet ./...
 	$(TOOLS)/staticcheck-$(STATICCHECK_VERSION) ./...
 
