@@ -33,7 +33,7 @@ const fingerprintKey = "secret_fingerprint"
 // rootSecret returns the deployment's root secret and makes sure that it is the
 // one that goes with the store. It makes a missing one when it may. A store that
 // is empty needs none yet: what it gets lasts as long as this process.
-func rootSecret(ctx context.Context, cfg config.Config, rows any, initialized, mayMake bool) ([]byte, error) {
+func rootSecret(ctx context.Context, cfg config.Config, rows metaStore, initialized, mayMake bool) ([]byte, error) {
 	path := cfg.SecretPath()
 	secret, err := readRootSecret(path)
 	switch {
@@ -85,11 +85,7 @@ func readRootSecret(path string) ([]byte, error) {
 
 // checkFingerprint compares the secret with the fingerprint in the store, and
 // writes it there the first time.
-func checkFingerprint(ctx context.Context, rows any, secret []byte, path string) error {
-	meta, ok := rows.(metaStore)
-	if !ok {
-		return nil
-	}
+func checkFingerprint(ctx context.Context, meta metaStore, secret []byte, path string) error {
 	got, err := fingerprint(secret)
 	if err != nil {
 		return err
