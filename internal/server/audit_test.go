@@ -95,17 +95,17 @@ func TestRevokedAccountReadsInactiveWhereverItsNameStands(t *testing.T) {
 			}
 			return found
 		}
-		if got := states(); len(got) != 8 || !all8(got, "active") {
+		if got := states(); len(got) != 8 || !allAre(got, "active") {
 			t.Errorf("before: got %v, want 8 places, active in all", got)
 		}
 		c.post(here("/service_accounts/"+bot.principal+"/revoke"), nil).want(http.StatusOK, nil)
-		if got := states(); len(got) != 8 || !all8(got, "inactive") {
+		if got := states(); len(got) != 8 || !allAre(got, "inactive") {
 			t.Errorf("after: got %v, want inactive everywhere", got)
 		}
 	})
 }
 
-func all8(states map[string]string, want string) bool {
+func allAre(states map[string]string, want string) bool {
 	for _, state := range states {
 		if state != want {
 			return false
