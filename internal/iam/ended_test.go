@@ -238,3 +238,40 @@ func TestSystemWorkspaceCannotBePaused(t *testing.T) {
 		}
 	})
 }
+
+// A policy holds for what is made or changed from then on. An account that is
+// older than it may still be changed in other ways.
+func TestAccountsNameTheirTeamWhereThePolicySaysSo(t *testing.T) {
+	none, team, what := "", "Support", "answers tickets"
+	eachWorld(t, func(t *testing.T, w *world) {
+		w.subject()
+		w.policy(func(p iam.Policy) iam.Policy { p.OwnerRequired = true; return p })
+		update := func(p iam.AccountPatch) error {
+			_, err := w.UpdateServiceAccount(t.Context(), w.owner, "-", "subject", p)
+			return err
+		}
+		wantField(t, newAccountNamed("other")(t.Context(), w, w.owner), "/owner", "policy_violation")
+		for _, p := range []iam.AccountPatch{{Description: &what}, {Owner: &team}} {
+			if err := update(p); err != nil {
+				t.Errorf("got error %v, want none", err)
+			}
+		}
+		wantField(t, update(iam.AccountPatch{Owner: &none}), "/owner", "policy_violation")
+	})
+}
+
+// Replicas are told that a role is gone.
+func TestDeletedRoleLeavesTheChangeLogAsOne(t *testing.T) {
+	eachWorld(t, func(t *testing.T, w *world) {
+		role := w.role("agents:read")
+		at, err := w.Store.Snapshot(t.Context(), nothing{})
+		if err != nil {
+			t.Fatalf("read the position: %v", err)
+		}
+		made(w.DeleteRole(t.Context(), w.owner, "-", role.Name))(t)
+		log, _, err := w.Store.Changes(t.Context(), at, 9)
+		if err != nil || len(log) != 1 || len(log[0].Roles) != 1 || log[0].Roles[0].ID != role.ID || !log[0].Roles[0].Deleted {
+			t.Errorf("got the changes %s and error %v, want role %s deleted", text(log), err, role.ID)
+		}
+	})
+}

@@ -2,6 +2,8 @@ package iam_test
 
 import (
 	"context"
+	"fmt"
+	"maps"
 	"testing"
 	"time"
 
@@ -22,6 +24,12 @@ type ending func(ctx context.Context, w *world, inviter iam.Caller, inv iam.Invi
 
 // endings make an invitation worthless.
 func endings() map[string]ending {
+	all := endingsOfTheInviter()
+	maps.Copy(all, endingsOfTheOffer())
+	return all
+}
+
+func endingsOfTheInviter() map[string]ending {
 	return map[string]ending{
 		"the inviting key was revoked": func(ctx context.Context, w *world, inviter iam.Caller, _ iam.Invitation) error {
 			_, err := w.RevokeKey(ctx, w.owner, "-", inviter.Key.ID, iam.Ending{})
@@ -52,6 +60,11 @@ func endings() map[string]ending {
 			_, err := w.UpdateKey(ctx, w.owner, "-", inviter.Key.ID, iam.KeyPatch{Limit: &limit})
 			return err
 		},
+	}
+}
+
+func endingsOfTheOffer() map[string]ending {
+	return map[string]ending{
 		"the role was deleted": func(ctx context.Context, w *world, _ iam.Caller, inv iam.Invitation) error {
 			_, err := w.DeleteRole(ctx, w.owner, "-", string(inv.Role.ID))
 			return err
@@ -103,12 +116,12 @@ func TestAcceptanceAsksAgainForAllThatTheInvitationRestedOn(t *testing.T) {
 				changes := w.changed(func() { _, err = w.accept(shown) })
 				wantKind(t, err, iam.Gone)
 				wantNothing(t, changes)
-				answers[err.Error()] = true
+				answers[fmt.Sprint(err)] = true
 			})
 		}
 		_, err := w.accept(token.NewSecret("inv_0123456789abcdefghijklmnopqrstuvw"))
 		wantKind(t, err, iam.Gone)
-		answers[err.Error()] = true
+		answers[fmt.Sprint(err)] = true
 		if len(answers) != 1 {
 			t.Errorf("got these answers, want one and the same: %v", answers)
 		}

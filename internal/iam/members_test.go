@@ -3,6 +3,7 @@ package iam_test
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/posternhq/postern/internal/iam"
 )
@@ -84,10 +85,14 @@ func TestRemovingTwiceIsNoError(t *testing.T) {
 	eachWorld(t, func(t *testing.T, w *world) {
 		role := w.role("agents:read")
 		m, _ := w.member(role.Name)
-		made(w.RemoveMember(t.Context(), w.owner, "-", m.ID))(t)
+		first := made(w.RemoveMember(t.Context(), w.owner, "-", m.ID))(t)
+		w.clock.advance(time.Second)
 		made(w.RemoveMember(t.Context(), w.owner, "-", m.ID))(t)
 		made(w.DeleteRole(t.Context(), w.owner, "-", role.Name))(t)
-		made(w.RemoveMember(t.Context(), w.owner, "-", m.ID))(t)
+		again := made(w.RemoveMember(t.Context(), w.owner, "-", m.ID))(t)
+		if again.KeysStopped != 0 || !again.Member.RemovedAt.Equal(first.Member.RemovedAt) {
+			t.Errorf("again: got %d keys stopped, removed at %s, want 0 and %s", again.KeysStopped, again.Member.RemovedAt, first.Member.RemovedAt)
+		}
 		_, err := w.UpdateMember(t.Context(), w.owner, "-", m.ID, iam.Viewer)
 		wantKind(t, err, iam.PrincipalInactive)
 	})

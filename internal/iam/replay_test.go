@@ -107,6 +107,7 @@ func TestReplayWaitsForTheFenceAsWell(t *testing.T) {
 			c = w.once(c)
 			w.succeed(call, c)
 			there, release := w.hold(waiting)
+			defer release()
 			again := w.start(call, c)
 			reach(t, there, again)
 			synctest.Wait()
@@ -178,8 +179,15 @@ func TestSecondOfTwoCallsAtOnceHearsThatTheFirstRuns(t *testing.T) {
 		defer release()
 		first := w.start(call, c)
 		reach(t, there, first)
-		_, err := call(t.Context(), c)
-		wantKind(t, err, iam.IdempotencyInProgress)
+		arrived, goOn := w.hold(beforeChange)
+		goOn()
+		second := w.start(call, c)
+		select {
+		case o := <-second:
+			wantKind(t, o.err, iam.IdempotencyInProgress)
+		case <-arrived:
+			t.Error("the second went on to the store while the first was running")
+		}
 		release()
 		if o := <-first; o.err != nil {
 			t.Fatalf("the first: got error %v, want none", o.err)

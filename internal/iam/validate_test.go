@@ -76,8 +76,9 @@ func badNames() map[string]string {
 	}
 }
 
-func TestNamesAreOfTheFormThatTheAPISays(t *testing.T) {
-	nouns := map[string]func(name string) ask{
+// named returns everything that gives a name to something.
+func named() map[string]func(name string) ask {
+	return map[string]func(name string) ask{
 		"service account": newAccountNamed,
 		"service account, renamed": func(name string) ask {
 			return func(ctx context.Context, w *world, c iam.Caller) error {
@@ -128,6 +129,10 @@ func TestNamesAreOfTheFormThatTheAPISays(t *testing.T) {
 			}
 		},
 	}
+}
+
+func TestNamesAreOfTheFormThatTheAPISays(t *testing.T) {
+	nouns := named()
 	refuses(t, func(w *world) (list []bad) {
 		w.subject()
 		for noun, give := range nouns {
