@@ -47,10 +47,7 @@ func (a ServiceAccount) checkOwner(p Policy) error {
 // CreateServiceAccount adds a service account to a workspace. There may be any
 // number; they take no seat.
 func (s *Service) CreateServiceAccount(ctx context.Context, c Caller, ws string, in NewServiceAccount) (Done[ServiceAccount], error) {
-	if _, err := c.resolve(ws); err != nil {
-		return Done[ServiceAccount]{}, err
-	}
-	a := attempt{action: "service_account.created", needs: WriteAccounts, target: audit.Target{Type: "service_account"}}
+	a := attempt{in: ws, action: "service_account.created", needs: WriteAccounts, target: audit.Target{Type: "service_account"}}
 	return do(ctx, s, c, a, func(w *work) (ServiceAccount, error) {
 		account := ServiceAccount{
 			ID: PrincipalID(NewID(ServiceAccountPrefix, w.Now())), Workspace: w.ws.ID,
@@ -100,10 +97,7 @@ func (w *work) roleNamed(pointer, ref string) (Role, error) {
 // UpdateServiceAccount changes an account's details or its role. A wider role is
 // a gift: the caller must hold what it adds.
 func (s *Service) UpdateServiceAccount(ctx context.Context, c Caller, ws, ref string, p AccountPatch) (Done[ServiceAccount], error) {
-	if _, err := c.resolve(ws); err != nil {
-		return Done[ServiceAccount]{}, err
-	}
-	a := attempt{action: "service_account.updated", needs: WriteAccounts, target: aim("service_account", ref)}
+	a := attempt{in: ws, action: "service_account.updated", needs: WriteAccounts, target: aim("service_account", ref)}
 	return do(ctx, s, c, a, func(w *work) (ServiceAccount, error) {
 		account, err := w.account(ref)
 		if err != nil {
@@ -210,10 +204,7 @@ func (s *Service) ResumeServiceAccount(ctx context.Context, c Caller, ws, ref, r
 // it inactive. Once it returns nil, no node accepts any of them. Revoking twice
 // is not an error: the second call waits for the fence as well.
 func (s *Service) RevokeServiceAccount(ctx context.Context, c Caller, ws, ref, reason string) (Done[ServiceAccount], error) {
-	if _, err := c.resolve(ws); err != nil {
-		return Done[ServiceAccount]{}, err
-	}
-	a := attempt{action: "service_account.revoked", needs: WriteAccounts, target: aim("service_account", ref)}
+	a := attempt{in: ws, action: "service_account.revoked", needs: WriteAccounts, target: aim("service_account", ref)}
 	return do(ctx, s, c, a, func(w *work) (ServiceAccount, error) {
 		account, err := w.account(ref)
 		if err != nil {
@@ -260,10 +251,7 @@ func checkReason(reason string) error {
 
 // turnAccount pauses or resumes an account that is not revoked.
 func (s *Service) turnAccount(ctx context.Context, c Caller, ws, ref, reason, action string, turn func(*work, *ServiceAccount) error) (Done[ServiceAccount], error) {
-	if _, err := c.resolve(ws); err != nil {
-		return Done[ServiceAccount]{}, err
-	}
-	a := attempt{action: action, needs: WriteAccounts, target: aim("service_account", ref)}
+	a := attempt{in: ws, action: action, needs: WriteAccounts, target: aim("service_account", ref)}
 	return do(ctx, s, c, a, func(w *work) (ServiceAccount, error) {
 		account, err := w.account(ref)
 		if err != nil {

@@ -68,10 +68,7 @@ func (c Catalogue) fields() audit.Fields {
 
 // ReplaceCatalogue sets all the types of a workspace at once.
 func (s *Service) ReplaceCatalogue(ctx context.Context, c Caller, ws string, types []PermissionType) (Done[Catalogue], error) {
-	if _, err := c.resolve(ws); err != nil {
-		return Done[Catalogue]{}, err
-	}
-	a := attempt{action: "permissions.updated", needs: WriteRoles, target: audit.Target{Type: "permissions"}}
+	a := attempt{in: ws, action: "permissions.updated", needs: WriteRoles, target: audit.Target{Type: "permissions"}}
 	return do(ctx, s, c, a, func(w *work) (Catalogue, error) {
 		after := Catalogue{w.ws.ID, types}
 		if err := after.check(); err != nil {

@@ -27,7 +27,7 @@ func (s *Service) Initialize(ctx context.Context, in Initialization) (Done[Initi
 		return Done[Initialized]{}, token.Secret{}, err
 	}
 	c := Internal("initialisation", audit.Source{})
-	done, err := do(ctx, s, c, attempt{action: "workspace.created"}, func(w *work) (Initialized, error) {
+	done, err := do(ctx, s, c, attempt{in: own, action: "workspace.created"}, func(w *work) (Initialized, error) {
 		if already, err := w.Initialized(ctx); err != nil {
 			return Initialized{}, fmt.Errorf("look for a system workspace: %w", err)
 		} else if already {
@@ -110,7 +110,7 @@ func (s *Service) Recover(ctx context.Context, email, workspace string) (Done[Ke
 		return Done[Key]{}, token.Secret{}, err
 	}
 	c := Internal("recovery", audit.Source{})
-	a := attempt{action: "key.created", target: audit.Target{Type: "key"}}
+	a := attempt{in: own, action: "key.created", target: audit.Target{Type: "key"}}
 	done, err := do(ctx, s, c, a, func(w *work) (Key, error) {
 		owner, err := w.ownerToRecover(email, workspace)
 		if err != nil {

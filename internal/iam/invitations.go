@@ -22,14 +22,11 @@ type NewInvitation struct {
 // Invite offers a membership. The token, which is shown once, is what accepts
 // it. An earlier invitation of the same address that is still pending ends.
 func (s *Service) Invite(ctx context.Context, c Caller, ws string, in NewInvitation) (Done[Invitation], token.Secret, error) {
-	if _, err := c.resolve(ws); err != nil {
-		return Done[Invitation]{}, token.Secret{}, err
-	}
 	secret, err := s.Mint.NewOpaque(invitationPurpose)
 	if err != nil {
 		return Done[Invitation]{}, token.Secret{}, err
 	}
-	a := attempt{action: "member.invited", needs: WriteMembers, target: audit.Target{Type: "invitation"}}
+	a := attempt{in: ws, action: "member.invited", needs: WriteMembers, target: audit.Target{Type: "invitation"}}
 	done, err := do(ctx, s, c, a, func(w *work) (Invitation, error) {
 		var v validation
 		email := v.email("/email", in.Email)
@@ -120,10 +117,7 @@ func (w *work) endInvitation(inv *Invitation) error {
 // CancelInvitation takes an invitation back and frees its seat. Cancelling twice
 // is not an error; one that was accepted is gone.
 func (s *Service) CancelInvitation(ctx context.Context, c Caller, ws string, id InvitationID) (Done[Invitation], error) {
-	if _, err := c.resolve(ws); err != nil {
-		return Done[Invitation]{}, err
-	}
-	a := attempt{action: "invitation.cancelled", needs: WriteMembers, target: aim("invitation", string(id))}
+	a := attempt{in: ws, action: "invitation.cancelled", needs: WriteMembers, target: aim("invitation", string(id))}
 	return do(ctx, s, c, a, func(w *work) (Invitation, error) {
 		inv, err := w.Invitation(ctx, w.ws.ID, id)
 		if err != nil {
@@ -179,7 +173,7 @@ func (s *Service) AcceptInvitation(ctx context.Context, c Caller, in Acceptance)
 		return Done[AcceptedInvitation]{}, token.Secret{}, err
 	}
 	c = Caller{Source: c.Source, RequestID: c.RequestID, Idempotency: c.Idempotency}
-	a := attempt{action: "member.joined", open: true, target: audit.Target{Type: "invitation"}}
+	a := attempt{in: own, action: "member.joined", open: true, target: audit.Target{Type: "invitation"}}
 	done, err := do(ctx, s, c, a, func(w *work) (AcceptedInvitation, error) {
 		var v validation
 		v.name("/name", in.Name)

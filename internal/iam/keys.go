@@ -69,10 +69,7 @@ func (w *work) saveKey(key *Key) error {
 // UpdateKey changes a key's name, expiry, limit or networks. What widens its
 // power is a gift, and so is a later end: the caller must hold what it can do.
 func (s *Service) UpdateKey(ctx context.Context, c Caller, ws string, id KeyID, p KeyPatch) (Done[Key], error) {
-	if _, err := c.resolve(ws); err != nil {
-		return Done[Key]{}, err
-	}
-	a := attempt{action: "key.updated", needs: WriteKeys, target: aim("key", string(id))}
+	a := attempt{in: ws, action: "key.updated", needs: WriteKeys, target: aim("key", string(id))}
 	return do(ctx, s, c, a, func(w *work) (Key, error) {
 		key, err := w.key(id)
 		if err != nil {
@@ -195,10 +192,7 @@ func (s *Service) ResumeKey(ctx context.Context, c Caller, ws string, id KeyID, 
 }
 
 func (s *Service) turnKey(ctx context.Context, c Caller, ws string, id KeyID, why Ending, action string, turn func(*work, *Key) error) (Done[Key], error) {
-	if _, err := c.resolve(ws); err != nil {
-		return Done[Key]{}, err
-	}
-	a := attempt{action: action, needs: WriteKeys, target: aim("key", string(id))}
+	a := attempt{in: ws, action: action, needs: WriteKeys, target: aim("key", string(id))}
 	return do(ctx, s, c, a, func(w *work) (Key, error) {
 		key, err := w.key(id)
 		if err != nil {
@@ -231,10 +225,7 @@ func (e Ending) text() string {
 // What was made with the key is listed, and revoked with it when asked. Revoking
 // twice is not an error: the second call waits for the fence as well.
 func (s *Service) RevokeKey(ctx context.Context, c Caller, ws string, id KeyID, why Ending) (Done[RevokedKey], error) {
-	if _, err := c.resolve(ws); err != nil {
-		return Done[RevokedKey]{}, err
-	}
-	a := attempt{action: "key.revoked", needs: WriteKeys, target: aim("key", string(id))}
+	a := attempt{in: ws, action: "key.revoked", needs: WriteKeys, target: aim("key", string(id))}
 	return s.revokeKey(ctx, c, a, why, func(w *work) (Key, error) { return w.key(id) })
 }
 
@@ -242,7 +233,7 @@ func (s *Service) RevokeKey(ctx context.Context, c Caller, ws string, id KeyID, 
 // it, and learns nothing of what was made with it.
 func (s *Service) RevokeSelf(ctx context.Context, c Caller, why Ending) (Done[RevokedKey], error) {
 	why.Descendants = false // taking from others needs the permission
-	a := attempt{action: "key.revoked", target: aim("key", string(c.Key.ID))}
+	a := attempt{in: own, action: "key.revoked", target: aim("key", string(c.Key.ID))}
 	return s.revokeKey(ctx, c, a, why, func(w *work) (Key, error) { return w.Key(ctx, w.ws.ID, c.Key.ID) })
 }
 

@@ -41,10 +41,8 @@ func (e Expiry) pointer() string {
 // kept and cannot be shown again. The caller must hold all that the key can do.
 // Once CreateKey returns nil, the key works on every node.
 func (s *Service) CreateKey(ctx context.Context, c Caller, ws, account string, in NewKey) (Done[Key], token.Secret, error) {
-	if _, err := c.resolve(ws); err != nil {
-		return Done[Key]{}, token.Secret{}, err
-	}
-	return s.createKey(ctx, c, WriteKeys, aim("service_account", account), token.ServiceAccount, in, func(w *work) (Principal, error) {
+	a := attempt{in: ws, action: "key.created", needs: WriteKeys, target: aim("service_account", account)}
+	return s.createKey(ctx, c, a, token.ServiceAccount, in, func(w *work) (Principal, error) {
 		owner, err := w.ServiceAccount(ctx, w.ws.ID, account)
 		if err != nil {
 			return Principal{}, err
@@ -56,10 +54,8 @@ func (s *Service) CreateKey(ctx context.Context, c Caller, ws, account string, i
 // CreateMyKey adds a key to the calling member. It needs no permission but what
 // the key is to hold.
 func (s *Service) CreateMyKey(ctx context.Context, c Caller, ws string, in NewKey) (Done[Key], token.Secret, error) {
-	if _, err := c.resolve(ws); err != nil {
-		return Done[Key]{}, token.Secret{}, err
-	}
-	return s.createKey(ctx, c, Permission{}, audit.Target{Type: "key"}, token.Person, in, func(w *work) (Principal, error) {
+	a := attempt{in: ws, action: "key.created", target: audit.Target{Type: "key"}}
+	return s.createKey(ctx, c, a, token.Person, in, func(w *work) (Principal, error) {
 		if c.Principal.Type != MemberType {
 			return Principal{}, errPeopleOnly
 		}
@@ -73,12 +69,11 @@ var errPeopleOnly = &Error{
 	Reason: "only a person has personal keys; a service account's are made under the account",
 }
 
-func (s *Service) createKey(ctx context.Context, c Caller, needs Permission, t audit.Target, kind token.Kind, in NewKey, owner func(*work) (Principal, error)) (Done[Key], token.Secret, error) {
+func (s *Service) createKey(ctx context.Context, c Caller, a attempt, kind token.Kind, in NewKey, owner func(*work) (Principal, error)) (Done[Key], token.Secret, error) {
 	secret, err := s.Mint.New(kind)
 	if err != nil {
 		return Done[Key]{}, token.Secret{}, err
 	}
-	a := attempt{action: "key.created", needs: needs, target: t}
 	done, err := do(ctx, s, c, a, func(w *work) (Key, error) {
 		p, err := owner(w)
 		if err != nil {

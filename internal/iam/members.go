@@ -19,10 +19,7 @@ func (r RemovedMember) target() audit.Target { return r.Member.target() }
 // UpdateMember gives a member another role. Only an Owner makes, changes or
 // removes an Owner, and a workspace keeps one.
 func (s *Service) UpdateMember(ctx context.Context, c Caller, ws string, id PrincipalID, role string) (Done[Member], error) {
-	if _, err := c.resolve(ws); err != nil {
-		return Done[Member]{}, err
-	}
-	a := attempt{action: "member.role_changed", needs: WriteMembers, target: aim("member", string(id))}
+	a := attempt{in: ws, action: "member.role_changed", needs: WriteMembers, target: aim("member", string(id))}
 	return do(ctx, s, c, a, func(w *work) (Member, error) {
 		m, before, err := w.member(id)
 		if err != nil {
@@ -57,10 +54,7 @@ func (s *Service) UpdateMember(ctx context.Context, c Caller, ws string, id Prin
 // workspace stops, and nothing else: the accounts they made, and those accounts'
 // keys, go on. Removing twice is not an error.
 func (s *Service) RemoveMember(ctx context.Context, c Caller, ws string, id PrincipalID) (Done[RemovedMember], error) {
-	if _, err := c.resolve(ws); err != nil {
-		return Done[RemovedMember]{}, err
-	}
-	a := attempt{action: "member.removed", needs: WriteMembers, target: aim("member", string(id))}
+	a := attempt{in: ws, action: "member.removed", needs: WriteMembers, target: aim("member", string(id))}
 	return do(ctx, s, c, a, func(w *work) (RemovedMember, error) {
 		m, role, err := w.member(id)
 		out := RemovedMember{Member: m}

@@ -232,12 +232,14 @@ type refusal struct {
 func finals() map[string]refusal {
 	return map[string]refusal{
 		"name taken": {iam.NameTaken, func(w *world) (call, func()) {
-			taken, free := w.account(iam.Viewer), w.name("free")
+			role := iam.NewRole{Name: w.name("taken"), Permissions: []string{"docs:read"}}
+			free := w.name("free")
+			taken := made(w.CreateRole(w.t.Context(), w.owner, "-", role))(w.t)
 			call := func(ctx context.Context, c iam.Caller) (result, error) {
-				return plain(w.CreateServiceAccount(ctx, c, "-", iam.NewServiceAccount{Name: taken.Name, Role: iam.Viewer}))
+				return plain(w.CreateRole(ctx, c, "-", role))
 			}
 			return call, func() {
-				made(w.UpdateServiceAccount(w.t.Context(), w.owner, "-", string(taken.ID), iam.AccountPatch{Name: &free}))(w.t)
+				made(w.UpdateRole(w.t.Context(), w.owner, "-", string(taken.ID), iam.RolePatch{Name: &free}))(w.t)
 			}
 		}},
 		"not found": {iam.NotFound, func(w *world) (call, func()) {

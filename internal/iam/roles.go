@@ -37,10 +37,7 @@ func (r Role) check() error {
 
 // CreateRole adds a custom role. The caller must hold all that it allows.
 func (s *Service) CreateRole(ctx context.Context, c Caller, ws string, in NewRole) (Done[Role], error) {
-	if _, err := c.resolve(ws); err != nil {
-		return Done[Role]{}, err
-	}
-	a := attempt{action: "role.created", needs: WriteRoles, target: audit.Target{Type: "role"}}
+	a := attempt{in: ws, action: "role.created", needs: WriteRoles, target: audit.Target{Type: "role"}}
 	return do(ctx, s, c, a, func(w *work) (Role, error) {
 		role := Role{
 			ID: RoleID(NewID(RolePrefix, w.Now())), Workspace: w.ws.ID,
@@ -69,10 +66,7 @@ func (s *Service) CreateRole(ctx context.Context, c Caller, ws string, in NewRol
 // UpdateRole changes a custom role, and at once what everybody who has it may do.
 // What it adds is a gift: the caller must hold it.
 func (s *Service) UpdateRole(ctx context.Context, c Caller, ws, ref string, p RolePatch) (Done[Role], error) {
-	if _, err := c.resolve(ws); err != nil {
-		return Done[Role]{}, err
-	}
-	a := attempt{action: "role.updated", needs: WriteRoles, target: aim("role", ref)}
+	a := attempt{in: ws, action: "role.updated", needs: WriteRoles, target: aim("role", ref)}
 	return do(ctx, s, c, a, func(w *work) (Role, error) {
 		role, err := w.customRole(ref)
 		if err != nil {
@@ -121,10 +115,7 @@ func (w *work) customRole(ref string) (Role, error) {
 // DeleteRole takes a custom role away that nobody has. An invitation that offers
 // it can no longer be accepted.
 func (s *Service) DeleteRole(ctx context.Context, c Caller, ws, ref string) (Done[Role], error) {
-	if _, err := c.resolve(ws); err != nil {
-		return Done[Role]{}, err
-	}
-	a := attempt{action: "role.deleted", needs: WriteRoles, target: aim("role", ref)}
+	a := attempt{in: ws, action: "role.deleted", needs: WriteRoles, target: aim("role", ref)}
 	return do(ctx, s, c, a, func(w *work) (Role, error) {
 		role, err := w.customRole(ref)
 		if err != nil {

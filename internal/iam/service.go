@@ -43,6 +43,7 @@ type Done[T any] struct {
 
 // attempt is what a caller tries to do.
 type attempt struct {
+	in     string     // the workspace that a path names, or own where it names none
 	action string     // as the audit log writes it, such as "key.created"
 	needs  Permission // zero: a credential that works is enough
 	system bool       // only for callers of the system workspace
@@ -76,6 +77,9 @@ type placed interface{ workspace() WorkspaceID }
 // number, asks whether the caller may, changes the rows and writes the event;
 // then the fence; then the answer. fn decides and changes; it may run again.
 func do[T targeted](ctx context.Context, s *Service, c Caller, a attempt, fn func(*work) (T, error)) (Done[T], error) {
+	if _, err := c.resolve(a.in); err != nil {
+		return Done[T]{}, err
+	}
 	leave, err := s.running.enter(c.Idempotency)
 	if err != nil {
 		return Done[T]{}, err
@@ -84,28 +88,10 @@ func do[T targeted](ctx context.Context, s *Service, c Caller, a attempt, fn fun
 	var out Done[T]
 	var w *work
 	var shown error // what a replay is told once the fence has confirmed
-	commit, err := s.Store.Change(ctx, func(tx Tx) (Change, error) {
+	commit, err := s.Store.Change(ctx, func(tx Tx) (_ Change, err error) {
 		w = &work{Tx: tx, ctx: ctx, caller: c}
-		w.event.Target = a.target
-		if err := w.admit(a); err != nil {
-			return Change{}, err
-		}
-		var again bool
-		if again, shown, err = replay(w, &out); err != nil {
-			return Change{}, err
-		} else if !again {
-			if out.Value, err = fn(w); err != nil {
-				return Change{}, err
-			}
-			out.Revision = tx.Seq()
-		}
-		if out.Value.target().ID != "" {
-			w.event.Target = out.Value.target()
-		}
-		if p, ok := any(out.Value).(placed); ok {
-			w.ws.ID = p.workspace()
-		}
-		return w.change, errors.Join(w.writeEvents(a.action, again), w.remember(out.Value, again))
+		out, shown, err = transact(w, a, fn)
+		return w.change, err
 	})
 	if err != nil {
 		return Done[T]{}, s.refused(ctx, c, a, w, err)
@@ -117,6 +103,34 @@ func do[T targeted](ctx context.Context, s *Service, c Caller, a attempt, fn fun
 		return out, fmt.Errorf("%s, revision %d: %w", a.action, commit.Seq, err)
 	}
 	return out, shown
+}
+
+// transact is what do does inside the transaction, all of it or nothing: the
+// caller is admitted, then the change is decided and made, or found made before,
+// and the events and the outcome for a replay are written. shown is what a replay
+// is told in place of a value that is not shown twice.
+func transact[T targeted](w *work, a attempt, fn func(*work) (T, error)) (out Done[T], shown, err error) {
+	w.event.Target = a.target
+	if err := w.admit(a); err != nil {
+		return out, nil, err
+	}
+	again, shown, err := replay(w, &out)
+	if err != nil {
+		return out, nil, err
+	}
+	if !again {
+		if out.Value, err = fn(w); err != nil {
+			return out, nil, err
+		}
+		out.Revision = w.Seq()
+	}
+	if out.Value.target().ID != "" {
+		w.event.Target = out.Value.target()
+	}
+	if p, ok := any(out.Value).(placed); ok {
+		w.ws.ID = p.workspace()
+	}
+	return out, shown, errors.Join(w.writeEvents(a.action, again), w.remember(out.Value, again))
 }
 
 var errStopped = Errorf(Unauthenticated, "the credential of this call does not work, or no longer does")
@@ -264,10 +278,13 @@ func (s *Service) Require(ctx context.Context, c Caller, p Permission) error {
 // readAction names an attempt to read, which only a refusal leaves in the log.
 func readAction(t audit.Target, p Permission) string { return t.Type + "." + p.Action }
 
+// own names the caller's own workspace in a path.
+const own = "-"
+
 // resolve returns the id of the workspace that a path names: the caller's own by
 // "-", its id or its slug. Any other is not found.
 func (c Caller) resolve(ref string) (WorkspaceID, error) {
-	if ref == "-" || ref == string(c.Workspace.ID) || ref == c.Workspace.Name {
+	if ref == own || ref == string(c.Workspace.ID) || ref == c.Workspace.Name {
 		return c.Workspace.ID, nil
 	}
 	return "", Errorf(NotFound, "no such workspace")

@@ -47,7 +47,7 @@ func (s *Service) CreateWorkspace(ctx context.Context, c Caller, in NewWorkspace
 	if err != nil {
 		return Done[CreatedWorkspace]{}, token.Secret{}, err
 	}
-	a := attempt{action: "workspace.created", needs: WriteWorkspaces, system: true, target: audit.Target{Type: "workspace"}}
+	a := attempt{in: own, action: "workspace.created", needs: WriteWorkspaces, system: true, target: audit.Target{Type: "workspace"}}
 	done, err := do(ctx, s, c, a, func(w *work) (out CreatedWorkspace, err error) {
 		if out.Workspace, err = w.newWorkspace(in.Name, in.Slug, false); err != nil {
 			return out, err
@@ -120,10 +120,7 @@ func (w *work) tellTenant(ws Workspace, action string, e audit.Event) {
 
 // UpdateWorkspace changes the name or the policy of the caller's workspace.
 func (s *Service) UpdateWorkspace(ctx context.Context, c Caller, ref string, p WorkspacePatch) (Done[Workspace], error) {
-	if _, err := c.resolve(ref); err != nil {
-		return Done[Workspace]{}, err
-	}
-	a := attempt{action: "workspace.updated", needs: WriteSettings, target: audit.Target{Type: "workspace"}}
+	a := attempt{in: ref, action: "workspace.updated", needs: WriteSettings, target: audit.Target{Type: "workspace"}}
 	return do(ctx, s, c, a, func(w *work) (Workspace, error) {
 		ws := w.ws
 		w.event.Target = ws.target()
@@ -164,7 +161,7 @@ func (s *Service) turnWorkspace(ctx context.Context, c Caller, ref, reason, acti
 	if !c.System && c.internal == "" {
 		return Done[Workspace]{}, Errorf(NotFound, "no such workspace")
 	}
-	a := attempt{action: action, needs: WriteWorkspaces, system: true, target: aim("workspace", ref)}
+	a := attempt{in: own, action: action, needs: WriteWorkspaces, system: true, target: aim("workspace", ref)}
 	return do(ctx, s, c, a, func(w *work) (Workspace, error) {
 		ws := w.ws
 		if id, err := c.resolve(ref); err != nil || id != ws.ID {
