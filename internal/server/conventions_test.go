@@ -14,7 +14,9 @@ import (
 	"time"
 
 	"github.com/posternhq/postern/api"
+	"github.com/posternhq/postern/internal/replica"
 	"github.com/posternhq/postern/internal/server"
+	"github.com/posternhq/postern/internal/store"
 )
 
 func TestRequestIDGoesInAndOut(t *testing.T) {
@@ -481,5 +483,55 @@ func TestMalformedAcceptHeadersChangeNothing(t *testing.T) {
 		if got := r.header.Get("Content-Type"); got != "application/json" {
 			t.Errorf("Accept: %.20s: got %s, want application/json", accept, got)
 		}
+	}
+}
+
+func TestChangeThatNobodyConfirmsIsAnsweredInTime(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		x := w.tenant(t, "acme")
+		brief := w.with(t, func(o *server.Options) { o.Metrics, o.Limits.Change = nil, 100*time.Millisecond })
+		w.faults.behind(never{})
+		p := brief.do(t, post(x.root+"/service_accounts", x.owner, api.CreateServiceAccount{Name: "bot", Role: "viewer"})).wantProblem(http.StatusGatewayTimeout, api.CodeRevocationUnconfirmed)
+		if p.Receipt == nil || p.Receipt.Confirmed || p.Revision != p.Receipt.Revision {
+			t.Errorf("got receipt %+v, revision %d; want the same, unconfirmed", p.Receipt, p.Revision)
+		}
+	})
+}
+
+// What is left out of a list must not be taken for an empty one.
+func TestReplacingEverythingNeedsABody(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		x := w.tenant(t, "acme")
+		w.do(t, call{method: http.MethodPut, path: x.root + "/permissions", key: x.owner}).wantProblem(http.StatusBadRequest, api.CodeInvalidRequest)
+		w.do(t, call{method: http.MethodPut, path: x.root + "/permissions", key: x.owner, body: `[]`}).want(http.StatusOK, nil)
+		for _, optional := range []string{"/service_accounts/" + x.account("viewer").ID + "/pause", "/keys/" + x.key(x.account("viewer").ID).ID + "/revoke"} {
+			w.do(t, post(x.root+optional, x.owner, nil)).want(http.StatusOK, nil)
+		}
+	})
+}
+
+func TestNodeWithoutAnOwnerIsNotReady(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		st, err := store.Open(t.Context(), "sqlite:"+t.TempDir()+"/empty.db", store.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer st.Close()
+		empty := replica.New(replica.Options{})
+		if err := empty.Load(t.Context(), st); err != nil {
+			t.Fatal(err)
+		}
+		var health server.Health
+		w.with(t, func(o *server.Options) { o.Metrics, o.Replica = nil, empty }).do(t, get("/readyz", "")).want(http.StatusServiceUnavailable, &health)
+		if health.Status != "not_initialised" || !strings.Contains(health.Detail, "postern init") {
+			t.Errorf("got %+v, want it to say how to go on", health)
+		}
+	})
+}
+
+func TestSlowClientIsLetGo(t *testing.T) {
+	srv := server.HTTPServer(http.NotFoundHandler())
+	if srv.ReadHeaderTimeout != 5*time.Second || srv.ReadTimeout != 10*time.Second || srv.IdleTimeout <= 0 || srv.WriteTimeout <= 90*time.Second || srv.MaxHeaderBytes != 16<<10 {
+		t.Errorf("got %v for headers, %v to read, %v to write, %v idle, %d bytes of headers", srv.ReadHeaderTimeout, srv.ReadTimeout, srv.WriteTimeout, srv.IdleTimeout, srv.MaxHeaderBytes)
 	}
 }

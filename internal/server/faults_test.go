@@ -12,9 +12,9 @@ import (
 // fail after succeeding, or to be held back.
 type faults struct {
 	iam.Store
-	fence iam.Fence
 
 	mu     sync.Mutex // guards what follows
+	fence  iam.Fence
 	asked  func() error
 	change func() error
 	waited func() error
@@ -40,9 +40,28 @@ func (f *faults) run(pick func() func() error) error {
 
 func (f *faults) ask() error { return f.run(func() func() error { return f.asked }) }
 
+// behind puts another fence in the place of the real one.
+func (f *faults) behind(fence iam.Fence) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.fence = fence
+}
+
+// never is a fence that nobody gets past.
+type never struct{}
+
+// Wait implements iam.Fence.
+func (never) Wait(ctx context.Context, seq int64) (iam.Receipt, error) {
+	<-ctx.Done()
+	return iam.Receipt{Revision: seq, By: "acked", Durability: "local"}, iam.Errorf(iam.Unconfirmed, "revision %d is recorded", seq)
+}
+
 // Wait implements iam.Fence.
 func (f *faults) Wait(ctx context.Context, seq int64) (iam.Receipt, error) {
-	receipt, err := f.fence.Wait(ctx, seq)
+	f.mu.Lock()
+	fence := f.fence
+	f.mu.Unlock()
+	receipt, err := fence.Wait(ctx, seq)
 	if failed := f.run(func() func() error { return f.waited }); failed != nil {
 		receipt.Confirmed = false
 		return receipt, failed

@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"io"
 	"net/http"
@@ -21,6 +22,11 @@ func (s *Server) guard(op *operation, next http.HandlerFunc) http.Handler {
 			return
 		}
 		r.Header.Del("Accept") // there is one form of answer, which package huma need not choose
+		if op.changes() {
+			ctx, cancel := context.WithTimeout(r.Context(), s.longestChange)
+			defer cancel()
+			r = r.WithContext(ctx)
+		}
 		next(w, r)
 	})
 }

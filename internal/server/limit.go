@@ -13,10 +13,16 @@ import (
 	"github.com/posternhq/postern/internal/iam"
 )
 
-// Limits say how often callers may call. Verification is never limited.
+// Limits say how often callers may call, and how long a call may take.
+// Verification is never limited.
 type Limits struct {
 	Management Rate // of each principal; zero: 100 a second, 500 at once
 	Acceptance Rate // of invitations, from each address; zero: 10 a minute
+
+	// Change is how long a change may take, the confirmation by every node
+	// included. Beyond it the caller hears that it is recorded and not yet
+	// confirmed. Zero: 30 s.
+	Change time.Duration
 }
 
 // Rate is how often something may be done: Burst times at once, and as often

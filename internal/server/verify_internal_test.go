@@ -215,7 +215,7 @@ func TestUsedMemoryHoldsNothingOfTheCallBefore(t *testing.T) {
 	for range 1000 {
 		q.reset()
 		want := pick.IntN(5)
-		body := `{"items":[` + strings.TrimSuffix(strings.Repeat(`{"key":"k","permissions":["a:read","b:read"],"workspace":"w","source":{"ip":"192.0.2.7"}},`, want), ",") + `]}`
+		body := `{"items":[` + strings.TrimSuffix(strings.Repeat(`{"key":"k","permissions":["a:read","b:read"],"workspace":"w","min_revision":9,"source":{"ip":"192.0.2.7"}},`, want), ",") + `]}`
 		if err := q.readBatch(body); err != nil {
 			t.Fatal(err)
 		}
