@@ -169,6 +169,8 @@ func secretsInErrors(t *testing.T, w *world) {
 		{"PATCH", "service_accounts/bot", `{"description":"a","description":"` + secret + `"}`},
 		{"POST", "service_accounts/bot/keys", body{"name": "x", "expires_in": secret}},
 		{"POST", "roles", body{"name": "x", "permissions": []string{secret}}},
+		{"POST", "roles", body{"name": "x", "permissions": []string{"docs/" + secret + ":read"}}},
+		{"PATCH", "keys/" + key, body{"limit": []string{"docs/" + secret + ":read"}}},
 		{"POST", "invitations", body{"email": secret, "role": "viewer"}},
 		{"PUT", "permissions", []body{{"type": secret, "actions": []string{secret}}}},
 		{"POST", "check", body{"principal": "bot", "permission": secret}},

@@ -167,6 +167,8 @@ func (w *work) grants(pointer string, texts []string) (Permissions, error) {
 	for i, text := range texts {
 		g, err := ParseGrant(text)
 		switch {
+		case token.LooksLikeSecret(text):
+			v.add(fmt.Sprintf("%s/%d", pointer, i), "looks_like_key", "holds what looks like a key or the token of an invitation, which are kept nowhere")
 		case err != nil:
 			return ps, fmt.Errorf("read a permission again: %w", err)
 		case g.Type == ownersWrite.Type:
