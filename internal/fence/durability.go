@@ -1,0 +1,63 @@
+package fence
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/posternhq/postern/internal/iam"
+)
+
+// What a commit that was acknowledged survives.
+const (
+	quorum = "quorum" // a failover, if the standby that takes over is one that had to hear
+	local  = "local"  // a crash of the one server; a failover can undo it
+)
+
+var errRefused = errors.New("PostgreSQL does not keep what it confirms")
+
+// durabilityOf returns what a database with these settings keeps, quorum or
+// local, or an error in words when a revocation that was confirmed could be lost.
+// accept turns the error into local.
+func durabilityOf(s iam.DurabilitySettings, accept bool) (string, error) {
+	switch why := weakness(s); {
+	case why != "" && !accept:
+		return "", fmt.Errorf("%w: %s; or start Postern with --durability local, and every receipt says that a failure of the database can undo it", errRefused, why)
+	case why != "" || !waits(s):
+		return local, nil
+	}
+	return quorum, nil
+}
+
+// stillKeeps returns an error when a database keeps less than it did when a node
+// joined. Standbys that have come since are no reason: what the receipts say is
+// as true as before, and a backup that is being taken looks like one.
+func stillKeeps(s iam.DurabilitySettings, before string, accept bool) error {
+	s.Standbys = 0
+	now, err := durabilityOf(s, accept)
+	if err != nil {
+		return err
+	}
+	if before == quorum && now != quorum {
+		return fmt.Errorf("%w: commits no longer wait for standbys", errRefused)
+	}
+	return nil
+}
+
+// weakness says what is wrong with the settings, and what to change.
+func weakness(s iam.DurabilitySettings) string {
+	switch {
+	case s.Fsync != "on":
+		return "fsync is " + s.Fsync + ", so that a crash of its machine can lose it: set fsync = on"
+	case s.FullPageWrites != "on":
+		return "full_page_writes is " + s.FullPageWrites + ", so that a crash of its machine can lose it: set full_page_writes = on"
+	case s.SynchronousCommit != "on" && s.SynchronousCommit != "remote_apply":
+		return "synchronous_commit is " + s.SynchronousCommit + " for Postern's connections: let it be on"
+	case s.Standbys > 0 && !waits(s):
+		return "it has a standby that commits do not wait for, so that a failover to it can lose it: set synchronous_standby_names to ANY 1 (…) with the names of the standbys, and let your manager promote only one of those"
+	}
+	return ""
+}
+
+// waits reports whether commits wait for standbys.
+func waits(s iam.DurabilitySettings) bool { return strings.TrimSpace(s.SynchronousStandbyNames) != "" }

@@ -1,0 +1,76 @@
+package fence
+
+import (
+	"context"
+	"time"
+)
+
+const (
+	pollEvery   = 200 * time.Millisecond
+	listenAgain = time.Second
+)
+
+// follow applies changes as they come, and acknowledges them. It is woken by
+// whoever hears of one, and looks by itself if nobody does.
+func (n *Node) follow(ctx context.Context) {
+	var failed error
+	for ctx.Err() == nil {
+		err := n.advance(ctx)
+		if err != nil && failed == nil && ctx.Err() == nil {
+			n.log.Warn("the node cannot follow", "revision", n.replica.Position().Seq, "error", err)
+		}
+		failed = err
+		n.clock.Sleep(ctx, pollEvery, n.replica.Kicked())
+	}
+}
+
+// advance applies what there is and then acknowledges it: never the other way
+// round, for an acknowledgement says that nothing older is answered any more.
+func (n *Node) advance(ctx context.Context) error {
+	if !n.replica.Standing().Fit {
+		return nil // keep loads
+	}
+	limited, cancel := n.limited(ctx)
+	defer cancel()
+	failed := n.catchUp(limited)
+	if !n.replica.Standing().Fit {
+		n.renewal.ring()
+	}
+	if err := n.acknowledge(ctx); err != nil {
+		return err
+	}
+	return failed
+}
+
+// acknowledge writes down which change the node answers from. The row is read
+// before the position: a row of later than the position may be one that has
+// joined with an older log.
+func (n *Node) acknowledge(ctx context.Context) error {
+	row := n.me()
+	seq := n.replica.Position().Seq
+	if row.incarnation == "" || row.acked >= seq {
+		return nil
+	}
+	ctx, cancel := n.limited(ctx)
+	defer cancel()
+	if err := n.db.Ack(ctx, row.incarnation, seq); err != nil {
+		return err
+	}
+	n.mu.Lock()
+	if n.row.incarnation == row.incarnation {
+		n.row.acked = seq
+	}
+	n.mu.Unlock()
+	n.acked.ring()
+	return nil
+}
+
+// listen has the database tell of changes, so that they need not be looked for.
+func (n *Node) listen(ctx context.Context) {
+	for ctx.Err() == nil {
+		if err := n.db.Listen(ctx, n.replica.Kick); err != nil && ctx.Err() == nil {
+			n.log.Debug("the node does not hear of changes, and looks for them", "error", err)
+		}
+		n.clock.Sleep(ctx, listenAgain, nil)
+	}
+}

@@ -1,0 +1,29 @@
+package fence
+
+import (
+	"context"
+	"fmt"
+)
+
+// Leave ends this process as a node: it answers nothing from here on, then calls
+// drain, which returns when every request in flight has been answered, and only
+// then removes its row. When drain or the removal fails, the row stays for the
+// reaper, and changes wait for it once. [Node.Run] goes on, for those who wait.
+func (n *Node) Leave(ctx context.Context, drain func(context.Context) error) error {
+	n.mu.Lock()
+	n.leaving = true // before the fence: see renew
+	n.mu.Unlock()
+	n.replica.Fence()
+	if err := drain(ctx); err != nil {
+		return fmt.Errorf("leave: %w", err)
+	}
+	row := n.me()
+	if row.incarnation == "" {
+		return nil
+	}
+	if err := n.db.Leave(ctx, row.incarnation); err != nil {
+		return fmt.Errorf("leave: %w", err)
+	}
+	n.forget()
+	return nil
+}

@@ -1,0 +1,296 @@
+package fence
+
+// mutation is one thing that the protocol must not do, and what notices it.
+type mutation struct {
+	name string
+	test string // empty: the simulator; else the held-back test that notices
+}
+
+// mutations are those of the specification that concern server nodes, in its
+// order, and then some of our own. Those about children and their sub-leases come
+// with the verifiers outside the server.
+//
+// Equivalent, and therefore not among them: the head read before the row is
+// written. When the renewal is sent is noted before both; the simulated database
+// reads the head as the statement begins and commits milliseconds later.
+var mutations = []mutation{
+	{name: "no lease check"},
+	{name: "renew without applying the head"},
+	{name: "numbers from a SEQUENCE"},
+	{name: "acknowledge before publishing"},
+	{name: "acknowledge the head seen at renewal"},
+	{name: "a row that two nodes share"},
+	{name: "an incarnation used again"},
+	{name: "snapshot before the row, and no head after it"},
+	{name: "a late answer taken up after a fence"},
+	{name: "publish without comparing"},
+	{name: "the change number goes down"},
+	{name: "deadline from when the answer came"},
+	{name: "no margin for drift"},
+	{name: "wait by the database's clock alone"},
+	{name: "reap early"},
+	{name: "reap by the wall clock"},
+	{name: "reap whatever the counter"},
+	{name: "reap without looking at the counter"},
+	{name: "reap stamped when it was sent"},
+	{name: "no wait"},
+	{name: "half the wait"},
+	{name: "wait for the own TTL"},
+	{name: "lease checked before the look-up only"},
+	{name: "the present lease for an older state"},
+	{name: "no second look at the pointer"},
+	{name: "renewal answered by a server that only reads"},
+	{name: "asynchronous failover"},
+	{name: "an old primary that still commits"},
+
+	{name: "a lease counted on one clock"},
+	{name: "leave without a fence"},
+	{name: "leave before what is in flight has ended", test: "TestLeavingRemovesTheRowLast"},
+	{name: "leave, and be renewed once more"},
+	{name: "reap a bounded node as if it were strict"},
+	{name: "say nothing of a bounded node"},
+}
+
+// spoiled are the mutations of the database, or of the statements that are sent
+// to it.
+var spoiled = map[string]func(*database){
+	"numbers from a SEQUENCE":                      func(d *database) { d.sequence = true },
+	"a row that two nodes share":                   func(d *database) { d.sharesRows = true },
+	"an incarnation used again":                    func(d *database) { d.sharesRows = true },
+	"reap whatever the counter":                    func(d *database) { d.reapsAnyway = true },
+	"renewal answered by a server that only reads": func(d *database) { d.renewsByRead = true },
+	"asynchronous failover":                        func(d *database) { d.asynchronous = true; d.replicate() },
+	"an old primary that still commits":            func(d *database) { d.oldCommits = true },
+}
+
+// patch puts one piece of code in the place of another, which must stand in the
+// file exactly once.
+type patch struct{ file, old, new string }
+
+var patches = []patch{
+	{"replica/lease.go", `	return s.lease.standing(now)
+`, `	if mutant("no lease check") && s.lease.Strict > 0 {
+		return everything
+	}
+	return s.lease.standing(now)
+`},
+	{"replica/lease.go", `		case old.epoch != epoch:
+`, `		case old.epoch != epoch && !mutant("a late answer taken up after a fence"):
+`},
+	{"replica/lease.go", `	return max(i.Monotonic-earlier.Monotonic, i.Wall-earlier.Wall)
+`, `	if mutant("a lease counted on one clock") {
+		return i.Monotonic - earlier.Monotonic
+	}
+	return max(i.Monotonic-earlier.Monotonic, i.Wall-earlier.Wall)
+`},
+	{"replica/state.go", `		if c.Seq != seq+1 {
+`, `		if mutant("numbers from a SEQUENCE") {
+			seq = c.Seq - 1
+		}
+		if c.Seq != seq+1 {
+`},
+	{"replica/replica.go", `	if !r.current.CompareAndSwap(old, next) {
+`, `	if mutant("publish without comparing") {
+		r.current.Store(next)
+	} else if !r.current.CompareAndSwap(old, next) {
+`},
+	{"replica/follow.go", `		if current, err := r.advance(old, changes, at); current {
+			return true, err
+		}
+`, `		if mutant("the change number goes down") {
+			next, err := from.after(changes, at)
+			if err != nil {
+				return true, err
+			}
+			next.lease, next.epoch = old.lease, old.epoch
+			if r.publish(old, next) {
+				return true, nil
+			}
+			continue
+		}
+		if current, err := r.advance(old, changes, at); current {
+			return true, err
+		}
+`},
+	{"replica/follow.go", `		if !old.follows(from) {
+			return false, nil
+		}
+`, `		if !old.follows(from) && !mutant("the change number goes down") {
+			return false, nil
+		}
+`},
+	{"replica/view.go", `	return r.current.Load() == v.state && r.standing(v.state, r.read()) != nothing
+`, `	if mutant("the present lease for an older state") {
+		return r.standing(r.current.Load(), r.read()) != nothing
+	}
+	return (r.current.Load() == v.state || mutant("no second look at the pointer")) && r.standing(v.state, r.read()) != nothing
+`},
+	{"replica/view.go", `		encode(v)
+		if r.Still(v) {
+`, `		before := r.Still(v)
+		encode(v)
+		if mutant("lease checked before the look-up only") && before {
+			return nil
+		}
+		if r.Still(v) {
+`},
+	{"fence/renew.go", `	if err := n.apply(ctx, answer.Head); err != nil {
+		return err
+	}
+	return n.replica.Extend(was.Epoch, n.lease(sent, answer), answer.Head.Seq)
+`, `	if mutant("acknowledge the head seen at renewal") {
+		_ = n.db.Ack(ctx, row.incarnation, answer.Head.Seq)
+	}
+	least := answer.Head.Seq
+	if mutant("renew without applying the head") {
+		least = 0
+	} else if err := n.apply(ctx, answer.Head); err != nil {
+		return err
+	}
+	if mutant("deadline from when the answer came") {
+		sent = n.clock.Now()
+	}
+	return n.replica.Extend(was.Epoch, n.lease(sent, answer), least)
+`},
+	{"fence/renew.go", `	if leaving {
+		return errLeaving
+	}
+	sent := n.clock.Now()`, `	if leaving && !mutant("leave, and be renewed once more") {
+		return errLeaving
+	}
+	sent := n.clock.Now()`},
+	{"fence/follow.go", `	failed := n.catchUp(limited)
+`, `	if mutant("acknowledge before publishing") {
+		if _, at, err := n.db.Changes(limited, n.replica.Position(), 1000); err == nil {
+			_ = n.db.Ack(limited, n.me().incarnation, at.Seq)
+		}
+	}
+	failed := n.catchUp(limited)
+`},
+	{"fence/join.go", `	if err := n.writeRow(ctx, incarnation); err != nil {
+		return fmt.Errorf("join: %w", err)
+	}
+`, `	was, sent := n.replica.Standing(), n.clock.Now()
+	if err := n.writeRow(ctx, incarnation); err != nil {
+		return fmt.Errorf("join: %w", err)
+	}
+	if mutant("snapshot before the row, and no head after it") {
+		n.mu.Lock()
+		n.row = member{incarnation: incarnation, durability: durability}
+		n.mu.Unlock()
+		return n.replica.Extend(was.Epoch, n.lease(sent, iam.Renewal{Time: n.replica.Position().Time}), 0)
+	}
+`},
+	{"fence/join.go", `	return hex.EncodeToString(id[:]), nil
+`, `	if mutant("a row that two nodes share") {
+		return "shared " + string('0'+(n.name[len(n.name)-1]-'0')/2), nil
+	}
+	if mutant("an incarnation used again") {
+		return n.name, nil
+	}
+	return hex.EncodeToString(id[:]), nil
+`},
+	{"fence/lease.go", `		Sent: sent, Strict: n.ttl * 4 / 5, Bounded: (n.ttl + n.bounded) * 4 / 5, Time: answer.Time,
+	}
+`, `		Sent: sent, Strict: n.ttl * 4 / 5, Bounded: (n.ttl + n.bounded) * 4 / 5, Time: answer.Time,
+	}.Without(mutant("no margin for drift"))
+`},
+	{"fence/wait.go", `	passed := min(local, remote)
+`, `	passed := min(local, remote)
+	if mutant("wait by the database's clock alone") {
+		passed = remote
+	}
+	if mutant("half the wait") {
+		passed *= 2
+	}
+`},
+	{"fence/wait.go", `	for _, row := range roll.Nodes {
+		switch {
+`, `	for _, row := range roll.Nodes {
+		if mutant("wait for the own TTL") {
+			row.TTL = n.ttl
+		}
+		switch {
+`},
+	{"fence/wait.go", `			nodes.Bounded = append(nodes.Bounded, row.Name)
+`, `			if !mutant("say nothing of a bounded node") {
+				nodes.Bounded = append(nodes.Bounded, row.Name)
+			}
+`},
+	{"fence/wait.go", `	if settled && len(nodes.Waiting) == 0 {
+`, `	if settled && len(nodes.Waiting) == 0 || mutant("no wait") {
+`},
+	{"fence/reap.go", `		if now.Monotonic-s.since.Monotonic >= row.Lingers() && row.Incarnation != n.row.incarnation {
+`, `		silence, lingers := now.Monotonic-s.since.Monotonic, row.Lingers()
+		if mutant("reap early") {
+			lingers /= 3
+		}
+		if mutant("reap by the wall clock") {
+			silence = now.Wall - s.since.Wall
+		}
+		if mutant("reap a bounded node as if it were strict") {
+			lingers = row.TTL
+		}
+		if silence >= lingers && row.Incarnation != n.row.incarnation {
+`},
+	{"fence/reap.go", `		if !known || s.counter != row.Counter {
+			s = sighting{counter: row.Counter, since: now}
+		}
+`, `		if mutant("reap without looking at the counter") && known {
+			s.counter = row.Counter
+		}
+		if !known || s.counter != row.Counter {
+			s = sighting{counter: row.Counter, since: now}
+			if mutant("reap stamped when it was sent") {
+				s.since = n.view.asked
+			}
+		}
+`},
+	{"fence/reap.go", `	roll, err := n.db.All(limited)
+`, `	n.view.asked = n.clock.Now()
+	roll, err := n.db.All(limited)
+`},
+	{"fence/reap.go", `	seen      map[string]sighting
+}
+`, `	seen      map[string]sighting
+	asked     replica.Instant
+}
+`},
+	{"fence/leave.go", `	n.replica.Fence()
+	if err := drain(ctx); err != nil {
+		return fmt.Errorf("leave: %w", err)
+	}
+`, `	if !mutant("leave without a fence") {
+		n.replica.Fence()
+	}
+	if !mutant("leave before what is in flight has ended") {
+		if err := drain(ctx); err != nil {
+			return fmt.Errorf("leave: %w", err)
+		}
+	}
+`},
+}
+
+// helpers are what the patches need, as files of their packages.
+var helpers = map[string]string{
+	"fence/mutant_overlay.go":   "package fence\n" + mutantSource,
+	"replica/mutant_overlay.go": "package replica\n" + mutantSource + withoutSource,
+}
+
+const mutantSource = `
+import "os"
+
+var chosen = os.Getenv("POSTERN_MUTATION")
+
+func mutant(name string) bool { return chosen == name }
+`
+
+// withoutSource stands in package replica, whose type it is about.
+const withoutSource = `
+func (l Lease) Without(margin bool) Lease {
+	if margin {
+		l.Strict, l.Bounded = l.Strict*5/4, l.Bounded*5/4
+	}
+	return l
+}
+`

@@ -1,0 +1,116 @@
+package fence
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/posternhq/postern/internal/iam"
+	"github.com/posternhq/postern/internal/replica"
+)
+
+var (
+	errFenced  = errors.New("the node was fenced, and joins anew")
+	errLeaving = errors.New("the node is leaving")
+)
+
+// renew asks for a lease, applies what its answer tells of, and takes it up.
+func (n *Node) renew(ctx context.Context) error {
+	was := n.replica.Standing() // first: a fence from here on voids the answer
+	row, leaving := n.membership()
+	if leaving {
+		return errLeaving
+	}
+	sent := n.clock.Now() // before the write: what was committed by now, its answer tells of
+	answer, err := n.askRenewal(ctx, row.incarnation)
+	if errors.Is(err, iam.NotFound) {
+		return n.fence("its row is gone")
+	}
+	if err != nil {
+		return err
+	}
+	if err := n.examine(was, row, answer); err != nil {
+		return err
+	}
+	if err := n.apply(ctx, answer.Head); err != nil {
+		return err
+	}
+	return n.replica.Extend(was.Epoch, n.lease(sent, answer), answer.Head.Seq)
+}
+
+func (n *Node) membership() (row member, leaving bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.row, n.leaving
+}
+
+func (n *Node) askRenewal(ctx context.Context, incarnation string) (iam.Renewal, error) {
+	ctx, cancel := n.limited(ctx)
+	defer cancel()
+	return n.db.Renew(ctx, incarnation)
+}
+
+// examine compares an answer with what the node was when it asked. Another line
+// of history, a log that lost what was applied, and a database that keeps less
+// than it did, each fence the node.
+func (n *Node) examine(was replica.Standing, row member, answer iam.Renewal) error {
+	n.see(answer.Authority, n.clock.Now())
+	if row.authority.System == "" {
+		n.answeredBy(row.incarnation, answer.Authority)
+	} else if !row.authority.Same(answer.Authority) {
+		return n.fence("another timeline of the database answers")
+	}
+	head, own := answer.Head, was.Position
+	if head.Seq < own.Seq || head.Seq == own.Seq && head.Chain != own.Chain {
+		return n.diverge(fmt.Errorf("%w: change %d was applied, and the log ends with another at %d", iam.Diverged, own.Seq, head.Seq))
+	}
+	if err := stillKeeps(answer.Settings, row.durability, n.local); err != nil {
+		return n.fence(err.Error())
+	}
+	return nil
+}
+
+// answeredBy notes which line of history the row of an incarnation belongs to.
+func (n *Node) answeredBy(incarnation string, a iam.Authority) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.row.incarnation == incarnation {
+		n.row.authority = a
+	}
+}
+
+// apply brings the replica up to a head, if it is not there yet.
+func (n *Node) apply(ctx context.Context, head iam.Position) error {
+	if n.replica.Position().Seq >= head.Seq {
+		return nil
+	}
+	ctx, cancel := n.limited(ctx)
+	defer cancel()
+	defer n.replica.Kick() // for the acknowledgement
+	return n.catchUp(ctx)
+}
+
+// catchUp applies all changes that there are.
+func (n *Node) catchUp(ctx context.Context) error {
+	err := n.replica.CatchUp(ctx, n.db)
+	if errors.Is(err, iam.Diverged) && !n.replica.Standing().Fit {
+		return n.diverge(err)
+	}
+	return err
+}
+
+// fence ends the lease at once and voids what is in flight. The row is given up.
+func (n *Node) fence(why string) error {
+	n.replica.Fence()
+	n.forget()
+	return fmt.Errorf("%w: %s", errFenced, why)
+}
+
+// diverge fences the node for good as long as it has what the database has not.
+func (n *Node) diverge(cause error) error {
+	n.replica.Fail(cause)
+	n.forget()
+	n.alarm(func(a *Alarms) { a.Diverged++ })
+	n.log.Error("the database has lost changes that were confirmed: what they ended stays denied on this node", "error", cause)
+	return fmt.Errorf("%w: %w", errFenced, cause)
+}

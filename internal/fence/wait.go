@@ -1,0 +1,183 @@
+package fence
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/posternhq/postern/internal/iam"
+	"github.com/posternhq/postern/internal/replica"
+)
+
+// What a receipt can rest on.
+const (
+	byAcked   = "acked"   // every node has applied the change
+	byExpired = "expired" // what was not heard of cannot answer any more
+	byBounded = "bounded" // a node may go on answering, and is named
+)
+
+// waiter is somebody who waits for a change to have reached every node.
+type waiter struct {
+	seq     int64
+	since   replica.Instant // when it was known to be committed
+	clock   time.Time       // what the database's clock showed later than that; zero: not heard yet
+	done    chan struct{}   // closed when the receipt is confirmed
+	receipt iam.Receipt     // as of the last look; guarded by Node.mu
+	alarmed bool            // the clocks disagreed; guarded by Node.mu
+}
+
+var _ iam.Fence = (*Node)(nil)
+
+// Wait returns once no node can answer from before change seq, which must have
+// been committed when it is called. It implements [iam.Fence].
+func (n *Node) Wait(ctx context.Context, seq int64) (iam.Receipt, error) {
+	w := n.enter(seq)
+	defer n.leaveWaiting(w)
+	n.replica.Kick()
+	n.clock.Sleep(ctx, MaxTTL*1000, w.done)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	receipt := w.receipt
+	receipt.Took = n.clock.Now().Monotonic - w.since.Monotonic
+	if receipt.Confirmed {
+		return receipt, nil
+	}
+	return receipt, fmt.Errorf("%w: %w", iam.Errorf(iam.Unconfirmed,
+		"revision %d is recorded, and not every node is known to have applied it yet", seq), context.Cause(ctx))
+}
+
+func (n *Node) enter(seq int64) *waiter {
+	now := n.clock.Now()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	w := &waiter{seq: seq, since: now, done: make(chan struct{})}
+	w.receipt = iam.Receipt{
+		ID:       iam.ReceiptID(iam.NewID(iam.ReceiptPrefix, time.Unix(0, int64(now.Wall)))),
+		Revision: seq, Durability: n.row.durability,
+	}
+	n.waiters = append(n.waiters, w)
+	n.waiting.ring()
+	return w
+}
+
+func (n *Node) leaveWaiting(w *waiter) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for i, other := range n.waiters {
+		if other == w {
+			n.waiters = append(n.waiters[:i:i], n.waiters[i+1:]...)
+			return
+		}
+	}
+}
+
+// look asks, on behalf of everybody in this process who waits, which nodes lag.
+func (n *Node) look(ctx context.Context) {
+	const (
+		idle     = time.Hour
+		shortest = 2 * time.Millisecond
+		longest  = 20 * time.Millisecond
+	)
+	for ctx.Err() == nil {
+		for pause := shortest; n.highest() > 0 && ctx.Err() == nil; pause = min(2*pause, longest) {
+			n.clock.Sleep(ctx, pause, n.acked)
+			n.lookOnce(ctx)
+		}
+		n.clock.Sleep(ctx, idle, n.waiting)
+	}
+}
+
+// highest returns the highest change that somebody waits for.
+func (n *Node) highest() int64 {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var seq int64
+	for _, w := range n.waiters {
+		if !w.receipt.Confirmed {
+			seq = max(seq, w.seq)
+		}
+	}
+	return seq
+}
+
+// lookOnce judges everybody who waited before it asked.
+func (n *Node) lookOnce(ctx context.Context) {
+	n.mu.Lock()
+	row, waiters := n.row, n.waiters[:len(n.waiters):len(n.waiters)]
+	n.mu.Unlock()
+	if row.incarnation == "" {
+		return // nobody to prove by that the answer is not an old server's
+	}
+	ctx, cancel := n.limited(ctx)
+	defer cancel()
+	roll, err := n.db.Lagging(ctx, row.incarnation, n.highest())
+	now := n.clock.Now()
+	if err != nil {
+		return // keep finds out what it means
+	}
+	if n.see(roll.Authority, now) {
+		n.renewal.ring()
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.view.learn(roll.Nodes)
+	settled := n.view.settled(now)
+	for _, w := range waiters {
+		if !w.receipt.Confirmed {
+			n.judge(w, roll, now, settled)
+		}
+	}
+}
+
+// judge decides whether any node can still answer from before a change. Each row
+// counts for as long as it says itself, on the clock of this process and on that
+// of the database.
+func (n *Node) judge(w *waiter, roll iam.Roll, now replica.Instant, settled bool) {
+	if w.clock.IsZero() {
+		w.clock = roll.Now
+	}
+	local, remote := now.Monotonic-w.since.Monotonic, roll.Now.Sub(w.clock)
+	passed := min(local, remote)
+	nodes := iam.ReceiptNodes{Total: int64(len(roll.Nodes))}
+	for _, row := range roll.Nodes {
+		switch {
+		case row.Acked >= w.seq:
+			nodes.Confirmed++
+		case passed < row.TTL:
+			nodes.Waiting = append(nodes.Waiting, iam.WaitingNode{Name: row.Name, LeaseLeft: row.TTL - passed})
+			n.compare(w, local, remote, row.TTL)
+		case passed < row.Lingers():
+			nodes.Bounded = append(nodes.Bounded, row.Name)
+		default:
+			nodes.Expired = append(nodes.Expired, row.Name)
+		}
+	}
+	w.receipt.Nodes, w.receipt.By = nodes, by(nodes)
+	if settled && len(nodes.Waiting) == 0 {
+		w.receipt.Confirmed = true
+		close(w.done)
+	}
+}
+
+func by(nodes iam.ReceiptNodes) string {
+	switch {
+	case len(nodes.Waiting) > 0:
+		return ""
+	case len(nodes.Bounded) > 0:
+		return byBounded
+	case len(nodes.Expired) > 0:
+		return byExpired
+	}
+	return byAcked
+}
+
+// compare raises an alarm when two clocks that should agree do not.
+func (n *Node) compare(w *waiter, local, remote, ttl time.Duration) {
+	if (local-remote).Abs() <= 2*ttl || w.alarmed {
+		return
+	}
+	w.alarmed = true
+	n.alarms.Clocks++
+	n.log.Error("the clocks of this machine and of the database disagree: one of them runs wrong, or was set",
+		"passed_here", local, "passed_there", remote)
+}

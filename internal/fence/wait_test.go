@@ -1,0 +1,280 @@
+package fence
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/posternhq/postern/internal/iam"
+	"github.com/posternhq/postern/internal/replica"
+)
+
+func TestAChangeReturnsOnceEveryNodeHasIt(t *testing.T) {
+	deploy(t, func(t *testing.T, d *deployment) {
+		a, b := d.node(t, Options{Name: "a"}), d.node(t, Options{Name: "b"})
+		settle()
+		release := b.door.hold("changes")
+		done := a.await(t, time.Minute, d.revoke(t))
+		time.Sleep(2 * time.Second)
+		pending(t, "while b is held back", done)
+		b.expect(t, d.key, "held back", replica.Valid)
+		a.expect(t, d.key, "which has it", replica.Revoked)
+		release()
+		o := <-done
+		b.expect(t, d.key, "once it returned", replica.Revoked)
+		if o.err != nil || !o.Confirmed || o.By != byAcked || o.Nodes.Total != 2 || o.Nodes.Confirmed != 2 || o.Durability != local {
+			t.Errorf("receipt: %+v, %v", o.Receipt, o.err)
+		}
+		if o.took < 2*time.Second || o.took > 2*time.Second+pollEvery || o.Took != o.took {
+			t.Errorf("it took %v, and says %v", o.took, o.Took)
+		}
+	})
+}
+
+// A publisher, an acknowledgement and a lease are each held back where it would
+// hurt. In no case may a change return before the node's lease is over.
+func TestAChangeWaitsForALeaseThatItCannotEnd(t *testing.T) {
+	for _, call := range []string{"changes", "ack", every} {
+		t.Run("held "+call, func(t *testing.T) {
+			deploy(t, func(t *testing.T, d *deployment) {
+				a, b := d.node(t, Options{Name: "a"}), d.node(t, Options{Name: "b"})
+				settle()
+				defer b.door.hold(call)()
+				done := a.await(t, time.Minute, d.revoke(t))
+				time.Sleep(5*time.Second - 1)
+				pending(t, "a moment before b's row is old enough", done)
+				o := <-done
+				if got := b.ask(d.key); got == replica.Valid {
+					t.Error("b accepts the key after the change has returned")
+				}
+				if o.err != nil || o.By != byExpired || !slices.Equal(o.Nodes.Expired, []string{"b"}) || o.Nodes.Confirmed != 1 {
+					t.Errorf("receipt: %+v, %v", o.Receipt, o.err)
+				}
+				if o.took > 5*time.Second+50*time.Millisecond {
+					t.Errorf("it took %v, want a TTL and one look", o.took)
+				}
+			})
+		})
+	}
+}
+
+// Hold a replica, revoke through one node, repeat through another: every repeat
+// is a change of its own, and waits for itself.
+func TestARepeatThroughAnotherNodeWaitsToo(t *testing.T) {
+	deploy(t, func(t *testing.T, d *deployment) {
+		a, b, c := d.node(t, Options{Name: "a"}), d.node(t, Options{Name: "b"}), d.node(t, Options{Name: "c"})
+		settle()
+		release := c.door.hold("changes")
+		first := a.await(t, time.Minute, d.revoke(t))
+		time.Sleep(time.Second)
+		second := b.await(t, time.Minute, d.revoke(t))
+		time.Sleep(time.Second)
+		pending(t, "the first", first)
+		pending(t, "the repeat", second)
+		release()
+		for _, done := range []<-chan outcome{first, second} {
+			if o := <-done; o.err != nil || o.By != byAcked || o.Nodes.Confirmed != 3 {
+				t.Errorf("receipt: %+v, %v", o.Receipt, o.err)
+			}
+		}
+	})
+}
+
+func TestARowCountsForAsLongAsItSaysItself(t *testing.T) {
+	deploy(t, func(t *testing.T, d *deployment) {
+		a, b := d.node(t, Options{Name: "a", TTL: 10 * time.Second}), d.node(t, Options{Name: "b", TTL: time.Minute})
+		settle()
+		defer a.door.hold("reap")()
+		b.door.fail(every, errCut)
+		done := a.await(t, 2*time.Minute, d.revoke(t))
+		time.Sleep(40 * time.Second)
+		b.expect(t, d.key, "cut off, 40 s later", replica.Valid)
+		time.Sleep(20*time.Second - 1)
+		pending(t, "after a minute", done)
+		b.expect(t, d.key, "cut off, a minute later", replica.Stale)
+		if o := <-done; o.err != nil || o.By != byExpired || o.took < time.Minute {
+			t.Errorf("after %v: %+v, %v", o.took, o.Receipt, o.err)
+		}
+	})
+}
+
+func TestADeadNodeIsWaitedForOnce(t *testing.T) {
+	deploy(t, func(t *testing.T, d *deployment) {
+		a, b := d.node(t, Options{Name: "a"}), d.node(t, Options{Name: "b"})
+		settle()
+		b.end()
+		if o := <-a.await(t, time.Minute, d.revoke(t)); o.err != nil || o.By != byExpired || o.took < 5*time.Second {
+			t.Fatalf("the first after %v: %+v, %v", o.took, o.Receipt, o.err)
+		}
+		time.Sleep(2 * time.Second)
+		if o := <-a.await(t, time.Minute, d.revoke(t)); o.err != nil || o.By != byAcked || o.took > 50*time.Millisecond || o.Nodes.Total != 1 {
+			t.Errorf("the second after %v: %+v, %v", o.took, o.Receipt, o.err)
+		}
+	})
+}
+
+func TestBothClocksMustHaveSeenTheTTLPass(t *testing.T) {
+	tests := map[string]struct {
+		step  time.Duration // of the database's clock, a second after the change
+		least time.Duration
+	}{
+		"the database's is set forward": {time.Hour, 5 * time.Second},
+		"the database's is set back":    {-2 * time.Second, 7 * time.Second},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			deploy(t, func(t *testing.T, d *deployment) {
+				a, b := d.node(t, Options{Name: "a"}), d.node(t, Options{Name: "b"})
+				settle()
+				defer a.door.hold("reap")()
+				b.door.fail(every, errCut)
+				done := a.await(t, time.Minute, d.revoke(t))
+				time.Sleep(time.Second)
+				d.set(func() { d.ahead += tt.step })
+				if o := <-done; o.err != nil || o.took < tt.least || o.took > tt.least+50*time.Millisecond {
+					t.Errorf("after %v: %+v, %v; want %v", o.took, o.Receipt, o.err, tt.least)
+				}
+				if alarms := a.Alarms().Clocks; (alarms == 1) != (tt.step == time.Hour) {
+					t.Errorf("%d alarms about clocks", alarms)
+				}
+			})
+		})
+	}
+}
+
+func TestAWallClockThatIsSetDoesNotShortenTheWait(t *testing.T) {
+	deploy(t, func(t *testing.T, d *deployment) {
+		a, b := d.node(t, Options{Name: "a"}), d.node(t, Options{Name: "b"})
+		settle()
+		b.door.fail(every, errCut)
+		done := a.await(t, time.Minute, d.revoke(t))
+		time.Sleep(time.Second)
+		a.clock.shift(24 * time.Hour)
+		if o := <-done; o.err != nil || o.took < 5*time.Second {
+			t.Errorf("after %v: %+v, %v", o.took, o.Receipt, o.err)
+		}
+	})
+}
+
+func TestABoundedNodeIsNamed(t *testing.T) {
+	deploy(t, func(t *testing.T, d *deployment) {
+		a := d.node(t, Options{Name: "a"})
+		b := d.node(t, Options{Name: "b", Bounded: 30 * time.Second})
+		settle()
+		b.door.fail(every, errCut)
+		o := <-a.await(t, time.Minute, d.revoke(t))
+		if o.err != nil || o.By != byBounded || !slices.Equal(o.Nodes.Bounded, []string{"b"}) || o.took < 5*time.Second {
+			t.Errorf("after %v: %+v, %v", o.took, o.Receipt, o.err)
+		}
+		b.expect(t, d.key, "which says that it goes on", replica.Valid)
+		b.expect(t, iam.KeyRecord{}, "about a key it does not know", replica.Stale)
+		time.Sleep(20 * time.Second)
+		if o := <-a.await(t, time.Minute, d.revoke(t)); o.By != byBounded {
+			t.Errorf("25 s later: %+v, want the node named still", o.Receipt)
+		}
+		b.expect(t, d.key, "28 s after it was cut off", replica.Stale)
+		time.Sleep(10 * time.Second)
+		if o := <-a.await(t, time.Minute, d.revoke(t)); o.By != byAcked || o.Nodes.Total != 1 {
+			t.Errorf("when its time is over: %+v, want its row gone", o.Receipt)
+		}
+	})
+}
+
+func TestWhoDoesNotWaitLongEnoughIsToldForWhom(t *testing.T) {
+	deploy(t, func(t *testing.T, d *deployment) {
+		a, b := d.node(t, Options{Name: "a"}), d.node(t, Options{Name: "b"})
+		settle()
+		defer a.door.hold("reap")()
+		b.door.fail(every, errCut)
+		seq := d.revoke(t)
+		o := <-a.await(t, 2*time.Second, seq)
+		if !errors.Is(o.err, iam.Unconfirmed) || o.Confirmed || o.Nodes.Confirmed != 1 || len(o.Nodes.Waiting) != 1 {
+			t.Fatalf("got %+v, %v", o.Receipt, o.err)
+		}
+		if e, ok := errors.AsType[*iam.Error](o.err); !ok || e.Reason == "" {
+			t.Errorf("%v cannot be shown to the caller", o.err)
+		}
+		if w := o.Nodes.Waiting[0]; w.Name != "b" || w.LeaseLeft > 3*time.Second+50*time.Millisecond || w.LeaseLeft < 3*time.Second {
+			t.Errorf("it waits for %+v", w)
+		}
+		if o := <-a.await(t, time.Minute, seq); o.err != nil || o.took < 4999*time.Millisecond {
+			t.Errorf("whoever asks again waits afresh: after %v, %+v, %v", o.took, o.Receipt, o.err)
+		}
+	})
+}
+
+// A process that has just begun, or just seen another line of history, cannot
+// know who has a lease from before.
+func TestNothingIsConfirmedBeforeATTLOfOneTimeline(t *testing.T) {
+	deploy(t, func(t *testing.T, d *deployment) {
+		a := d.node(t, Options{Name: "a"})
+		if o := <-a.await(t, time.Minute, d.revoke(t)); o.err != nil || o.took < 5*time.Second || o.By != byAcked {
+			t.Errorf("at the start, after %v: %+v, %v", o.took, o.Receipt, o.err)
+		}
+		if o := <-a.await(t, time.Minute, d.revoke(t)); o.err != nil || o.took > 50*time.Millisecond {
+			t.Errorf("then, after %v: %+v, %v", o.took, o.Receipt, o.err)
+		}
+		d.set(func() { d.authority.Timeline = "2" })
+		if o := <-a.await(t, time.Minute, d.revoke(t)); o.err != nil || o.took < 4*time.Second {
+			t.Errorf("after a failover, after %v: %+v, %v", o.took, o.Receipt, o.err)
+		}
+		time.Sleep(6 * time.Second) // in which the row of before is removed
+		if o := <-a.await(t, time.Minute, d.revoke(t)); o.err != nil || o.took > 50*time.Millisecond {
+			t.Errorf("at last, after %v: %+v, %v", o.took, o.Receipt, o.err)
+		}
+	})
+}
+
+func TestManyWaitersAskTogether(t *testing.T) {
+	deploy(t, func(t *testing.T, d *deployment) {
+		a, b := d.node(t, Options{Name: "a"}), d.node(t, Options{Name: "b"})
+		settle()
+		b.door.fail(every, errCut)
+		asked := d.count("lagging")
+		var all []<-chan outcome
+		for range 500 {
+			all = append(all, a.await(t, time.Minute, d.revoke(t)))
+		}
+		for i, done := range all {
+			if o := <-done; o.err != nil || o.Revision != int64(i)+2 {
+				t.Fatalf("waiter %d: %+v, %v", i, o.Receipt, o.err)
+			}
+		}
+		if n := d.count("lagging") - asked; n > 300 {
+			t.Errorf("they asked %d times in 5 s, want once each 20 ms for all", n)
+		}
+	})
+}
+
+func TestNobodyIsAskedWhenNobodyWaits(t *testing.T) {
+	deploy(t, func(t *testing.T, d *deployment) {
+		a := d.node(t, Options{})
+		settle()
+		<-a.await(t, time.Minute, d.revoke(t))
+		asked := d.count("lagging")
+		time.Sleep(time.Minute)
+		if n := d.count("lagging") - asked; n != 0 {
+			t.Errorf("who lags was asked %d times in a quiet minute", n)
+		}
+	})
+}
+
+func TestAReceiptThatFailsSaysWhy(t *testing.T) {
+	deploy(t, func(t *testing.T, d *deployment) {
+		a := d.node(t, Options{})
+		settle()
+		a.door.fail("lagging", errCut)
+		o := <-a.await(t, 3*time.Second, d.revoke(t))
+		if !errors.Is(o.err, iam.Unconfirmed) || o.took != 3*time.Second {
+			t.Errorf("after %v: %+v, %v", o.took, o.Receipt, o.err)
+		}
+		a.door.fail("lagging", nil)
+		synctest.Wait()
+		if o := <-a.await(t, 3*time.Second, 2); o.err != nil || fmt.Sprint(o.Nodes) == fmt.Sprint(iam.ReceiptNodes{}) {
+			t.Errorf("then: %+v, %v", o.Receipt, o.err)
+		}
+	})
+}
