@@ -27,8 +27,11 @@ $(TOOLS)/staticcheck-$(STATICCHECK_VERSION):
 	GOBIN=$(TOOLS) $(GO) install honnef.co/go/tools/cmd/staticcheck@$(STATICCHECK_VERSION)
 	mv $(TOOLS)/staticcheck $@
 
-bench: ## the figures of docs/benchmarks.md, ratios within one run
-	POSTERN_TEST_CLUSTER_DIR=$${TMPDIR:-/tmp} $(PG) $(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./internal/replica ./internal/store ./internal/server
+bench: ## the figures of docs/benchmarks.md: ratios within one run, on a disk
+	$(GO) test -run '^$$' -bench 'VerifyRatio|Apply|Load1M|Weight' -benchtime 1x -timeout 20m ./internal/replica
+	$(GO) test -run '^$$' -bench VerifyHTTP -benchtime 1x -timeout 20m ./internal/server
+	POSTERN_TEST_CLUSTER_DIR=$${TMPDIR:-/tmp} $(PG) $(GO) test -run '^$$' -bench CreateKey -benchtime 300x -timeout 20m ./internal/store
+	POSTERN_TEST_CLUSTER_DIR=$${TMPDIR:-/tmp} $(PG) $(GO) test -run '^$$' -bench Snapshot -benchtime 5x -timeout 20m ./internal/store
 
 fuzz: ## each fuzz test for half a minute
 	@set -e; for pkg in $$($(GO) list ./...); do \
