@@ -1,6 +1,9 @@
 package server
 
-import "regexp"
+import (
+	"regexp"
+	"strings"
+)
 
 var (
 	// secretShape matches what begins like a key of any deployment, or like an
@@ -13,8 +16,11 @@ var (
 )
 
 // looksSecret reports whether a text that a client sent where no secret belongs
-// holds one.
-func looksSecret(text string) bool { return secretShape.MatchString(text) }
+// holds one. The pattern is slow, and most texts hold none of its beginnings.
+func looksSecret(text string) bool {
+	begins := strings.Contains(text, "_sa_") || strings.Contains(text, "_usr_") || strings.Contains(text, "inv_")
+	return begins && secretShape.MatchString(text)
+}
 
 // conceal takes out of a text what could be a secret that was sent by mistake, so
 // that the text can be answered and logged.

@@ -535,3 +535,19 @@ func TestSlowClientIsLetGo(t *testing.T) {
 		t.Errorf("got %v for headers, %v to read, %v to write, %v idle, %d bytes of headers", srv.ReadHeaderTimeout, srv.ReadTimeout, srv.WriteTimeout, srv.IdleTimeout, srv.MaxHeaderBytes)
 	}
 }
+
+func TestNamesOfMembersAreExact(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		x := w.tenant(t, "acme")
+		for body, pointer := range map[string]string{
+			`{"Name":"bot","role":"viewer"}`:                                      "/Name",
+			`{"name":"bot","role":"viewer","ROLE":"admin"}`:                       "/ROLE",
+			`{"name":"bot","role":"viewer","` + strings.Repeat("x", 100) + `":1}`: "/[hidden]",
+		} {
+			p := w.do(t, post(x.root+"/service_accounts", x.owner, body)).wantProblem(http.StatusBadRequest, api.CodeUnknownField)
+			if !slices.ContainsFunc(p.Errors, func(f api.ProblemField) bool { return f.Pointer == pointer }) {
+				t.Errorf("%.60s: got %+v, want an error at %s", body, p.Errors, pointer)
+			}
+		}
+	})
+}

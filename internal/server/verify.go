@@ -131,6 +131,7 @@ func (s *Server) hear(w http.ResponseWriter, r *http.Request, x *verification, r
 	if err := s.mayVerify(r, x, s.replica.View()); err != nil {
 		return begun, err
 	}
+	requestOf(r.Context()).caller.Principal.ID = x.caller.Principal.ID // for the log
 	if err := read(&x.asks, x.body.String()); err != nil {
 		return begun, err
 	}
