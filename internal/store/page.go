@@ -10,7 +10,12 @@ import (
 	"github.com/posternhq/postern/internal/iam"
 )
 
-const maxPage = 200 // rows
+const (
+	maxPage = 200 // rows
+	// maxSearched is longer than all that is searched for a part of it, and
+	// shorter than the longest pattern that SQLite takes.
+	maxSearched = 10_000 // bytes
+)
 
 // listing says how one noun is listed. The rows of a page are found first; only
 // those are joined and counted, so that the work is that of one page.
@@ -159,6 +164,10 @@ func match[S ~string](w *where, condition string, value S) {
 // holds a text. No character of it is a wildcard.
 func (w *where) holds(text string, expressions ...string) {
 	if text == "" {
+		return
+	}
+	if len(text) > maxSearched {
+		w.add(`1 = 0`)
 		return
 	}
 	pattern := w.arg("%" + literal(strings.ToLower(text)) + "%")

@@ -57,6 +57,32 @@ func TestTransactionsInEachOthersWayRunAgain(t *testing.T) {
 	}
 }
 
+// What fn makes of an error is its own affair; the transaction failed all the same.
+func TestAClashThatFnKeepsToItselfRunsAgain(t *testing.T) {
+	t.Parallel()
+	url := storetest.Postgres(t)
+	s := open(t, url, store.Options{})
+	disturb(t, raw(t, url), `CREATE SEQUENCE tries`,
+		`CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+			IF nextval('tries') <= 2 THEN RAISE EXCEPTION 'not now' USING ERRCODE = '40001'; END IF; RETURN NEW; END $$`,
+		`CREATE TRIGGER fail BEFORE INSERT ON persons FOR EACH ROW EXECUTE FUNCTION fail()`)
+	runs := 0
+	_, err := s.Change(t.Context(), func(tx iam.Tx) (iam.Change, error) {
+		runs++
+		p := iam.Person{ID: "usr_1", Email: "ada@acme.test", Name: "Ada", CreatedAt: tx.Now()}
+		if err := tx.InsertPerson(t.Context(), p); err != nil {
+			return iam.Change{}, err
+		}
+		if _, err := tx.PersonByEmail(t.Context(), p.Email); err != nil {
+			return iam.Change{}, errors.New("something else")
+		}
+		return iam.Change{}, nil
+	})
+	if err != nil || runs != 3 {
+		t.Errorf("%v after %d runs, want success after 3", err, runs)
+	}
+}
+
 func TestACommitWithoutAnAnswerIsUnknown(t *testing.T) {
 	for name, statement := range map[string]string{
 		"ConnectionLost":  `PERFORM pg_terminate_backend(pg_backend_pid())`,
@@ -87,7 +113,7 @@ func TestACommitThatHasBegunIsNotInterrupted(t *testing.T) {
 	t.Parallel()
 	url := storetest.Postgres(t)
 	s, db := open(t, url, store.Options{}), raw(t, url)
-	atCommit(t, db, `PERFORM pg_sleep(0.5)`)
+	atCommit(t, db, `PERFORM pg_sleep(2)`)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
@@ -162,7 +188,8 @@ func TestANoteDoesNotWaitForAHeldHeadRow(t *testing.T) {
 	s := open(t, storetest.Postgres(t), store.Options{})
 	_, err := s.Change(t.Context(), func(iam.Tx) (iam.Change, error) {
 		err := s.Note(t.Context(), func(tx iam.NoteTx) error {
-			return tx.AppendEvent(t.Context(), audit.Event{ID: "evt_1", Workspace: "ws_1", Outcome: audit.Refused})
+			e := audit.Event{ID: iam.NewID(iam.EventPrefix, tx.Now()), Workspace: "ws_1", Outcome: audit.Refused}
+			return tx.AppendEvent(t.Context(), e)
 		})
 		if err != nil {
 			t.Errorf("a note while the head row is held: %v", err)

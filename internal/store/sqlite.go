@@ -16,8 +16,12 @@ import (
 	"github.com/posternhq/postern/internal/iam"
 )
 
-// sqliteReaders is how many reads of a file may run at the same time.
-const sqliteReaders = 8
+const (
+	sqliteReaders = 8 // reads of a file that may run at the same time
+	// The one writer keeps what it writes to again and again; what SQLite gives
+	// it by itself, 2 MB, is less than the inner pages of a million keys.
+	writerCache = "_pragma=cache_size(-16384)" // 16 MiB, as it fills up
+)
 
 // sqlite is a [database] in one file: one connection that writes, and a few that
 // only read and see what was committed before they began.
@@ -38,7 +42,7 @@ func openSQLite(ctx context.Context, path string) (*sqlite, error) {
 	if err := file.Close(); err != nil {
 		return nil, err
 	}
-	writer, err := newSessions(path, "_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=cache_size(-65536)", 1)
+	writer, err := newSessions(path, "_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&"+writerCache, 1)
 	if err != nil {
 		return nil, err
 	}

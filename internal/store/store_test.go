@@ -165,6 +165,28 @@ func TestALogThatWasTamperedWithIsNotRead(t *testing.T) {
 	}
 }
 
+// Who can write to the log can make the chain fit again, but not the numbers.
+func TestAGapThatTheChainHidesIsSeen(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, url string) {
+		s, db := open(t, url, store.Options{}), raw(t, url)
+		changes(t, s, 4)
+		_, second, err := s.Changes(t.Context(), iam.Position{}, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var payload string
+		if err := db.QueryRowContext(t.Context(), `SELECT payload FROM changes WHERE seq = 4`).Scan(&payload); err != nil {
+			t.Fatal(err)
+		}
+		forged := second.Chain.Next(4, payload)
+		disturb(t, db, `DELETE FROM changes WHERE seq = 3`, fmt.Sprintf(`UPDATE changes SET chain = '%x' WHERE seq = 4`, forged))
+		found, _, err := s.Changes(t.Context(), second, 10)
+		if !errors.Is(err, iam.Diverged) || found != nil {
+			t.Errorf("%v, %v; want Diverged", found, err)
+		}
+	})
+}
+
 func TestForeignKeysHold(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, url string) {
 		s := open(t, url, store.Options{})

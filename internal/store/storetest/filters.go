@@ -3,6 +3,7 @@ package storetest
 import (
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -231,6 +232,7 @@ func testWildcards(t *testing.T, open Open) {
 		{iam.KeyFilter{Query: `\`}, []string{`a\b`}},
 		{iam.KeyFilter{Query: `\%`}, []string{}},
 		{iam.KeyFilter{Query: `'`}, []string{`'; --`}},
+		{iam.KeyFilter{Query: strings.Repeat(`%`, 1_000_000)}, []string{}},
 	}, func(f iam.KeyFilter) (iam.List[iam.Key], error) {
 		return w.s.Keys(t.Context(), w.ws.ID, f, everything)
 	}, func(k iam.Key) string { return k.Name })
