@@ -2,15 +2,16 @@ package attacks_test
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 
-	"github.com/posternhq/postern/internal/iam"
-	"github.com/posternhq/postern/internal/replica"
-	"github.com/posternhq/postern/internal/store"
+	"github.com/posternhq/postern/internal/token"
 )
 
 var escalationAttacks = map[string]func(*testing.T, *world){
@@ -24,73 +25,6 @@ var escalationAttacks = map[string]func(*testing.T, *world){
 	"B13": nothingExistsByDefault,
 	"B14": theLastOwner,
 	"B15": eachRouteNeedsItsOwnPermission,
-}
-
-// wider lists sets of permissions that a caller who holds only docs:read and the
-// named administration must not be able to give.
-var wider = [][]string{
-	{"*:*"}, {"*:read"}, {"docs:*"}, {"docs:write"}, {"docs:read", "docs:write"}, {"doc:read"},
-	{"iam.*:*"}, {"iam.audit:read"}, {"iam.keys:verify"}, {"iam.workspaces:write"}, {"iam.owners:write"},
-}
-
-// restricted makes a caller who may change all that gives power, and holds
-// nothing else but docs:read.
-func restricted(w *world, b tenant) string {
-	w.must("POST", in("-", "roles"), b.owner, body{"name": "restricted", "permissions": []string{
-		"docs:read", "iam.service_accounts:write", "iam.service_accounts:read", "iam.keys:write", "iam.keys:read",
-		"iam.roles:write", "iam.roles:read", "iam.members:write", "iam.members:read",
-	}})
-	return w.keyOf("-", b.owner, w.account("-", b.owner, "restricted", "restricted"))
-}
-
-func aChildIsNeverMoreThanItsMaker(t *testing.T, w *world) {
-	b := w.newTenant("acme")
-	caller := restricted(w, b)
-	w.must("POST", in("-", "roles"), caller, body{"name": "mine", "permissions": []string{"docs:read"}})
-	w.must("POST", in("-", "service_accounts"), caller, body{"name": "mine", "role": "mine"})
-	strong := w.account("-", b.owner, "strong", "admin")
-	paused := w.newKey("-", b.owner, strong)
-	w.must("POST", in("-", "keys/"+paused.str("id")+"/pause"), caller, nil)
-	w.must("POST", in("-", "service_accounts/strong/pause"), caller, nil)
-	_, memberID := w.member("-", b.owner, "jo@acme.example", "viewer")
-
-	for i, permissions := range wider {
-		name := fmt.Sprintf("wide-%d", i)
-		want := "permission_denied"
-		if slices.Contains(permissions, "iam.owners:write") {
-			want = "validation_failed" // no custom role can hold it, whoever asks
-		}
-		if a := w.call("POST", in("-", "roles"), caller, body{"name": name, "permissions": permissions}); a.str("code") != want {
-			t.Errorf("making a role of %v: %d %s, want %s", permissions, a.status, a.text, want)
-		}
-		if a := w.call("PATCH", in("-", "roles/mine"), caller, body{"permissions": permissions}); a.str("code") != want {
-			t.Errorf("widening a role to %v: %d %s, want %s", permissions, a.status, a.text, want)
-		}
-		if want == "permission_denied" {
-			w.must("POST", in("-", "roles"), b.owner, body{"name": name, "permissions": permissions})
-			w.wants(w.call("POST", in("-", "service_accounts"), caller, body{"name": "sa-" + name, "role": name}), http.StatusForbidden, "permission_denied")
-			w.wants(w.call("PATCH", in("-", "service_accounts/mine"), caller, body{"role": name}), http.StatusForbidden, "permission_denied")
-			w.wants(w.call("POST", in("-", "invitations"), caller, body{"email": name + "@acme.example", "role": name}), http.StatusForbidden, "permission_denied")
-		}
-	}
-	for _, role := range []string{"viewer", "operator", "editor", "admin", "owner", "verifier"} {
-		if role != "owner" {
-			w.wants(w.call("POST", in("-", "service_accounts"), caller, body{"name": "built-in-" + role, "role": role}), http.StatusForbidden, "permission_denied")
-		}
-		w.wants(w.call("POST", in("-", "invitations"), caller, body{"email": role + "@acme.example", "role": role}), http.StatusForbidden, "permission_denied")
-		if role != "viewer" {
-			w.wants(w.call("PATCH", in("-", "members/"+memberID), caller, body{"role": role}), http.StatusForbidden, "permission_denied")
-		}
-	}
-	for path, in1 := range map[string]body{
-		"service_accounts/strong/keys":         {"name": "k"},
-		"service_accounts/strong/resume":       nil,
-		"keys/" + paused.str("id") + "/resume": nil,
-	} {
-		w.wants(w.call("POST", in("-", path), caller, in1), http.StatusForbidden, "permission_denied")
-	}
-	w.wants(w.call("POST", in("-", "service_accounts/strong/keys"), caller, body{"name": "k", "limit": []string{"*:write"}}), http.StatusForbidden, "permission_denied")
-	w.must("POST", in("-", "service_accounts/strong/keys"), caller, body{"name": "within", "limit": []string{"docs:read"}})
 }
 
 func aKeyThatMintsAWiderOne(_ *testing.T, w *world) {
@@ -110,42 +44,39 @@ func aKeyThatMintsAWiderOne(_ *testing.T, w *world) {
 	w.wants(w.call("POST", in("-", "service_accounts/ci/keys"), editor, body{"name": "all", "limit": []string{"*:*"}}), http.StatusForbidden, "permission_denied")
 }
 
-func actingOnAHigherRole(t *testing.T, w *world) {
-	b := w.newTenant("acme")
-	admin, _ := w.member("-", b.owner, "admin@acme.example", "admin")
-	second, secondID := w.member("-", b.owner, "second@acme.example", "owner")
-	ownerKey := w.idOf(second)
-	w.must("POST", in("-", "invitations"), b.owner, body{"email": "third@acme.example", "role": "owner"})
-	pending := w.must("GET", in("-", "invitations?state=pending"), b.owner, nil).items()[0].str("id")
-	bot := w.keyOf("-", b.owner, w.account("-", b.owner, "admin-bot", "admin"))
-	for name, caller := range map[string]string{"an admin": admin, "an admin account": bot} {
-		for _, a := range []answer{
-			w.call("PATCH", in("-", "members/"+secondID), caller, body{"role": "viewer"}),
-			w.call("DELETE", in("-", "members/"+secondID), caller, nil),
-			w.call("PATCH", in("-", "keys/"+ownerKey), caller, body{"name": "renamed"}),
-			w.call("POST", in("-", "keys/"+ownerKey+"/pause"), caller, nil),
-			w.call("POST", in("-", "keys/"+ownerKey+"/revoke"), caller, nil),
-			w.call("DELETE", in("-", "invitations/"+pending), caller, nil),
-			w.call("POST", in("-", "invitations"), caller, body{"email": "new@acme.example", "role": "owner"}),
-		} {
-			if a.status != http.StatusForbidden || a.str("permission") != "iam.owners:write" {
-				t.Errorf("%s on an owner: %s answers %d %s", name, a.call, a.status, a.text)
-			}
-		}
-	}
-	// Nobody becomes an owner by way of their own role.
-	adminID := w.must("GET", "/v1/whoami", admin, nil).str("principal.id")
-	w.wants(w.call("PATCH", in("-", "members/"+adminID), admin, body{"role": "owner"}), http.StatusForbidden, "permission_denied")
-	w.accepts(second)
-	w.must("PATCH", in("-", "members/"+secondID), b.owner, body{"role": "viewer"}) // an owner may
-}
-
 // ownFields are members that answers have, or that a database could have, and
 // no request may set.
 var ownFields = []string{
 	"id", "workspace", "workspace_id", "owner_id", "state", "is_system", "system", "created_by", "created_by_key", "created_at",
 	"revoked", "revoked_at", "hash", "key_hash", "hint", "value", "effective", "principal", "kind", "version", "etag",
-	"permissions", "role_id", "seq", "admin", "verified",
+	"role_id", "seq", "admin", "verified", "person", "seats", "revision", "receipt", "pauses", "paused", "invited_by", "token",
+	"role", "owner", "permissions", "limit", "expires_at", "email", "policy", "slug", "descendants", "members", "Name", "NAME",
+}
+
+// fieldTargets are operations with a body that each accepts, and which of the
+// fields above are the client's to set there.
+func fieldTargets(key, member string) []fieldTarget {
+	return []fieldTarget{
+		{"POST", in("-", "service_accounts"), body{"name": "new", "role": "viewer"}, "role owner"},
+		{"PATCH", in("-", "service_accounts/bot"), body{"description": "x"}, "role owner"},
+		{"POST", in("-", "service_accounts/bot/keys"), body{"name": "new"}, "limit expires_at"},
+		{"PATCH", in("-", "keys/"+key), body{"name": "x"}, "limit expires_at"},
+		{"POST", in("-", "me/keys"), body{"name": "new"}, "limit expires_at"},
+		{"POST", in("-", "roles"), body{"name": "new", "permissions": []string{"docs:read"}}, "permissions"},
+		{"PATCH", in("-", "roles/custom"), body{"title": "x"}, "permissions"},
+		{"PATCH", in("-", "members/"+member), body{"role": "viewer"}, "role"},
+		{"POST", in("-", "invitations"), body{"email": "x@acme.example", "role": "viewer"}, "role email"},
+		{"PATCH", "/v1/workspaces/acme", body{"name": "x"}, "policy"},
+		{"POST", in("-", "keys/"+key+"/revoke"), body{}, "descendants"},
+		{"POST", in("-", "keys/"+key+"/pause"), body{}, "descendants"},
+		{"POST", in("-", "service_accounts/bot/revoke"), body{}, ""},
+	}
+}
+
+type fieldTarget struct {
+	method, path string
+	valid        body
+	settable     string
 }
 
 func fieldsThatTheServerOwns(t *testing.T, w *world) {
@@ -154,53 +85,28 @@ func fieldsThatTheServerOwns(t *testing.T, w *world) {
 	key := w.newKey("-", b.owner, bot).str("id")
 	w.must("POST", in("-", "roles"), b.owner, body{"name": "custom", "permissions": []string{"docs:read"}})
 	_, member := w.member("-", b.owner, "jo@acme.example", "viewer")
-	for _, target := range []struct {
-		method, path string
-		valid        body
-	}{
-		{"POST", in("-", "service_accounts"), body{"name": "new", "role": "viewer"}},
-		{"PATCH", in("-", "service_accounts/bot"), body{"description": "x"}},
-		{"POST", in("-", "service_accounts/bot/keys"), body{"name": "new"}},
-		{"PATCH", in("-", "keys/"+key), body{"name": "x"}},
-		{"POST", in("-", "me/keys"), body{"name": "new"}},
-		{"POST", in("-", "roles"), body{"name": "new", "permissions": []string{"docs:read"}}},
-		{"PATCH", in("-", "roles/custom"), body{"title": "x"}},
-		{"PATCH", in("-", "members/"+member), body{"role": "viewer"}},
-		{"POST", in("-", "invitations"), body{"email": "x@acme.example", "role": "viewer"}},
-		{"PATCH", "/v1/workspaces/acme", body{"name": "x"}},
-		{"POST", in("-", "keys/"+key+"/revoke"), body{}},
-	} {
-		before := w.must("GET", in("-", "audit_events"), b.owner, nil).text
+	before := w.must("GET", in("-", "audit_events"), b.owner, nil).text
+	for _, target := range fieldTargets(key, member) {
 		for _, field := range ownFields {
-			if _, known := target.valid[field]; known || field == "permissions" && strings.Contains(target.path, "/roles") {
+			if slices.Contains(strings.Fields(target.settable), field) {
 				continue
 			}
-			with := body{field: "x"}
-			for name, value := range target.valid {
-				with[name] = value
-			}
+			with := maps.Clone(target.valid)
+			with[field] = "x"
 			a := w.call(target.method, target.path, b.owner, with)
 			if a.status != http.StatusBadRequest || a.str("code") != "unknown_field" {
 				t.Errorf("%s %s with %q: %d %s", target.method, target.path, field, a.status, a.text)
 			}
 		}
-		if after := w.must("GET", in("-", "audit_events"), b.owner, nil).text; after != before {
-			t.Errorf("%s %s: a refused field left a trace in the log", target.method, target.path)
+		for _, kind := range []string{"application/merge-patch+json", "application/json-patch+json", "application/x-www-form-urlencoded", "text/plain"} {
+			a := w.call(target.method, target.path, b.owner, target.valid, "Content-Type", kind) // besides application/json
+			w.wants(a, http.StatusUnsupportedMediaType, "unsupported_media_type")
 		}
 	}
-}
-
-func editingARoleIsGivingIt(_ *testing.T, w *world) {
-	b := w.newTenant("acme")
-	w.must("POST", in("-", "roles"), b.owner, body{"name": "role-editor", "permissions": []string{"iam.roles:write", "iam.service_accounts:write", "docs:read"}})
-	w.must("POST", in("-", "roles"), b.owner, body{"name": "strong", "permissions": []string{"docs:write"}})
-	editor := w.account("-", b.owner, "editor", "role-editor")
-	caller := w.keyOf("-", b.owner, editor)
-	w.wants(w.call("PATCH", in("-", "roles/role-editor"), caller, body{"permissions": []string{"iam.roles:write", "iam.service_accounts:write", "docs:read", "docs:write"}}), http.StatusForbidden, "permission_denied")
-	w.wants(w.call("PATCH", in("-", "service_accounts/editor"), caller, body{"role": "strong"}), http.StatusForbidden, "permission_denied")
-	w.wants(w.call("PATCH", in("-", "roles/strong"), caller, body{"permissions": []string{"docs:write", "docs:delete"}}), http.StatusForbidden, "permission_denied")
-	w.must("PATCH", in("-", "roles/role-editor"), caller, body{"permissions": []string{"iam.roles:write", "docs:read"}}) // narrowing is free
-	w.wants(w.call("PATCH", in("-", "roles/role-editor"), caller, body{"permissions": []string{"iam.roles:write", "iam.service_accounts:write"}}), http.StatusForbidden, "permission_denied")
+	if after := w.must("GET", in("-", "audit_events"), b.owner, nil).text; after != before {
+		t.Error("a refused field left a trace in the log, or did something")
+	}
+	w.wants(w.call("PATCH", "/v1/workspaces/acme", b.owner, body{"policy": body{"system": true}}), http.StatusBadRequest, "unknown_field")
 }
 
 func readingGivesNoSecret(t *testing.T, w *world) {
@@ -208,21 +114,37 @@ func readingGivesNoSecret(t *testing.T, w *world) {
 	bot := w.account("-", b.owner, "bot", "operator")
 	w.keyOf("-", b.owner, bot)
 	w.values.plant(w.must("POST", in("-", "invitations"), b.owner, body{"email": "jo@acme.example", "role": "admin"}).str("token"))
-	seen := 0
-	for _, caller := range []string{b.owner, w.owner} {
-		for _, op := range w.operations(t) {
+	callers := []string{b.owner, w.owner}
+	for _, role := range []string{"viewer", "operator", "editor", "verifier", "admin"} {
+		value, _ := w.member("-", b.owner, role+"@acme.example", role)
+		callers = append(callers, value, w.keyOf("-", b.owner, w.account("-", b.owner, role, role)))
+	}
+	has := w.things(b)
+	seen := map[string]bool{}
+	for _, op := range w.operations(t) {
+		for _, caller := range callers {
 			if op.method != http.MethodGet {
 				continue
 			}
-			a := w.call("GET", op.example(w, t, b), caller, nil)
+			a := w.call("GET", op.about(t, has), caller, nil)
 			if a.status == http.StatusOK {
-				seen++
+				seen[op.id] = true
 			}
-			w.values.search(t, a.call, a.text+fmt.Sprint(a.header))
+			if op.id != "get-openapi" {
+				w.values.search(t, a.call, a.text+fmt.Sprint(a.header))
+			}
+		}
+		if op.method == http.MethodGet && !seen[op.id] {
+			t.Errorf("nobody could read %s: the test looks at nothing there", op.path)
 		}
 	}
-	if seen < 20 {
-		t.Errorf("only %d reads succeeded: the test looks at too little", seen)
+	// What changed since, told to whoever has an old version.
+	for _, path := range []string{"keys/" + has["keys"], "service_accounts/" + has["service_accounts"], "roles/" + has["roles"]} {
+		change := body{"name": "x-" + itoa(int(keyNumber.Add(1)))}
+		w.must("PATCH", in("-", path), b.owner, change)
+		a := w.call("PATCH", in("-", path), b.owner, change, "If-Match", `"1"`)
+		w.wants(a, http.StatusPreconditionFailed, "precondition_failed")
+		w.values.search(t, a.call, a.text)
 	}
 }
 
@@ -249,7 +171,17 @@ func whatIsMissingIsRefused(_ *testing.T, w *world) {
 			w.t.Errorf("an account of %v: %d %s", missing, a.status, a.text)
 		}
 	}
-	for _, question := range []body{{}, {"key": ""}, {"key": nil}, {"permissions": []string{"docs:read"}}} {
+	for _, twice := range [][]string{{"X-Api-Key", value}, {"X-Api-Key", ""}, {"Cookie", "postern_session=x"}, {"Cookie", "a=b; __Host-postern_session=x"}} {
+		w.wants(w.call("GET", path, value, nil, twice...), http.StatusBadRequest, "invalid_request")
+		w.wants(w.call("GET", path, "", nil, twice...), http.StatusUnauthorized, "unauthenticated")
+		w.wants(w.call("POST", "/v1/verify", w.prober, body{"key": value}, twice...), http.StatusBadRequest, "invalid_request")
+	}
+	confined := w.keyOf("-", w.owner, "bot", body{"allowed_networks": []string{"127.0.0.1"}})
+	for _, question := range []body{
+		{}, {"key": ""}, {"key": nil}, {"permissions": []string{"docs:read"}}, {"key": value, "permissions": []string{""}},
+		{"key": value, "workspace": ""}, {"key": confined}, {"key": confined, "source": body{}}, {"key": confined, "source": body{"ip": ""}},
+		{"key": confined, "source": nil}, {"key": confined, "source": body{"user_agent": "127.0.0.1"}},
+	} {
 		a := w.call("POST", "/v1/verify", w.prober, question)
 		if a.at("valid") == true {
 			w.t.Errorf("verify of %v is valid", question)
@@ -258,31 +190,58 @@ func whatIsMissingIsRefused(_ *testing.T, w *world) {
 }
 
 func nothingExistsByDefault(t *testing.T, w *world) {
-	empty, err := store.Open(t.Context(), freshURL(t), store.Options{})
-	if err != nil {
+	dir, url := t.TempDir(), freshURL(t)
+	db := direct(t, url)
+	start := []string{"--workspace", "Acme", "--email", "a@example.com", "--store-url", url, "--secret-file", filepath.Join(dir, "secret"), "--out-header"}
+	if err := os.WriteFile(filepath.Join(dir, "secret"), []byte(strings.Repeat("5a", 32)+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = empty.Close() }) // the one under test is closed by the world
-	mem := replica.New(replica.Options{})
-	if err := mem.Load(t.Context(), empty); err != nil {
-		t.Fatal(err)
+	p := startServer(t, dir, url)
+	for _, guess := range []string{"", "admin", "Bearer", "pst_usr_" + strings.Repeat("0", 39), wellFormed(t)} {
+		got := get(t, p.url+"/v1/whoami", guess)
+		if got != http.StatusUnauthorized && got != http.StatusServiceUnavailable {
+			t.Errorf("a server that nobody has initialised answers %d", got)
+		}
 	}
-	keys, principals := mem.Size()
-	if keys != 0 || principals != 0 {
-		t.Errorf("an empty store has %d keys and %d principals", keys, principals)
+	if got := get(t, p.url+"/readyz", ""); got != http.StatusServiceUnavailable {
+		t.Errorf("/readyz of a server that nobody has initialised is %d", got)
 	}
-	setup := &iam.Service{Store: w.store, Fence: iam.Nobody{}, Now: w.clock.now}
-	if _, _, err := setup.Initialize(t.Context(), iam.Initialization{Workspace: "Second", Email: "evil@example.com", KeyName: "first"}); err == nil {
+	p.kill()
+	for _, table := range []string{"workspaces", "persons", "principals", "keys", "invitations"} {
+		if all := texts(t, db, `SELECT id FROM `+table); len(all) != 0 {
+			t.Errorf("a store that nobody has initialised has %d %s", len(all), table)
+		}
+	}
+	if code, _, stderr := program(t, dir, "", append(append([]string{"init"}, start...), filepath.Join(dir, "first.h"))...); code != 0 {
+		t.Fatalf("init: %d %s", code, stderr)
+	}
+	if code, _, _ := program(t, dir, "", append(append([]string{"init"}, start...), filepath.Join(dir, "second.h"))...); code == 0 {
 		t.Error("a store was initialised twice")
 	}
-	// What was taken away is not made again by a restart.
+	if all := texts(t, db, `SELECT id FROM keys`); len(all) != 1 {
+		t.Errorf("after two initialisations there are %d keys, want 1", len(all))
+	}
+
+	// What was taken away is not made again by a restart, and the last owner cannot be.
 	_, ownerID := w.member("-", w.owner, "second@example.com", "owner")
 	w.must("DELETE", in("-", "members/"+ownerID), w.owner, nil)
+	root := w.must("GET", "/v1/whoami", w.owner, nil).str("principal.id")
+	w.wants(w.call("DELETE", in("-", "members/"+root), w.owner, nil), http.StatusConflict, "last_owner")
 	before := w.must("GET", in("-", "members"), w.owner, nil).text
 	w.start()
 	if after := w.must("GET", in("-", "members"), w.owner, nil).text; after != before {
 		t.Errorf("a restart changed the members from %s to %s", before, after)
 	}
+}
+
+// wellFormed returns a key that nobody has made.
+func wellFormed(t *testing.T) string {
+	t.Helper()
+	secret, err := token.Mint{}.New(token.Person)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return secret.Reveal()
 }
 
 func theLastOwner(t *testing.T, w *world) {

@@ -5,10 +5,12 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/posternhq/postern/internal/iam"
+	"github.com/posternhq/postern/internal/token"
 )
 
 var tenantAttacks = map[string]func(*testing.T, *world){
@@ -26,46 +28,57 @@ var ids = regexp.MustCompile(`"(request_id|instance)":"[^"]*"`)
 // same is what an answer says, without what is different in every answer.
 func (a answer) same() string { return ids.ReplaceAllString(a.text, "") }
 
+// operators are the operations on a tenant's workspace that are for those who
+// operate the deployment.
+var operators = []string{"get-workspace", "pause-workspace", "resume-workspace"}
+
+// idsOfAnotherTenantInPaths tries every route with the ids of another tenant, as
+// a tenant does and as those who operate the deployment, who do not administer
+// what is inside the workspaces.
 func idsOfAnotherTenantInPaths(t *testing.T, w *world) {
 	a, b := w.newTenant("tenant-a"), w.newTenant("tenant-b")
 	theirs := w.things(b)
+	nowhere := things{}
+	for part, id := range theirs {
+		nowhere[part] = iam.NewID(id[:strings.IndexByte(id, '_')+1], w.clock.now())
+	}
 	tried := 0
 	for _, op := range w.operations(t) {
 		if !strings.Contains(op.path, "{workspace}") {
 			continue
 		}
-		nowhere := things{"workspace": iam.NewID(iam.WorkspacePrefix, w.clock.now())}
-		for part, id := range theirs {
-			if part != "workspace" {
-				prefix := id[:strings.IndexByte(id, '_')+1]
-				nowhere[part] = iam.NewID(prefix, w.clock.now())
-			}
-		}
-		for name, ws := range map[string]string{"their workspace": b.id, "their slug": b.slug, "my workspace": "-"} {
-			theirs["workspace"] = ws
-			if name == "my workspace" && strings.Count(op.path, "{") == 1 {
+		for _, ws := range []string{b.id, b.slug, "-"} {
+			if ws == "-" && strings.Count(op.path, "{") == 1 {
 				continue // nothing of theirs is named
 			}
-			path, ok := op.fill(theirs)
-			if !ok {
-				t.Fatalf("%s %s is about something that this test does not make", op.method, op.path)
+			for _, caller := range []string{a.owner, w.owner} {
+				if caller == w.owner && ws != "-" && slices.Contains(operators, op.id) {
+					continue
+				}
+				w.readsAsNothing(t, op, caller, ws, theirs, nowhere)
+				tried++
 			}
-			none := maps.Clone(nowhere)
-			if name == "my workspace" {
-				none["workspace"] = "-"
-			}
-			emptyPath, _ := op.fill(none)
-			got := w.call(op.method, path, a.owner, op.requestBody(t))
-			empty := w.call(op.method, emptyPath, a.owner, op.requestBody(t))
-			w.wants(got, http.StatusNotFound, "not_found")
-			if got.same() != empty.same() {
-				t.Errorf("%s %s, %s: what is theirs reads\n%s\nand what is not there\n%s", op.method, op.path, name, got.text, empty.text)
-			}
-			tried++
 		}
 	}
-	if tried < 60 {
+	if tried < 120 {
 		t.Errorf("only %d calls were tried", tried)
+	}
+}
+
+// readsAsNothing fails the test unless what is another's, in a workspace as it is
+// named, reads to a caller like what is not there.
+func (w *world) readsAsNothing(t *testing.T, op operation, caller, ws string, theirs, nowhere things) {
+	t.Helper()
+	theirs, nowhere = maps.Clone(theirs), maps.Clone(nowhere)
+	theirs["workspace"] = ws
+	if ws == "-" {
+		nowhere["workspace"] = ws
+	}
+	got := w.call(op.method, op.about(t, theirs), caller, op.requestBody(t))
+	none := w.call(op.method, op.about(t, nowhere), caller, op.requestBody(t))
+	w.wants(got, http.StatusNotFound, "not_found")
+	if got.status != none.status || got.same() != none.same() {
+		t.Errorf("%s %s, workspace %s: what is theirs reads\n%d %s\nand what is not there\n%d %s", op.method, op.path, ws, got.status, got.text, none.status, none.text)
 	}
 }
 
@@ -86,6 +99,13 @@ func idsOfAnotherTenantElsewhere(t *testing.T, w *world) {
 	w.wants(w.call("POST", in("-", "invitations"), a.owner, body{"email": "x@a.example", "role": theirs["roles"]}), http.StatusUnprocessableEntity, "validation_failed")
 	w.wants(w.call("POST", in("-", "check"), a.owner, body{"principal": theirs["service_accounts"], "permission": "docs:read"}), http.StatusNotFound, "not_found")
 	w.wants(w.call("POST", in("-", "check"), a.owner, body{"key": theirs["keys"], "permission": "docs:read"}), http.StatusNotFound, "not_found")
+
+	for _, name := range []string{"X-Postern-Workspace", "X-Workspace", "X-Workspace-Id", "X-Tenant", "X-Original-Url", "X-Rewrite-Url", "X-Http-Method-Override"} {
+		got := w.must("GET", in("-", "service_accounts"), a.owner, nil, name, map[bool]string{true: in(b.id, "service_accounts"), false: b.id}[strings.HasSuffix(name, "Url")])
+		if len(got.items()) != 0 {
+			t.Errorf("the header %s shows another tenant: %s", name, got.text)
+		}
+	}
 
 	// A tenant's own verifier knows no keys but the tenant's, whatever it names.
 	mine := w.keyOf("-", a.owner, w.account("-", a.owner, "prober", "verifier"))
@@ -129,31 +149,49 @@ func endingWhatIsAnothers(t *testing.T, w *world) {
 	a, b := w.newTenant("tenant-a"), w.newTenant("tenant-b")
 	theirs := w.things(b)
 	value := w.keyOf(b.id, b.owner, theirs["service_accounts"])
-	key := w.idOf(value)
-	for _, ws := range []string{"-", a.id, b.id, b.slug} {
-		for _, call := range []struct{ method, path string }{
-			{"POST", "keys/" + key + "/revoke"}, {"POST", "keys/" + key + "/pause"}, {"PATCH", "keys/" + key},
-			{"POST", "keys/" + url.PathEscape(value) + "/revoke"},
-			{"POST", "service_accounts/" + theirs["service_accounts"] + "/revoke"},
-			{"POST", "service_accounts/" + theirs["service_accounts"] + "/pause"},
-			{"DELETE", "members/" + theirs["members"]}, {"DELETE", "roles/" + theirs["roles"]},
-			{"DELETE", "invitations/" + theirs["invitations"]},
+	key, account := w.idOf(value), theirs["service_accounts"]
+	before := w.everythingOf(b)
+	for _, ws := range []string{"-", a.id, b.id, b.slug, "any"} {
+		for _, call := range []struct {
+			method, path string
+			in           any
+		}{
+			{"POST", "keys/" + key + "/revoke", nil}, {"POST", "keys/" + key + "/revoke", body{"descendants": true}},
+			{"POST", "keys/" + key + "/pause", nil}, {"POST", "keys/" + key + "/resume", nil},
+			{"PATCH", "keys/" + key, body{"expires_at": "2099-01-01T00:00:00Z"}}, {"PATCH", "keys/" + key, body{"limit": []string{"docs:read"}}},
+			{"POST", "keys/" + url.PathEscape(value) + "/revoke", nil},
+			{"POST", "keys/" + hashOf(value) + "/revoke", nil},
+			{"POST", "service_accounts/" + account + "/revoke", nil}, {"POST", "service_accounts/" + account + "/pause", nil},
+			{"POST", "service_accounts/" + account + "/keys", body{"name": "x"}}, {"PATCH", "service_accounts/" + account, body{"role": "viewer"}},
+			{"DELETE", "members/" + theirs["members"], nil}, {"PATCH", "members/" + theirs["members"], body{"role": "viewer"}},
+			{"DELETE", "roles/" + theirs["roles"], nil}, {"PATCH", "roles/" + theirs["roles"], body{"permissions": []string{"docs:read"}}},
+			{"DELETE", "invitations/" + theirs["invitations"], nil},
 		} {
-			var in1 any
-			if call.method == "PATCH" {
-				in1 = body{"expires_at": "2099-01-01T00:00:00Z"}
-			}
-			got := w.call(call.method, in(ws, call.path), a.owner, in1)
-			if got.status != http.StatusNotFound && got.status != http.StatusBadRequest {
-				t.Errorf("%s %s: %d %s", call.method, call.path, got.status, got.text)
+			for _, caller := range []string{a.owner, w.owner} {
+				got := w.call(call.method, in(ws, call.path), caller, call.in)
+				if got.status != http.StatusNotFound && got.status != http.StatusBadRequest {
+					t.Errorf("%s %s: %d %s", call.method, call.path, got.status, got.text)
+				}
 			}
 		}
 	}
 	w.accepts(value)
-	if got := w.must("GET", in(b.id, "members/"+theirs["members"]), b.owner, nil).str("state"); got != "active" {
-		t.Errorf("the other tenant's member is %s", got)
+	if after := w.everythingOf(b); after != before {
+		t.Errorf("what another tenant has changed from\n%s\nto\n%s", before, after)
 	}
 }
+
+// everythingOf returns all that a tenant's workspace holds.
+func (w *world) everythingOf(b tenant) string {
+	w.t.Helper()
+	var all strings.Builder
+	for _, path := range []string{"keys", "service_accounts", "members", "roles", "invitations", "audit_events"} {
+		all.WriteString(w.must("GET", in(b.id, path), b.owner, nil).text)
+	}
+	return all.String()
+}
+
+func hashOf(value string) string { return token.NewSecret(value).Hash().String() }
 
 func aKeyOfAnotherAccount(t *testing.T, w *world) {
 	b := w.newTenant("acme")

@@ -2,9 +2,11 @@ package attacks_test
 
 import (
 	"errors"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/posternhq/postern/internal/token"
 )
@@ -23,19 +25,30 @@ func whatIsThereReadsAsWhatIsNot(t *testing.T, w *world) {
 	paused := w.newKey("-", b.owner, bot)
 	w.must("POST", in("-", "keys/"+paused.str("id")+"/pause"), b.owner, nil)
 	elsewhere := w.newKey("-", b.owner, bot, body{"allowed_networks": []string{"203.0.113.0/24"}})
+	expired := w.newKey("-", b.owner, bot, body{"expires_in": "1s"})
+	ended := w.newKey("-", b.owner, w.account("-", b.owner, "ended", "operator"))
+	w.must("POST", in("-", "service_accounts/ended/revoke"), b.owner, nil)
+	removed, removedID := w.member("-", b.owner, "gone@acme.example", "viewer")
+	w.must("DELETE", in("-", "members/"+removedID), b.owner, nil)
+	closed := w.newTenant("closed")
+	w.must("POST", "/v1/workspaces/closed/pause", w.owner, nil)
+	w.clock.advance(time.Second)
 	unknown, err := token.Mint{}.New(token.ServiceAccount)
 	if err != nil {
 		t.Fatal(err)
 	}
 
 	// A credential that does not work, whatever the reason.
-	want := w.call("GET", "/v1/whoami", unknown.Reveal(), nil)
 	for name, value := range map[string]string{
 		"revoked": revoked.str("value"), "paused": paused.str("value"), "from elsewhere": elsewhere.str("value"), "not a key": "x",
+		"expired": expired.str("value"), "of an account that ended": ended.str("value"), "of a removed member": removed,
+		"of a paused workspace": closed.owner, "with another checksum": unknown.Reveal()[:len(unknown.Reveal())-1] + "-",
 	} {
-		got := w.call("GET", "/v1/whoami", value, nil)
-		if got.status != want.status || got.same() != want.same() {
-			t.Errorf("a key that is %s reads %d %s, an unknown one %d %s", name, got.status, got.text, want.status, want.text)
+		for _, path := range []string{"/v1/whoami", "/v1/workspaces/acme/keys", in("-", "keys/"+revoked.str("id"))} {
+			want, got := w.call("GET", path, unknown.Reveal(), nil), w.call("GET", path, value, nil)
+			if got.status != want.status || got.same() != want.same() || len(got.header) != len(want.header) {
+				t.Errorf("a key that is %s reads %d %s %v, an unknown one %d %s %v", name, got.status, got.text, got.header, want.status, want.text, want.header)
+			}
 		}
 	}
 
@@ -45,7 +58,12 @@ func whatIsThereReadsAsWhatIsNot(t *testing.T, w *world) {
 	cancelled := w.must("POST", in("-", "invitations"), b.owner, body{"email": "al@acme.example", "role": "viewer"})
 	w.must("DELETE", in("-", "invitations/"+cancelled.str("id")), b.owner, nil)
 	none := w.call("POST", "/v1/invitations/accept", "", body{"token": "inv_" + strings.Repeat("0", 33), "name": "X"})
-	for name, secret := range map[string]string{"used": used.str("token"), "cancelled": cancelled.str("token")} {
+	late := w.must("POST", in("-", "invitations"), b.owner, body{"email": "ed@acme.example", "role": "viewer"})
+	b.owner = w.keyOf("-", b.owner, w.account("-", b.owner, "admin", "admin"), body{"expires_at": nil})
+	w.clock.advance(8 * 24 * time.Hour)
+	for name, secret := range map[string]string{
+		"used": used.str("token"), "cancelled": cancelled.str("token"), "expired": late.str("token"), "not one": "x", "of another kind": revoked.str("value"),
+	} {
 		got := w.call("POST", "/v1/invitations/accept", "", body{"token": secret, "name": "X"})
 		if got.status != none.status || got.same() != none.same() {
 			t.Errorf("an invitation that was %s reads %d %s, an unknown one %d %s", name, got.status, got.text, none.status, none.text)
@@ -75,6 +93,12 @@ func oneSpellingOfAKey(t *testing.T, w *world) {
 			w.wants(got, http.StatusUnprocessableEntity, "validation_failed") // no text of the API holds NUL
 		} else if got.str("code") != "not_found" || got.at("valid") != false {
 			t.Errorf("another spelling of a key reads %s", got.text)
+		}
+		if strings.ContainsAny(spelling, "\x00\n") || strings.Trim(spelling, " \t") == value {
+			return // what no header can hold, or drops at its ends
+		}
+		if got := w.call("GET", "/v1/whoami", spelling, nil); got.status != http.StatusUnauthorized && got.status != http.StatusBadRequest {
+			t.Errorf("another spelling of a key is let in: %d", got.status)
 		}
 	}
 	for i := range value {
@@ -120,28 +144,68 @@ func (b *brokenRandomness) Read(p []byte) (int, error) {
 func randomnessThatFails(t *testing.T, w *world) {
 	bot := w.account("-", w.owner, "bot", "operator")
 	before := w.must("GET", in("-", "keys"), w.owner, nil).text
+	sources := map[string]func() io.Reader{"that stands still": func() io.Reader { return stuckRandomness{} }}
 	for _, left := range []int{0, 1, 32, 63} {
-		w.service.Mint = token.Mint{Rand: &brokenRandomness{left: left}}
+		sources["that ends after "+itoa(left)] = func() io.Reader { return &brokenRandomness{left: left} }
+	}
+	for name, source := range sources {
+		w.service.Mint = token.Mint{Rand: source()}
 		for path, in1 := range map[string]body{
 			"service_accounts/" + bot + "/keys": {"name": "weak"}, "me/keys": {"name": "weak"},
 			"invitations": {"email": "jo@example.com", "role": "viewer"},
 		} {
 			a := w.call("POST", in("-", path), w.owner, in1)
 			if a.status != http.StatusInternalServerError || strings.Contains(a.text, "randomness") {
-				t.Errorf("with %d bytes of randomness %s answers %d %s", left, path, a.status, a.text)
+				t.Errorf("with randomness %s, %s answers %d %s", name, path, a.status, a.text)
 			}
+		}
+		w.service.Mint = token.Mint{Rand: source()}
+		a := w.call("POST", "/v1/workspaces", w.owner, body{"name": "Weak", "slug": "weak", "owner": body{"email": "a@weak.example"}})
+		if a.status != http.StatusInternalServerError {
+			t.Errorf("with randomness %s, a workspace's invitation answers %d %s", name, a.status, a.text)
 		}
 	}
 	w.service.Mint = token.Mint{}
 	if after := w.must("GET", in("-", "keys"), w.owner, nil).text; after != before {
 		t.Error("a key was made without randomness")
 	}
+	differentValues(t)
+}
+
+// stuckRandomness answers, but not with anything random.
+type stuckRandomness struct{}
+
+func (stuckRandomness) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = 7
+	}
+	return len(p), nil
+}
+
+// differentValues makes many keys: none twice, and each character as often as any
+// other. Of a fair source, one run in ten million has a chi-squared above 140.
+func differentValues(t *testing.T) {
+	t.Helper()
+	const keys, length, kinds, most = 20_000, 33, 62, 140
 	values := map[string]bool{}
-	for range 2000 {
+	var counts [256]float64
+	for range keys {
 		secret, err := token.Mint{}.New(token.ServiceAccount)
 		if err != nil || values[secret.Reveal()] {
 			t.Fatalf("a key twice, or %v", err)
 		}
 		values[secret.Reveal()] = true
+		for _, c := range []byte(random(secret.Reveal())[:length]) {
+			counts[c]++
+		}
+	}
+	chi, want := 0.0, float64(keys*length)/kinds
+	for c := range counts {
+		if n := counts[c]; n > 0 {
+			chi += (n - want) * (n - want) / want
+		}
+	}
+	if chi > most {
+		t.Errorf("the characters of %d keys have a chi-squared of %.1f, more than %d", keys, chi, most)
 	}
 }

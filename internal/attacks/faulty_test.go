@@ -13,9 +13,11 @@ import (
 // transactions, or after the commit, when all is durable and nobody hears of it.
 type faulty struct {
 	iam.Store
-	failAt  atomic.Int64 // counts down with each call of a transaction; 0: never
-	failed  atomic.Int64 // how often it has failed
-	unknown atomic.Bool  // fail after the commit
+	failAt  atomic.Int64           // counts down with each call of a transaction; 0: never
+	failed  atomic.Int64           // how often it has failed
+	unknown atomic.Bool            // fail after the commit
+	err     error                  // what a failed call returns; not changed while one runs
+	panics  atomic.Pointer[string] // what every call panics with, unless nil
 }
 
 var errDatabase = errors.New("the database said no")
@@ -35,11 +37,14 @@ type faultyTx struct {
 	f *faulty
 }
 
-// next fails when its turn has come.
+// next fails when its turn has come, or panics.
 func (t *faultyTx) next() error {
+	if words := t.f.panics.Load(); words != nil {
+		panic(*words)
+	}
 	if t.f.failAt.Load() > 0 && t.f.failAt.Add(-1) == 0 {
 		t.f.failed.Add(1)
-		return errDatabase
+		return t.f.err
 	}
 	return nil
 }

@@ -3,8 +3,12 @@ package attacks_test
 import (
 	"encoding/base64"
 	"encoding/csv"
+	"encoding/json"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -44,7 +48,8 @@ func forgedCursorsAndQueries(t *testing.T, w *world) {
 	jo, _ := second("-", b.owner, "jo@acme.example", "admin")
 	for _, use := range []struct{ path, caller string }{
 		{"service_accounts?limit=1", jo}, {"keys?limit=1", b.owner}, {"service_accounts?limit=1&state=active", b.owner},
-		{"service_accounts?limit=1&sort=-name", b.owner},
+		{"service_accounts?limit=1&sort=-name", b.owner}, {"service_accounts?limit=1&q=bot", b.owner}, {"roles?limit=1", b.owner},
+		{"service_accounts/bot-1/keys?limit=1", b.owner},
 	} {
 		w.wants(w.call("GET", in("-", use.path+"&cursor="+url.QueryEscape(cursor)), use.caller, nil), http.StatusBadRequest, "invalid_request")
 	}
@@ -136,23 +141,16 @@ func namesThatDoSomething(t *testing.T, w *world) {
 	}
 	// What was taken is inert where it comes out.
 	exported := w.must("GET", in("-", "audit_events/export?format=csv"), b.owner, nil)
-	records, err := csv.NewReader(strings.NewReader(exported.text)).ReadAll()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, record := range records {
-		for _, cell := range record {
-			if trimmed := strings.TrimLeft(cell, " "); trimmed != "" && strings.ContainsRune("=+-@\t\r", rune(trimmed[0])) {
-				t.Errorf("a cell that a spreadsheet runs: %q", cell)
-			}
-		}
-	}
+	inertInSpreadsheets(t, exported.text)
 	for _, a := range []answer{exported, w.must("GET", in("-", "keys"), b.owner, nil), w.call("GET", in("-", "keys/<script>alert(1)</script>"), b.owner, nil)} {
 		if a.header.Get("X-Content-Type-Options") != "nosniff" || strings.Contains(a.header.Get("Content-Type"), "html") {
 			t.Errorf("%s is %q, X-Content-Type-Options %q", a.call, a.header.Get("Content-Type"), a.header.Get("X-Content-Type-Options"))
 		}
 	}
-	w.call("GET", "/v1/whoami", b.owner, nil, "User-Agent", "evil \u202e\u009b agent")
+	for _, text := range []string{"evil \u202e\u009b agent", "a time=forged level=ERROR msg=x"} {
+		w.call("GET", "/v1/whoami", b.owner, nil, "User-Agent", text, "X-Request-Id", text)
+		w.call("POST", in("-", "service_accounts"), b.owner, body{"name": text, "role": text}, "User-Agent", text, "X-Request-Id", text)
+	}
 	for line := range strings.Lines(w.said.text()) {
 		if strings.ContainsAny(strings.TrimSuffix(line, "\n"), "\x1b\u202e\x00\u009b") {
 			t.Errorf("a line of the log moves the cursor: %q", line)
@@ -161,18 +159,74 @@ func namesThatDoSomething(t *testing.T, w *world) {
 			t.Errorf("a line of the log was forged: %q", line)
 		}
 	}
-	out, _, _ := tableOf(t, w, b.owner)
-	if strings.ContainsAny(out, "\x1b\u202e\x00\u009b") {
-		t.Errorf("the command prints what moves the cursor: %q", out)
+	keyFile := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(keyFile, []byte(b.owner), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	printedInert(t, w.http.URL, keyFile)
+	printedInert(t, evilServer(t), keyFile)
+}
+
+// printedInert fails the test when what the command prints of a server's answers
+// does something to a terminal or a spreadsheet.
+func printedInert(t *testing.T, server, keyFile string) {
+	t.Helper()
+	for _, args := range [][]string{
+		{"key", "list"}, {"key", "list", "-o", "json"}, {"key", "list", "-o", "jsonl"}, {"key", "list", "-o", "csv"}, {"sa", "list"},
+		{"role", "list"}, {"role", "get", "evil"}, {"audit", "list"}, {"whoami"},
+	} {
+		cmd := command(t.Context(), t.TempDir(), append(args, "--server", server)...)
+		cmd.Env = append(cmd.Env, "POSTERN_KEY_FILE="+keyFile)
+		out, _ := cmd.CombinedOutput() // that some of it fails is no harm
+		if len(out) == 0 {
+			t.Errorf("postern %v prints nothing", args)
+		}
+		if strings.ContainsAny(string(out), "\x1b\u202e\x00\u009b\u200b") {
+			t.Errorf("postern %v prints what moves the cursor: %q", args, out)
+		}
+		if args[len(args)-1] == "csv" {
+			inertInSpreadsheets(t, string(out))
+		}
 	}
 }
 
-// tableOf returns what the command prints of the keys.
-func tableOf(t *testing.T, w *world, key string) (stdout, stderr string, code int) {
+// inertInSpreadsheets fails the test when a cell of CSV is a formula.
+func inertInSpreadsheets(t *testing.T, text string) {
 	t.Helper()
-	dir := t.TempDir()
-	code, stdout, stderr = program(t, dir, key, "key", "list", "--server", w.http.URL, "--key", "-")
-	return stdout, stderr, code
+	records, err := csv.NewReader(strings.NewReader(text)).ReadAll()
+	if err != nil || len(records) < 2 {
+		t.Fatalf("%d lines of CSV, %v", len(records), err)
+	}
+	for _, record := range records {
+		for _, cell := range record {
+			if trimmed := strings.TrimLeft(cell, " "); trimmed != "" && strings.ContainsRune("=+-@\t\r", rune(trimmed[0])) {
+				t.Errorf("a cell that a spreadsheet runs: %q", cell)
+			}
+		}
+	}
+}
+
+// evilServer answers everything with names that do something, as a server does
+// that somebody has taken over.
+func evilServer(t *testing.T) string {
+	t.Helper()
+	const text = "=1+1\x1b]0;title\x07\x1b[2J\u202e\u009b31m\u200b\x00"
+	thing := map[string]any{"id": text, "name": text, "title": text, "description": text, "action": text, "reason": text, "state": text, "hint": text, "code": text, "detail": text}
+	for _, below := range []string{"principal", "role", "actor", "target", "key", "created_by"} {
+		thing[below] = map[string]any{"id": text, "name": text, "type": text, "state": text}
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		var out any = thing
+		if strings.Contains(r.URL.Path, "/workspaces/") && !strings.HasSuffix(r.URL.Path, "/evil") {
+			out = map[string]any{"data": []any{thing}, "has_more": false}
+		}
+		if err := json.NewEncoder(w).Encode(out); err != nil {
+			t.Error(err)
+		}
+	}))
+	t.Cleanup(server.Close)
+	return server.URL
 }
 
 func originsThatAreEchoed(t *testing.T, w *world) {

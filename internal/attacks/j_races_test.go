@@ -3,9 +3,7 @@ package attacks_test
 import (
 	"net/http"
 	"sync"
-	"sync/atomic"
 	"testing"
-	"time"
 )
 
 var raceAttacks = map[string]func(*testing.T, *world){
@@ -22,7 +20,6 @@ func makingAKeyWhileTheAccountIsRevoked(t *testing.T, w *world) {
 	made, refused := 0, 0
 	for i := range loops {
 		name := "bot-" + itoa(i)
-		w.clock.advance(100 * time.Millisecond) // or the owner calls too often
 		w.account("-", w.owner, name, "operator")
 		var created answer
 		var together sync.WaitGroup
@@ -35,6 +32,7 @@ func makingAKeyWhileTheAccountIsRevoked(t *testing.T, w *world) {
 		case http.StatusCreated:
 			made++
 			w.refuses(w.values.plant(created.str("value")), "principal_inactive")
+			w.wants(w.call("POST", in("-", "service_accounts/"+name+"/keys"), w.owner, body{"name": "late"}), http.StatusConflict, "principal_inactive")
 		case http.StatusConflict:
 			refused++
 		default:
@@ -49,36 +47,61 @@ func aKeyThatMintsWhileItIsRevoked(t *testing.T, w *world) {
 	if testing.Short() {
 		loops = 3
 	}
+	children := 0
 	for i := range loops {
 		name := "attacker-" + itoa(i)
 		w.account("-", w.owner, name, "admin")
 		value := w.keyOf("-", w.owner, name)
 		key := w.idOf(value)
-		var over atomic.Bool
-		var minted []string // by the attacker alone until it is waited for
-		var attack sync.WaitGroup
-		attack.Go(func() {
-			for !over.Load() {
-				a := w.call("POST", in("-", "service_accounts/"+name+"/keys"), value, body{"name": "k-" + itoa(len(minted))})
-				if a.status != http.StatusCreated {
-					return
-				}
-				minted = append(minted, a.str("value"))
-			}
-		})
+		minted := w.mintUntilRefused(name, value)
 		a := w.must("POST", in("-", "keys/"+key+"/revoke"), w.owner, body{"reason": "compromised", "descendants": true})
-		over.Store(true)
-		attack.Wait()
+		keys := minted()
 		w.refuses(value, "revoked")
-		for _, child := range minted {
+		for _, child := range keys {
 			w.refuses(w.values.plant(child), "revoked")
 		}
-		if listed := len(a.body["descendants"].([]any)); listed != len(minted) {
-			t.Errorf("%d keys were minted, the revocation knows of %d", len(minted), listed)
+		if listed := len(a.body["descendants"].([]any)); listed != len(keys) {
+			t.Errorf("%d keys were minted, the revocation knows of %d", len(keys), listed)
 		}
 		if a := w.call("POST", in("-", "service_accounts/"+name+"/keys"), value, body{"name": "after"}); a.status != http.StatusUnauthorized {
 			t.Errorf("a revoked key mints: %d", a.status)
 		}
+		children += len(keys)
+	}
+	if children == 0 {
+		t.Error("nothing was minted before a revocation: the test is blind")
+	}
+}
+
+// mintUntilRefused lets several make keys with a key, of which it waits for the
+// first. The function that it returns waits for the end, and returns all.
+func (w *world) mintUntilRefused(account, value string) (all func() []string) {
+	var minting sync.WaitGroup
+	const workers = 4
+	minted, begun := make(chan string, 10_000), make(chan bool, 2*workers)
+	for worker := range workers {
+		minting.Go(func() {
+			defer func() { begun <- true }()
+			for n := 0; ; n++ {
+				a := w.call("POST", in("-", "service_accounts/"+account+"/keys"), value, body{"name": "k-" + itoa(worker) + "-" + itoa(n)})
+				if a.status != http.StatusCreated {
+					return
+				}
+				minted <- a.str("value")
+				if n == 0 {
+					begun <- true
+				}
+			}
+		})
+	}
+	<-begun
+	return func() (values []string) {
+		minting.Wait()
+		close(minted)
+		for v := range minted {
+			values = append(values, v)
+		}
+		return values
 	}
 }
 
@@ -102,6 +125,8 @@ func anIdempotencyKeyUsedAgain(t *testing.T, w *world) {
 		t.Errorf("the replay is %d %s, the first answer was %d %s", replayed.status, replayed.text, made.status, made.text)
 	}
 
+	w.sameCallAtOnce(t)
+
 	// Verify ignores it, so that no answer outlives a revocation.
 	value := first.str("value")
 	question := body{"key": value, "workspace": "any"}
@@ -124,4 +149,32 @@ func anIdempotencyKeyUsedAgain(t *testing.T, w *world) {
 	w.must("POST", in("-", "service_accounts"), caller, body{"name": "by-weak", "role": "viewer"}, "Idempotency-Key", "w")
 	w.must("PATCH", in("-", "service_accounts/weak"), w.owner, body{"role": "viewer"})
 	w.wants(w.call("POST", in("-", "service_accounts"), caller, body{"name": "by-weak", "role": "viewer"}, "Idempotency-Key", "w"), http.StatusForbidden, "permission_denied")
+}
+
+// sameCallAtOnce makes one call many times at once: it is done once, and its value
+// is shown once.
+func (w *world) sameCallAtOnce(t *testing.T) {
+	t.Helper()
+	w.account("-", w.owner, "parallel", "operator")
+	answers := make([]answer, 40)
+	var together sync.WaitGroup
+	for i := range answers {
+		together.Go(func() {
+			answers[i] = w.call("POST", in("-", "service_accounts/parallel/keys"), w.owner, body{"name": "once"}, "Idempotency-Key", "parallel")
+		})
+	}
+	together.Wait()
+	shown := 0
+	for _, a := range answers {
+		switch {
+		case a.status == http.StatusCreated:
+			shown++
+			w.values.plant(a.str("value"))
+		case a.status != http.StatusConflict || a.str("code") != "idempotency_in_progress" && a.str("code") != "value_already_issued":
+			t.Errorf("one call, made %d times at once, answers %d %s", len(answers), a.status, a.text)
+		}
+	}
+	if n := w.must("GET", in("-", "service_accounts/parallel"), w.owner, nil).at("keys.total"); n != float64(1) || shown != 1 {
+		t.Errorf("one call, made %d times at once, made %v keys and showed %d values", len(answers), n, shown)
+	}
 }

@@ -45,12 +45,22 @@ func command(ctx context.Context, dir string, args ...string) *exec.Cmd {
 
 // process is a running server.
 type process struct {
-	cmd *exec.Cmd
-	url string
+	cmd  *exec.Cmd
+	url  string
+	said buffer
 }
 
 // serve starts postern serve on a free port and waits until it is ready.
 func serve(t *testing.T, dir, store string) *process {
+	t.Helper()
+	p := startServer(t, dir, store)
+	p.wait(t, "/readyz")
+	return p
+}
+
+// startServer starts postern serve on a free port and waits until it answers,
+// ready or not.
+func startServer(t *testing.T, dir, store string) *process {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -62,25 +72,48 @@ func serve(t *testing.T, dir, store string) *process {
 	}
 	p := &process{url: "http://" + address}
 	p.cmd = command(context.Background(), dir, "serve", "--listen", address, "--store-url", store, "--secret-file", filepath.Join(dir, "secret"))
-	var said bytes.Buffer
-	p.cmd.Stdout, p.cmd.Stderr = &said, &said
+	p.cmd.Stdout, p.cmd.Stderr = &p.said, &p.said
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(p.kill)
+	p.wait(t, "/healthz")
+	return p
+}
+
+// wait returns when the server answers a path with 200.
+func (p *process) wait(t *testing.T, path string) {
+	t.Helper()
 	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-		resp, err := http.Get(p.url + "/readyz")
+		resp, err := http.Get(p.url + path)
 		if err != nil {
 			continue
 		}
 		resp.Body.Close()
 		if resp.StatusCode == http.StatusOK {
-			return p
+			return
 		}
 	}
 	p.kill()
-	t.Fatalf("the server is not ready: %s", said.String())
-	return nil
+	t.Fatalf("the server does not answer %s: %s", path, p.said.text())
+}
+
+// get returns the status of a GET with a key, or without one.
+func get(t *testing.T, url, key string) int {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if key != "" {
+		req.Header.Set("Authorization", "Bearer "+key)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	return resp.StatusCode
 }
 
 // kill ends the process as a power failure would.

@@ -24,7 +24,7 @@ const due = `
 func attacks() map[string]func(*testing.T, *world) {
 	all := map[string]func(*testing.T, *world){}
 	for _, group := range []map[string]func(*testing.T, *world){
-		revocationAttacks, escalationAttacks, tenantAttacks, leakAttacks,
+		revocationAttacks, durabilityAttacks, escalationAttacks, tenantAttacks, leakAttacks,
 		guessingAttacks, injectionAttacks, robustnessAttacks, raceAttacks,
 	} {
 		maps.Copy(all, group)

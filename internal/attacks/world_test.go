@@ -48,6 +48,10 @@ type world struct {
 	values  *canaries
 }
 
+// often lifts the limits on how often anybody may call, so that what an attack
+// meets is the guard that it is about.
+var often = server.Rate{Burst: 1 << 20, Window: time.Minute}
+
 var rootSecret = bytes.Repeat([]byte("root secret of the tests. "), 2)
 
 // newWorld makes an initialised deployment on an empty store.
@@ -63,7 +67,7 @@ func newWorld(t *testing.T, url string) *world {
 			t.Error(err)
 		}
 	})
-	w.store = &faulty{Store: st}
+	w.store = &faulty{Store: st, err: errDatabase}
 	setup := &iam.Service{Store: st, Fence: iam.Nobody{}, Now: w.clock.now}
 	_, secret, err := setup.Initialize(t.Context(), iam.Initialization{Workspace: "Operations", Email: "root@example.com", KeyName: "first"})
 	if err != nil {
@@ -96,6 +100,7 @@ func (w *world) serve(mem *replica.Replica) {
 	srv, err := server.New(server.Options{
 		IAM: w.service, Replica: mem, Prefixes: token.Prefixes{token.DefaultPrefix}, Secret: rootSecret,
 		Log: slog.New(slog.NewTextHandler(w.said, &slog.HandlerOptions{Level: slog.LevelDebug})), Node: "node-1", Now: w.clock.now,
+		Limits: server.Limits{Management: often, Acceptance: often},
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -104,11 +109,23 @@ func (w *world) serve(mem *replica.Replica) {
 	w.t.Cleanup(w.http.Close)
 }
 
-// clock is the time of day, moved by a test.
-type clock struct{ ahead atomic.Int64 }
+// clock is the time of day, moved or stopped by a test.
+type clock struct {
+	ahead atomic.Int64 // of the real one, in nanoseconds
+	fixed atomic.Int64 // microseconds since 1970; 0: it goes
+}
 
-func (c *clock) now() time.Time          { return time.Now().Add(time.Duration(c.ahead.Load())) }
+func (c *clock) now() time.Time {
+	if at := c.fixed.Load(); at != 0 {
+		return time.UnixMicro(at)
+	}
+	return time.Now().Add(time.Duration(c.ahead.Load()))
+}
+
 func (c *clock) advance(d time.Duration) { c.ahead.Add(int64(d)) }
+
+// stop makes the clock show one moment until it is stopped at another.
+func (c *clock) stop(at time.Time) { c.fixed.Store(at.UnixMicro()) }
 
 // buffer keeps what is written to it.
 type buffer struct {
@@ -243,6 +260,16 @@ func (a answer) str(path string) string {
 	return s
 }
 
+// time returns the time at a path.
+func (a answer) time(t *testing.T, path string) time.Time {
+	t.Helper()
+	at, err := time.Parse(time.RFC3339, a.str(path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return at
+}
+
 // items are the objects of a list.
 func (a answer) items() []answer {
 	list, _ := a.body["data"].([]any)
@@ -305,14 +332,10 @@ func (w *world) newTenant(slug string) tenant {
 	return tenant{id: made.str("id"), slug: slug, owner: value, ownerID: id}
 }
 
-// acceptEvery is how often an address may accept an invitation.
-const acceptEvery = time.Minute / 10
-
 // accept accepts an invitation and returns the value of the first key and the
 // member's id.
 func (w *world) accept(invitation, name string) (value, id string) {
 	w.t.Helper()
-	w.clock.advance(acceptEvery)
 	a := w.must("POST", "/v1/invitations/accept", "", body{"token": invitation, "name": name, "key": body{"name": "first"}})
 	return w.values.plant(a.str("key.value")), a.str("member.id")
 }
