@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"math/rand/v2"
 	"net/http/httptest"
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -227,4 +229,37 @@ func TestUsedMemoryHoldsNothingOfTheCallBefore(t *testing.T) {
 			t.Fatalf("got %+v, want only the key", a)
 		}
 	}
+}
+
+// Memory is handed from call to call. With many at once, none may answer with what
+// another asked.
+func TestCallsAtOnceDoNotMix(t *testing.T) {
+	const accounts, calls = 8, 200
+	s, keys, caller := loaded(t, accounts*keysPerAccount)
+	h := s.Handler()
+	var done sync.WaitGroup
+	for who := range accounts {
+		done.Go(func() {
+			name := fmt.Sprintf("bot-%d", who)
+			asked := fmt.Sprintf("agents/a-%d:read", who)
+			for n := range calls {
+				key := keys[who*keysPerAccount+n%keysPerAccount]
+				path, body := "/v1/verify", fmt.Sprintf(`{"key":%q,"permissions":[%q]}`, key, asked)
+				if n%2 == 1 {
+					path, body = "/v1/verify/batch", fmt.Sprintf(`{"items":[%s]}`, body)
+				}
+				r := httptest.NewRequest("POST", path, strings.NewReader(body))
+				r.Header.Set("Content-Type", "application/json")
+				r.Header.Set("Authorization", "Bearer "+caller)
+				w := httptest.NewRecorder()
+				h.ServeHTTP(w, r)
+				got := w.Body.String()
+				if w.Code != 200 || !strings.Contains(got, `"name":"`+name+`"`) || !strings.Contains(got, `{"`+asked+`":true}`) || strings.Count(got, `"valid":true`) != 1 {
+					t.Errorf("%s asked about %s: got %s", name, asked, got)
+					return
+				}
+			}
+		})
+	}
+	done.Wait()
 }
