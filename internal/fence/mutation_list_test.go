@@ -20,7 +20,7 @@ var mutations = []mutation{
 	{name: "acknowledge before publishing"},
 	{name: "acknowledge the head seen at renewal"},
 	{name: "a row that two nodes share"},
-	{name: "an incarnation used again"},
+	{name: "an incarnation used again", test: "TestWhatAnEarlierProcessSentDoesNotHarmALater"},
 	{name: "snapshot before the row, and no head after it"},
 	{name: "a late answer taken up after a fence"},
 	{name: "publish without comparing"},
@@ -30,9 +30,9 @@ var mutations = []mutation{
 	{name: "wait by the database's clock alone"},
 	{name: "reap early"},
 	{name: "reap by the wall clock"},
-	{name: "reap whatever the counter"},
+	{name: "reap whatever the counter", test: "TestARowThatWasRenewedMeanwhileIsNotRemoved"},
 	{name: "reap without looking at the counter"},
-	{name: "reap stamped when it was sent"},
+	{name: "reap stamped when it was sent", test: "TestASightingCountsFromWhenItsAnswerCame"},
 	{name: "no wait"},
 	{name: "half the wait"},
 	{name: "wait for the own TTL"},
@@ -47,17 +47,15 @@ var mutations = []mutation{
 	{name: "leave without a fence"},
 	{name: "leave before what is in flight has ended", test: "TestLeavingRemovesTheRowLast"},
 	{name: "leave, and be renewed once more"},
-	{name: "reap a bounded node as if it were strict"},
+	{name: "reap a bounded node as if it were strict", test: "TestAReaperRemovesOnlyWhatCannotAnswer"},
 	{name: "say nothing of a bounded node"},
 }
 
-// spoiled are the mutations of the database, or of the statements that are sent
-// to it.
+// spoiled are the mutations of the simulated database, or of the statements that
+// are sent to it.
 var spoiled = map[string]func(*database){
 	"numbers from a SEQUENCE":                      func(d *database) { d.sequence = true },
 	"a row that two nodes share":                   func(d *database) { d.sharesRows = true },
-	"an incarnation used again":                    func(d *database) { d.sharesRows = true },
-	"reap whatever the counter":                    func(d *database) { d.reapsAnyway = true },
 	"renewal answered by a server that only reads": func(d *database) { d.renewsByRead = true },
 	"asynchronous failover":                        func(d *database) { d.asynchronous = true; d.replicate() },
 	"an old primary that still commits":            func(d *database) { d.oldCommits = true },
@@ -151,6 +149,9 @@ var patches = []patch{
 		sent = n.clock.Now()
 	}
 	return n.replica.Extend(was.Epoch, n.lease(sent, answer), least)
+`},
+	{"fence/join.go", `	case leaving:
+`, `	case leaving && !mutant("leave, and be renewed once more"):
 `},
 	{"fence/renew.go", `	if leaving {
 		return errLeaving

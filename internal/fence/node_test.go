@@ -380,6 +380,78 @@ func TestAReaperRemovesOnlyWhatCannotAnswer(t *testing.T) {
 	})
 }
 
+// While the question is under way, the node that it is about may renew its lease.
+func TestASightingCountsFromWhenItsAnswerCame(t *testing.T) {
+	deploy(t, func(t *testing.T, d *deployment) {
+		a := d.node(t, Options{Name: "a"})
+		settle()
+		release := a.door.hold("all")
+		time.Sleep(1600 * time.Millisecond) // the question has been under way for 1.35 s
+		d.set(func() { d.rows["1"] = iam.NodeRow{Incarnation: "1", Name: "other", TTL: 2 * time.Second} })
+		release()
+		time.Sleep(2*time.Second - 1)
+		if !slices.Contains(d.names(), "other") {
+			t.Error("it was removed less than its TTL after it was first seen")
+		}
+		time.Sleep(2 * time.Second)
+		if slices.Contains(d.names(), "other") {
+			t.Error("it was not removed")
+		}
+	})
+}
+
+// Between what the reaper saw and its statement the node has come back.
+func TestARowThatWasRenewedMeanwhileIsNotRemoved(t *testing.T) {
+	deploy(t, func(t *testing.T, d *deployment) {
+		a, b := d.node(t, Options{Name: "a"}), d.node(t, Options{Name: "b"})
+		settle()
+		removes := a.door.hold("reap")
+		returns := b.door.hold(every)
+		time.Sleep(6400 * time.Millisecond) // a is about to remove b's row
+		returns()
+		time.Sleep(200 * time.Millisecond)
+		b.expect(t, d.key, "back again", replica.Valid)
+		removes()
+		synctest.Wait()
+		release := b.door.hold("changes")
+		done := a.await(t, time.Minute, d.revoke(t))
+		time.Sleep(200 * time.Millisecond)
+		pending(t, "while b is held back", done)
+		release()
+		if o := <-done; o.err != nil || o.Nodes.Confirmed != 2 {
+			t.Errorf("%+v, %v", o.Receipt, o.err)
+		}
+	})
+}
+
+// The last word of a process arrives when its successor has joined.
+func TestWhatAnEarlierProcessSentDoesNotHarmALater(t *testing.T) {
+	deploy(t, func(t *testing.T, d *deployment) {
+		a, before := d.node(t, Options{Name: "a"}), d.node(t, Options{Name: "b"})
+		settle()
+		arrives := before.door.hold("leave")
+		left := make(chan error, 1)
+		go func() { left <- before.Leave(t.Context(), func(context.Context) error { return nil }) }()
+		synctest.Wait()
+		before.end()
+		b := d.node(t, Options{Name: "b"})
+		settle()
+		b.expect(t, d.key, "the successor", replica.Valid)
+		arrives()
+		if err := <-left; err != nil {
+			t.Errorf("leave: %v", err)
+		}
+		release := b.door.hold("changes")
+		done := a.await(t, time.Minute, d.revoke(t))
+		time.Sleep(200 * time.Millisecond)
+		pending(t, "while the successor is held back", done)
+		release()
+		if o := <-done; o.err != nil || o.Nodes.Confirmed != 2 {
+			t.Errorf("%+v, %v", o.Receipt, o.err)
+		}
+	})
+}
+
 // A row that was seen before the database restarted may have been renewed after
 // what was seen, by a renewal that was lost and made again.
 func TestAReaperForgetsWhatItSawBeforeARestart(t *testing.T) {

@@ -489,7 +489,7 @@ func (c *client) All(ctx context.Context) (iam.Roll, error) {
 }
 
 func (c *client) Reap(ctx context.Context, incarnation string, counter int64) error {
-	return c.remove(ctx, incarnation, func(row iam.NodeRow) bool { return row.Counter == counter || c.db.reapsAnyway })
+	return c.remove(ctx, incarnation, func(row iam.NodeRow) bool { return row.Counter == counter })
 }
 
 func (c *client) Leave(ctx context.Context, incarnation string) error {

@@ -5,32 +5,41 @@ import (
 	"time"
 )
 
+// misfortunes are what can happen, and how likely each is in the four sorts of
+// world that there are: one with a bit of everything, one in which clocks are
+// wrong and the network fails, one in which processes come and go, and one in
+// which the database does.
+var misfortunes = []struct {
+	name    string
+	happen  func(*machine)
+	weights [4]int
+}{
+	{"pause", (*machine).pause, [4]int{22, 10, 15, 10}},
+	{"suspend", (*machine).suspend, [4]int{4, 10, 2, 2}},
+	{"cut", (*machine).cut, [4]int{20, 40, 10, 15}},
+	{"slow", (*machine).slowDown, [4]int{6, 5, 10, 10}},
+	{"crash", (*machine).crash, [4]int{12, 2, 20, 5}},
+	{"leave", (*machine).leave, [4]int{8, 2, 30, 5}},
+	{"drift", (*machine).drift, [4]int{10, 20, 2, 2}},
+	{"set the clock", (*machine).setClock, [4]int{5, 8, 2, 2}},
+	{"restart the database", (*machine).restartDatabase, [4]int{3, 0, 2, 15}},
+	{"fail over", (*machine).failOver, [4]int{3, 0, 2, 15}},
+	{"set the database's clock", (*machine).setDatabaseClock, [4]int{5, 3, 2, 15}},
+}
+
 // fault does something to the world, and plans the next.
 func (w *world) fault() {
 	m := w.machines[w.IntN(len(w.machines))]
-	kinds := []struct {
-		weight int
-		name   string
-		happen func(*machine)
-	}{
-		{22, "pause", (*machine).pause},
-		{4, "suspend", (*machine).suspend},
-		{20, "cut", (*machine).cut},
-		{6, "slowDown", (*machine).slowDown},
-		{12, "crash", (*machine).crash},
-		{8, "leave", (*machine).leave},
-		{10, "drift", (*machine).drift},
-		{5, "setClock", (*machine).setClock},
-		{3, "restartDatabase", (*machine).restartDatabase},
-		{3, "failOver", (*machine).failOver},
-		{5, "setDatabaseClock", (*machine).setDatabaseClock},
+	all := 0
+	for _, f := range misfortunes {
+		all += f.weights[w.sort]
 	}
-	n := w.IntN(98)
-	for _, k := range kinds {
-		if n -= k.weight; n < 0 {
+	n := w.IntN(all)
+	for _, f := range misfortunes {
+		if n -= f.weights[w.sort]; n < 0 {
 			if m.proc != nil {
-				w.tell("%s: %s", m.name, k.name)
-				k.happen(m)
+				w.tell("%s: %s", m.name, f.name)
+				f.happen(m)
 			}
 			break
 		}

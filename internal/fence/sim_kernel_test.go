@@ -89,8 +89,8 @@ func (k *kernel) about(mean time.Duration) time.Duration {
 
 func (k *kernel) chance(p float64) bool { return k.Float64() < p }
 
-// rate is how fast a clock runs at most, or at least: within 8.3 %.
-func (k *kernel) rate() float64 { return 1 + (2*k.Float64()-1)*0.083 }
+// rate is how fast a clock runs: within 8.3 %, and often at one of the ends.
+func (k *kernel) rate() float64 { return 1 + min(1, max(-1, 4*k.Float64()-2))*0.083 }
 
 // hand is a clock that runs at a rate of its own, which changes.
 type hand struct {
