@@ -20,22 +20,19 @@ import (
 	"github.com/posternhq/postern/internal/token"
 )
 
-// feed is a change log that holds one snapshot.
-type feed struct{ snapshot func(iam.Sink) error }
-
-func (f feed) Changes(context.Context, iam.Position, int) ([]iam.Change, iam.Position, error) {
-	return nil, iam.Position{Seq: 1}, nil
-}
-
-func (f feed) Snapshot(_ context.Context, sink iam.Sink) (iam.Position, error) {
-	return iam.Position{Seq: 1}, f.snapshot(sink)
-}
-
 const keysPerAccount = 100
 
-// loaded returns a server that knows n keys of accounts of one workspace, made
-// from a seed, the texts of those keys and a key that may verify them.
-func loaded(tb testing.TB, n int) (s *Server, keys []string, caller string) {
+// synthetic is a workspace that operates the deployment, with a verifier and keys
+// of operators, whose texts are made from a seed.
+type synthetic struct {
+	now                time.Time
+	workspace          iam.WorkspaceID
+	operator, verifier iam.RoleID
+	caller             string
+	keys               []string
+}
+
+func newSynthetic(tb testing.TB, n int) *synthetic {
 	tb.Helper()
 	mint := token.Mint{Rand: rand.NewChaCha8([32]byte{1})}
 	text := func() string {
@@ -45,68 +42,87 @@ func loaded(tb testing.TB, n int) (s *Server, keys []string, caller string) {
 		}
 		return secret.Reveal()
 	}
-	keys = make([]string, n)
-	for i := range keys {
-		keys[i] = text()
+	y := &synthetic{now: time.Now(), caller: text(), keys: make([]string, n)}
+	for i := range y.keys {
+		y.keys[i] = text()
 	}
-	caller = text()
-	now := time.Now()
-	id := func(prefix string) string { return iam.NewID(prefix, now) }
-	ws, operator, verifier := iam.WorkspaceID(id(iam.WorkspacePrefix)), iam.RoleID(id(iam.RolePrefix)), iam.RoleID(id(iam.RolePrefix))
-	grants := func(texts ...string) iam.Permissions {
-		ps, err := iam.ParsePermissions("", texts)
-		if err != nil {
-			tb.Fatal(err)
+	y.workspace = iam.WorkspaceID(y.id(iam.WorkspacePrefix))
+	y.operator, y.verifier = iam.RoleID(y.id(iam.RolePrefix)), iam.RoleID(y.id(iam.RolePrefix))
+	return y
+}
+
+func (y *synthetic) id(prefix string) string { return iam.NewID(prefix, y.now) }
+
+// Changes implements replica.Feed: nothing ever changes.
+func (y *synthetic) Changes(context.Context, iam.Position, int) ([]iam.Change, iam.Position, error) {
+	return nil, iam.Position{Seq: 1}, nil
+}
+
+// Snapshot implements replica.Feed.
+func (y *synthetic) Snapshot(_ context.Context, sink iam.Sink) (iam.Position, error) {
+	at := iam.Position{Seq: 1}
+	if err := sink.Workspace(iam.WorkspaceRecord{ID: y.workspace, Slug: "acme", System: true}); err != nil {
+		return at, err
+	}
+	for id, name := range map[iam.RoleID]string{y.operator: iam.Operator, y.verifier: iam.Verifier} {
+		if err := sink.Role(builtIn(id, y.workspace, name)); err != nil {
+			return at, err
 		}
-		return ps
 	}
-	put := func(sink iam.Sink, account iam.PrincipalID, name, text string) error {
-		return sink.Key(iam.KeyRecord{ID: iam.KeyID(id(iam.KeyPrefix)), Principal: account, Name: name, Hash: token.NewSecret(text).Hash()})
+	account, err := y.putAccount(sink, "gateway", y.verifier)
+	if err != nil {
+		return at, err
 	}
-	snapshot := func(sink iam.Sink) error {
-		if err := sink.Workspace(iam.WorkspaceRecord{ID: ws, Slug: "acme", System: true}); err != nil {
-			return err
-		}
-		for _, r := range []iam.RoleRecord{
-			{ID: operator, Workspace: ws, Name: iam.Operator, Permissions: grants("*:read", "*:execute")},
-			{ID: verifier, Workspace: ws, Name: iam.Verifier, Permissions: grants("iam.keys:verify")},
-		} {
-			if err := sink.Role(r); err != nil {
-				return err
+	if err := y.putKey(sink, account, y.caller); err != nil {
+		return at, err
+	}
+	for i, text := range y.keys {
+		if i%keysPerAccount == 0 {
+			if account, err = y.putAccount(sink, fmt.Sprintf("bot-%d", i/keysPerAccount), y.operator); err != nil {
+				return at, err
 			}
 		}
-		account := func(name string, role iam.RoleID) (iam.PrincipalID, error) {
-			p := iam.PrincipalID(id(iam.ServiceAccountPrefix))
-			return p, sink.Principal(iam.PrincipalRecord{ID: p, Type: iam.ServiceAccountType, Workspace: ws, Name: name, State: iam.Active, Role: role})
+		if err := y.putKey(sink, account, text); err != nil {
+			return at, err
 		}
-		p, err := account("gateway", verifier)
-		if err != nil {
-			return err
-		}
-		if err := put(sink, p, "prod", caller); err != nil {
-			return err
-		}
-		for i, text := range keys {
-			if i%keysPerAccount == 0 {
-				if p, err = account(fmt.Sprintf("bot-%d", i/keysPerAccount), operator); err != nil {
-					return err
-				}
-			}
-			if err := put(sink, p, "prod", text); err != nil {
-				return err
-			}
-		}
-		return nil
 	}
+	return at, nil
+}
+
+func builtIn(id iam.RoleID, ws iam.WorkspaceID, name string) iam.RoleRecord {
+	for _, r := range iam.BuiltInRoles() {
+		if r.Name == name {
+			return iam.RoleRecord{ID: id, Workspace: ws, Name: name, Permissions: r.Permissions}
+		}
+	}
+	return iam.RoleRecord{}
+}
+
+func (y *synthetic) putAccount(sink iam.Sink, name string, role iam.RoleID) (iam.PrincipalID, error) {
+	id := iam.PrincipalID(y.id(iam.ServiceAccountPrefix))
+	return id, sink.Principal(iam.PrincipalRecord{
+		ID: id, Type: iam.ServiceAccountType, Workspace: y.workspace, Name: name, State: iam.Active, Role: role,
+	})
+}
+
+func (y *synthetic) putKey(sink iam.Sink, account iam.PrincipalID, text string) error {
+	return sink.Key(iam.KeyRecord{ID: iam.KeyID(y.id(iam.KeyPrefix)), Principal: account, Name: "prod", Hash: token.NewSecret(text).Hash()})
+}
+
+// loaded returns a server that knows n keys, the texts of those keys and a key
+// that may verify them.
+func loaded(tb testing.TB, n int) (s *Server, keys []string, caller string) {
+	tb.Helper()
+	y := newSynthetic(tb, n)
 	r := replica.New(replica.Options{Node: "bench"})
-	if err := r.Load(tb.Context(), feed{snapshot}); err != nil {
+	if err := r.Load(tb.Context(), y); err != nil {
 		tb.Fatal(err)
 	}
 	s, err := New(Options{IAM: &iam.Service{Now: time.Now}, Replica: r, Prefixes: token.Prefixes{token.DefaultPrefix}, Secret: make([]byte, minSecret)})
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return s, keys, caller
+	return s, y.keys, y.caller
 }
 
 // bare does with package net/http what cannot be done without: it decodes the

@@ -1,6 +1,10 @@
 package server
 
-import "github.com/posternhq/postern/api"
+import (
+	"slices"
+
+	"github.com/posternhq/postern/api"
+)
 
 // explanation is what the page of a code says beyond the table of failures.
 type explanation struct {
@@ -12,6 +16,11 @@ type explanation struct {
 
 // explanations has each code of the table of failures once.
 func explanations() []explanation {
+	return slices.Concat(requestExplanations(), conflictExplanations(), inputExplanations(), serverExplanations())
+}
+
+// requestExplanations are of what is wrong before anything is looked at.
+func requestExplanations() []explanation {
 	return []explanation{
 		{api.CodeInvalidRequest,
 			"The request as a whole cannot be read in one way: the body is not JSON, has a member twice, is nested too deep or is not UTF-8; there are two credentials; a header or parameter is malformed; a cursor belongs to another list; or a secret stands in the address.",
@@ -37,6 +46,12 @@ func explanations() []explanation {
 			"The address exists and does not answer this method.",
 			"The header Allow names the methods that it answers.",
 			"this address answers GET, HEAD, POST"},
+	}
+}
+
+// conflictExplanations are of what goes against how things are.
+func conflictExplanations() []explanation {
+	return []explanation{
 		{api.CodeNameTaken,
 			"Something in the workspace has this name. The names of service accounts stay taken after revocation, so that an old audit log never means somebody new.",
 			"Choose another name.",
@@ -81,6 +96,12 @@ func explanations() []explanation {
 			"It changed since you read it: its version is not the one that If-Match names. The detail says what changed and who did it.",
 			"Read it again, look at what changed, and send the change again with the new ETag.",
 			"it changed since it was read: Jo changed role at 2026-11-23T09:30:00Z"},
+	}
+}
+
+// inputExplanations are of what a body says.
+func inputExplanations() []explanation {
+	return []explanation{
 		{api.CodeTooLarge,
 			"The body has more than 1 MiB, or a batch more than 1000 items. Nothing of it was done.",
 			"Send less at a time.",
@@ -101,6 +122,12 @@ func explanations() []explanation {
 			"This Idempotency-Key was used with another body within the last 24 hours. Nothing was done.",
 			"Use a new, random Idempotency-Key for each new request, and the old one only to repeat the same.",
 			"this Idempotency-Key was used with another body"},
+	}
+}
+
+// serverExplanations are of what the caller cannot help.
+func serverExplanations() []explanation {
+	return []explanation{
 		{api.CodeRateLimited,
 			"There were too many calls in too short a time. Verifications are never limited.",
 			"Wait for as many seconds as Retry-After says. RateLimit and RateLimit-Policy say how much is left.",

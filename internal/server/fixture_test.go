@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"sync/atomic"
 	"testing"
@@ -83,109 +84,148 @@ func (x *tenant) event() (id string) {
 	return list.Data[0].ID
 }
 
-// samples returns for each operation of the document a call that succeeds, on
-// things that are made for it.
-func samples() map[string]func(x *tenant) call {
-	on := func(method, path string, body any) func(*tenant) call {
-		return func(x *tenant) call { return call{method: method, path: x.root + path, key: x.owner, body: body} }
+// sample makes a call that succeeds, on things that are made for it.
+type sample func(x *tenant) call
+
+// samples returns one for each operation of the document.
+func samples() map[string]sample {
+	all := map[string]sample{}
+	for _, some := range []map[string]sample{
+		operationSamples(), workspaceSamples(), accountSamples(), keySamples(), memberSamples(), roleSamples(), auditSamples(),
+	} {
+		maps.Copy(all, some)
 	}
-	onAccount := func(method, path string, body any) func(*tenant) call {
-		return func(x *tenant) call {
-			return call{method: method, path: x.root + "/service_accounts/" + x.account("viewer").ID + path, key: x.owner, body: body}
-		}
-	}
-	onKey := func(method, path string, body any) func(*tenant) call {
-		return func(x *tenant) call {
-			return call{method: method, path: x.root + "/keys/" + x.key(x.account("viewer").ID).ID + path, key: x.owner, body: body}
-		}
-	}
-	onMember := func(method string, body any) func(*tenant) call {
-		return func(x *tenant) call {
-			return call{method: method, path: x.root + "/members/" + x.accept(x.invitation().Token).Member.ID, key: x.owner, body: body}
-		}
-	}
-	onRole := func(method string, body any) func(*tenant) call {
-		return func(x *tenant) call {
-			return call{method: method, path: x.root + "/roles/" + x.role("tickets:read").ID, key: x.owner, body: body}
-		}
-	}
-	system := func(method, path string, body any) func(*tenant) call {
-		return func(x *tenant) call { return call{method: method, path: path, key: x.w.owner, body: body} }
-	}
-	title := "A title"
-	return map[string]func(*tenant) call{
-		"get-health": system(http.MethodGet, "/healthz", nil), "get-readiness": system(http.MethodGet, "/readyz", nil),
-		"get-openapi": system(http.MethodGet, "/v1/openapi.json", nil), "get-metrics": system(http.MethodGet, "/metrics", nil),
-		"whoami": func(x *tenant) call { return get("/v1/whoami", x.owner) },
-		"verify": func(x *tenant) call { return post("/v1/verify", x.owner, api.Verify{Key: x.owner}) },
+	return all
+}
+
+const aTitle = "A title"
+
+// on is a call of the owner on something of the workspace.
+func on(method, path string, body any) sample {
+	return func(x *tenant) call { return call{method: method, path: x.root + path, key: x.owner, body: body} }
+}
+
+// bySystem is a call of whoever operates the deployment.
+func bySystem(method, path string, body any) sample {
+	return func(x *tenant) call { return call{method: method, path: path, key: x.w.owner, body: body} }
+}
+
+func operationSamples() map[string]sample {
+	return map[string]sample{
+		"get-health":    bySystem(http.MethodGet, "/healthz", nil),
+		"get-readiness": bySystem(http.MethodGet, "/readyz", nil),
+		"get-openapi":   bySystem(http.MethodGet, "/v1/openapi.json", nil),
+		"get-metrics":   bySystem(http.MethodGet, "/metrics", nil),
+		"whoami":        func(x *tenant) call { return get("/v1/whoami", x.owner) },
+		"verify":        func(x *tenant) call { return post("/v1/verify", x.owner, api.Verify{Key: x.owner}) },
 		"verify-batch": func(x *tenant) call {
 			return post("/v1/verify/batch", x.owner, api.VerifyBatch{Items: []api.Verify{{Key: x.owner}}})
 		},
+	}
+}
 
-		"list-workspaces": system(http.MethodGet, "/v1/workspaces", nil),
+func workspaceSamples() map[string]sample {
+	title := aTitle
+	turn := func(action string) sample {
+		return func(x *tenant) call { return post("/v1/workspaces/"+x.other()+action, x.w.owner, api.Reason{}) }
+	}
+	return map[string]sample{
+		"list-workspaces": bySystem(http.MethodGet, "/v1/workspaces", nil),
 		"create-workspace": func(x *tenant) call {
 			name := x.name(x.slug)
 			return post("/v1/workspaces", x.w.owner, api.CreateWorkspace{Name: name, Slug: name})
 		},
 		"get-workspace":    on(http.MethodGet, "", nil),
 		"update-workspace": on(http.MethodPatch, "", api.UpdateWorkspace{Name: &title}),
-		"pause-workspace":  func(x *tenant) call { return post("/v1/workspaces/"+x.other()+"/pause", x.w.owner, api.Reason{}) },
-		"resume-workspace": func(x *tenant) call { return post("/v1/workspaces/"+x.other()+"/resume", x.w.owner, api.Reason{}) },
+		"pause-workspace":  turn("/pause"),
+		"resume-workspace": turn("/resume"),
+	}
+}
 
+func accountSamples() map[string]sample {
+	title := aTitle
+	one := func(method, path string, body any) sample {
+		return func(x *tenant) call { return on(method, "/service_accounts/"+x.account("viewer").ID+path, body)(x) }
+	}
+	return map[string]sample{
 		"list-service-accounts": on(http.MethodGet, "/service_accounts", nil),
 		"create-service-account": func(x *tenant) call {
 			return post(x.root+"/service_accounts", x.owner, api.CreateServiceAccount{Name: x.name("bot"), Role: "viewer"})
 		},
-		"get-service-account":    onAccount(http.MethodGet, "", nil),
-		"update-service-account": onAccount(http.MethodPatch, "", api.UpdateServiceAccount{Description: &title}),
-		"pause-service-account":  onAccount(http.MethodPost, "/pause", api.Reason{}),
-		"resume-service-account": onAccount(http.MethodPost, "/resume", api.Reason{}),
-		"revoke-service-account": onAccount(http.MethodPost, "/revoke", api.Reason{}),
+		"get-service-account":        one(http.MethodGet, "", nil),
+		"update-service-account":     one(http.MethodPatch, "", api.UpdateServiceAccount{Description: &title}),
+		"pause-service-account":      one(http.MethodPost, "/pause", api.Reason{}),
+		"resume-service-account":     one(http.MethodPost, "/resume", api.Reason{}),
+		"revoke-service-account":     one(http.MethodPost, "/revoke", api.Reason{}),
+		"list-service-account-keys":  one(http.MethodGet, "/keys", nil),
+		"create-service-account-key": one(http.MethodPost, "/keys", api.CreateKey{Name: "key"}),
+	}
+}
 
-		"list-service-account-keys":  onAccount(http.MethodGet, "/keys", nil),
-		"create-service-account-key": onAccount(http.MethodPost, "/keys", api.CreateKey{Name: "key"}),
-		"list-keys":                  on(http.MethodGet, "/keys", nil),
-		"get-key":                    onKey(http.MethodGet, "", nil),
-		"update-key":                 onKey(http.MethodPatch, "", api.UpdateKey{Name: &title}),
-		"pause-key":                  onKey(http.MethodPost, "/pause", api.Ending{}),
-		"resume-key":                 onKey(http.MethodPost, "/resume", api.Ending{}),
-		"revoke-key":                 onKey(http.MethodPost, "/revoke", api.Ending{}),
-		"list-my-keys":               on(http.MethodGet, "/me/keys", nil),
-		"create-my-key":              func(x *tenant) call { return post(x.root+"/me/keys", x.owner, api.CreateKey{Name: x.name("mine")}) },
-		"get-self":                   func(x *tenant) call { return get("/v1/keys/self", x.owner) },
-		"revoke-self":                func(x *tenant) call { return post("/v1/keys/self/revoke", x.keyOf("viewer"), api.Ending{}) },
+func keySamples() map[string]sample {
+	title := aTitle
+	one := func(method, path string, body any) sample {
+		return func(x *tenant) call { return on(method, "/keys/"+x.key(x.account("viewer").ID).ID+path, body)(x) }
+	}
+	return map[string]sample{
+		"list-keys":     on(http.MethodGet, "/keys", nil),
+		"get-key":       one(http.MethodGet, "", nil),
+		"update-key":    one(http.MethodPatch, "", api.UpdateKey{Name: &title}),
+		"pause-key":     one(http.MethodPost, "/pause", api.Ending{}),
+		"resume-key":    one(http.MethodPost, "/resume", api.Ending{}),
+		"revoke-key":    one(http.MethodPost, "/revoke", api.Ending{}),
+		"list-my-keys":  on(http.MethodGet, "/me/keys", nil),
+		"create-my-key": func(x *tenant) call { return post(x.root+"/me/keys", x.owner, api.CreateKey{Name: x.name("mine")}) },
+		"get-self":      func(x *tenant) call { return get("/v1/keys/self", x.owner) },
+		"revoke-self":   func(x *tenant) call { return post("/v1/keys/self/revoke", x.keyOf("viewer"), api.Ending{}) },
+	}
+}
 
-		"list-members":  on(http.MethodGet, "/members", nil),
-		"get-member":    onMember(http.MethodGet, nil),
-		"update-member": onMember(http.MethodPatch, api.UpdateMember{Role: "operator"}),
-		"remove-member": onMember(http.MethodDelete, nil),
-		"get-seats":     on(http.MethodGet, "/seats", nil),
-
+func memberSamples() map[string]sample {
+	one := func(method string, body any) sample {
+		return func(x *tenant) call { return on(method, "/members/"+x.accept(x.invitation().Token).Member.ID, body)(x) }
+	}
+	return map[string]sample{
+		"list-members":     on(http.MethodGet, "/members", nil),
+		"get-member":       one(http.MethodGet, nil),
+		"update-member":    one(http.MethodPatch, api.UpdateMember{Role: "operator"}),
+		"remove-member":    one(http.MethodDelete, nil),
+		"get-seats":        on(http.MethodGet, "/seats", nil),
 		"list-invitations": on(http.MethodGet, "/invitations", nil),
 		"create-invitation": func(x *tenant) call {
 			return post(x.root+"/invitations", x.owner, api.CreateInvitation{Email: x.name("jo") + "@example.com", Role: "viewer"})
 		},
-		"cancel-invitation": func(x *tenant) call {
-			return call{method: http.MethodDelete, path: x.root + "/invitations/" + x.invitation().ID, key: x.owner}
-		},
+		"cancel-invitation": func(x *tenant) call { return on(http.MethodDelete, "/invitations/"+x.invitation().ID, nil)(x) },
 		"accept-invitation": func(x *tenant) call {
 			return post("/v1/invitations/accept", "", api.AcceptInvitation{Token: x.invitation().Token, Name: "Jo"})
 		},
+	}
+}
 
+func roleSamples() map[string]sample {
+	title := aTitle
+	one := func(method string, body any) sample {
+		return func(x *tenant) call { return on(method, "/roles/"+x.role("tickets:read").ID, body)(x) }
+	}
+	types := []api.PermissionType{{Type: "tickets", Title: "Tickets", Actions: []string{"close"}}}
+	return map[string]sample{
 		"list-roles": on(http.MethodGet, "/roles", nil),
 		"create-role": func(x *tenant) call {
 			return post(x.root+"/roles", x.owner, api.CreateRole{Name: x.name("role"), Permissions: []string{"tickets:read"}})
 		},
-		"get-role":    onRole(http.MethodGet, nil),
-		"update-role": onRole(http.MethodPatch, api.UpdateRole{Title: &title}),
-		"delete-role": onRole(http.MethodDelete, nil),
-
+		"get-role":                 one(http.MethodGet, nil),
+		"update-role":              one(http.MethodPatch, api.UpdateRole{Title: &title}),
+		"delete-role":              one(http.MethodDelete, nil),
 		"list-permission-types":    on(http.MethodGet, "/permissions", nil),
-		"replace-permission-types": on(http.MethodPut, "/permissions", []api.PermissionType{{Type: "tickets", Title: "Tickets", Actions: []string{"close"}}}),
+		"replace-permission-types": on(http.MethodPut, "/permissions", types),
 		"check": func(x *tenant) call {
 			return post(x.root+"/check", x.owner, api.Check{Principal: x.member, Permission: "tickets:read"})
 		},
+	}
+}
 
+func auditSamples() map[string]sample {
+	return map[string]sample{
 		"list-audit-events":   on(http.MethodGet, "/audit_events", nil),
 		"get-audit-event":     func(x *tenant) call { return get(x.root+"/audit_events/"+x.event(), x.owner) },
 		"export-audit-events": on(http.MethodGet, "/audit_events/export", nil),
