@@ -71,20 +71,37 @@ func (n *Node) leaveWaiting(w *waiter) {
 	}
 }
 
-// look asks, on behalf of everybody in this process who waits, which nodes lag.
+// look asks, on behalf of everybody in this process who waits, which nodes lag. It
+// asks often at first, for a healthy node acknowledges within a millisecond or
+// two, and less and less often for those who have waited for long.
 func (n *Node) look(ctx context.Context) {
 	const (
 		idle     = time.Hour
-		shortest = 2 * time.Millisecond
+		shortest = 300 * time.Microsecond
 		longest  = 20 * time.Millisecond
 	)
 	for ctx.Err() == nil {
-		for pause := shortest; n.highest() > 0 && ctx.Err() == nil; pause = min(2*pause, longest) {
-			n.clock.Sleep(ctx, pause, n.acked)
-			n.lookOnce(ctx)
+		since, waiting := n.youngest()
+		if !waiting {
+			n.clock.Sleep(ctx, idle, n.waiting)
+			continue
 		}
-		n.clock.Sleep(ctx, idle, n.waiting)
+		age := n.clock.Now().Monotonic - since.Monotonic
+		n.clock.Sleep(ctx, min(max(age/4, shortest), longest), n.acked)
+		n.lookOnce(ctx)
 	}
+}
+
+// youngest returns when the last of those who wait began to.
+func (n *Node) youngest() (since replica.Instant, waiting bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, w := range n.waiters {
+		if !w.receipt.Confirmed {
+			since, waiting = w.since, true // they are in order
+		}
+	}
+	return since, waiting
 }
 
 // highest returns the highest change that somebody waits for.

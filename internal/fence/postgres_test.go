@@ -1,0 +1,232 @@
+package fence_test
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/posternhq/postern/internal/fence"
+	"github.com/posternhq/postern/internal/iam"
+	"github.com/posternhq/postern/internal/replica"
+	"github.com/posternhq/postern/internal/store"
+	"github.com/posternhq/postern/internal/store/storetest"
+	"github.com/posternhq/postern/internal/token"
+)
+
+func TestMain(m *testing.M) { storetest.Main(m) }
+
+// process is what a process of Postern has of this: a store, and a node.
+type process struct {
+	*fence.Node
+	store   *store.Store
+	replica *replica.Replica
+	kill    func() // ends it without a word
+}
+
+func startProcess(tb testing.TB, url, name string, ttl time.Duration) *process {
+	tb.Helper()
+	s, err := store.Open(tb.Context(), url, store.Options{})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	db, err := s.Nodes()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	clock := fence.SystemClock()
+	p := &process{store: s, replica: replica.New(replica.Options{Clock: clock.Now, Node: name})}
+	p.Node, err = fence.New(fence.Options{
+		Name: name, TTL: ttl, Replica: p.replica, Database: db, Clock: clock, Random: rand.Reader,
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { p.Run(ctx) })
+	p.kill = sync.OnceFunc(func() {
+		cancel()
+		running.Wait()
+		if err := db.Close(); err != nil {
+			tb.Error(err)
+		}
+		if err := s.Close(); err != nil {
+			tb.Error(err)
+		}
+	})
+	tb.Cleanup(p.kill)
+	return p
+}
+
+// ready waits until a node answers.
+func (p *process) ready(tb testing.TB) {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), 30*time.Second)
+	defer cancel()
+	for p.Ready() != nil {
+		select {
+		case <-p.replica.Published():
+		case <-ctx.Done():
+			tb.Fatalf("it is not ready: %v", p.Ready())
+		}
+	}
+}
+
+// cluster is three processes on one database.
+func cluster(tb testing.TB, ttl time.Duration) []*process {
+	tb.Helper()
+	url := storetest.Postgres(tb)
+	var all []*process
+	for i := range 3 {
+		all = append(all, startProcess(tb, url, fmt.Sprint("node-", i), ttl))
+	}
+	for _, p := range all {
+		p.ready(tb)
+	}
+	_, err := all[0].store.Change(tb.Context(), func(iam.Tx) (iam.Change, error) {
+		return iam.Change{
+			Workspaces: []iam.WorkspaceRecord{{ID: "ws_1", Slug: "one"}},
+			Roles:      []iam.RoleRecord{{ID: "role_1", Workspace: "ws_1", Name: "operator"}},
+			Principals: []iam.PrincipalRecord{{ID: "sa_1", Type: iam.ServiceAccountType, Workspace: "ws_1", Name: "bot", State: iam.Active, Role: "role_1"}},
+		}, nil
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return all
+}
+
+func numberedKey(n int) iam.KeyRecord {
+	var id [16]byte
+	binary.BigEndian.PutUint64(id[8:], uint64(n))
+	text := fmt.Sprint("key ", n)
+	return iam.KeyRecord{
+		ID: iam.KeyID(iam.FormatID(iam.KeyPrefix, id)), Principal: "sa_1", Name: text, Hash: token.NewSecret(text).Hash(),
+	}
+}
+
+// change commits a change of a key, and waits for every node.
+func (p *process) change(tb testing.TB, key iam.KeyRecord) iam.Receipt {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), 30*time.Second)
+	defer cancel()
+	commit, err := p.store.Change(ctx, func(iam.Tx) (iam.Change, error) { return iam.Change{Keys: []iam.KeyRecord{key}}, nil })
+	if err != nil {
+		tb.Fatal(err)
+	}
+	receipt, err := p.Wait(ctx, commit.Seq)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return receipt
+}
+
+func (p *process) ask(ctx context.Context, key iam.KeyRecord) (code replica.Code) {
+	if err := p.Answer(ctx, func(v replica.View) {
+		code = v.Verify(key.Hash, replica.Query{Scope: replica.AnyWorkspace()}).Code
+	}); err != nil {
+		return replica.Stale
+	}
+	return code
+}
+
+func TestOnPostgreSQLAKeyWorksAndEndsEverywhereAtOnce(t *testing.T) {
+	all := cluster(t, 2*time.Second)
+	for n := range 100 {
+		key, at := numberedKey(n), all[n%len(all)]
+		at.change(t, key)
+		for i, p := range all {
+			if got := p.ask(t.Context(), key); got != replica.Valid {
+				t.Fatalf("key %d on node %d after it was made: %s", n, i, got)
+			}
+		}
+		key.Revoked = true
+		receipt := at.change(t, key)
+		for i, p := range all {
+			if got := p.ask(t.Context(), key); got != replica.Revoked {
+				t.Fatalf("key %d on node %d after it was revoked: %s", n, i, got)
+			}
+		}
+		if n > 0 && (receipt.By != "acked" || receipt.Nodes.Confirmed != 3 || receipt.Durability != "local") {
+			t.Errorf("receipt %d: %+v", n, receipt)
+		}
+	}
+}
+
+func TestOnPostgreSQLADeadNodeIsWaitedForOnce(t *testing.T) {
+	const ttl = time.Second
+	all := cluster(t, ttl)
+	key := numberedKey(1)
+	all[0].change(t, key)
+	all[2].kill()
+	key.Revoked = true
+	begun := time.Now()
+	receipt := all[0].change(t, key)
+	if took := time.Since(begun); receipt.By == "expired" && (took < ttl || took > ttl+ttl) {
+		t.Errorf("it took %v: %+v", took, receipt)
+	}
+	for all[0].nodes(t) > 2 {
+		time.Sleep(10 * time.Millisecond) // a real database, and a real second
+	}
+	begun = time.Now()
+	if receipt := all[1].change(t, key); receipt.By != "acked" || receipt.Nodes.Total != 2 {
+		t.Errorf("then, after %v: %+v", time.Since(begun), receipt)
+	}
+}
+
+func (p *process) nodes(t *testing.T) int {
+	t.Helper()
+	all, err := p.Nodes(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(all)
+}
+
+func TestOnPostgreSQLANodeLeavesWithoutATrace(t *testing.T) {
+	all := cluster(t, 2*time.Second)
+	key := numberedKey(1)
+	all[0].change(t, key)
+	if err := all[2].Leave(t.Context(), func(context.Context) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if got := all[2].ask(t.Context(), key); got != replica.Stale {
+		t.Errorf("it answers %s after it has left", got)
+	}
+	if receipt := all[0].change(t, key); receipt.By != "acked" || receipt.Nodes.Total != 2 {
+		t.Errorf("receipt: %+v", receipt)
+	}
+}
+
+// BenchmarkRevoke compares a revocation through three healthy nodes with what the
+// database alone needs for it: one durable commit, and a notification.
+func BenchmarkRevoke(b *testing.B) {
+	all := cluster(b, 5*time.Second)
+	all[0].change(b, numberedKey(0)) // the first waits for a TTL of this timeline
+	var bare, whole []time.Duration
+	for n := range 500 {
+		key := numberedKey(n)
+		key.Revoked = true
+		begun := time.Now()
+		if _, err := all[1].store.Change(b.Context(), func(iam.Tx) (iam.Change, error) { return iam.Change{}, nil }); err != nil {
+			b.Fatal(err)
+		}
+		bare = append(bare, time.Since(begun))
+		begun = time.Now()
+		all[n%3].change(b, key)
+		whole = append(whole, time.Since(begun))
+	}
+	slices.Sort(bare)
+	slices.Sort(whole)
+	half, most := len(bare)/2, len(bare)*99/100
+	b.ReportMetric(float64(bare[half].Microseconds()), "µs-commit-p50")
+	b.ReportMetric(float64(whole[half].Microseconds()), "µs-revoke-p50")
+	b.ReportMetric(float64(whole[most].Microseconds()), "µs-revoke-p99")
+	b.ReportMetric(float64(whole[half])/float64(bare[half]), "x-commit")
+	b.ReportMetric(float64(whole[most])/float64(whole[half]), "p99/p50")
+}
