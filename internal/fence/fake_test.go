@@ -27,6 +27,7 @@ type memory struct {
 	rows      map[string]iam.NodeRow
 	authority iam.Authority
 	ahead     time.Duration // of its clock, on time.Now
+	trimmed   int64         // the log begins after this change
 	calls     map[string]int
 }
 
@@ -93,7 +94,6 @@ type door struct {
 	failing map[string]error
 	before  map[string]chan struct{} // calls wait before they are carried out
 	after   map[string]chan struct{} // their answers wait
-	hear    func()
 }
 
 // every stands for all calls.
@@ -174,6 +174,9 @@ func (d *door) wait(ctx context.Context, where map[string]chan struct{}, call st
 func (d *door) Changes(ctx context.Context, after iam.Position, limit int) (changes []iam.Change, at iam.Position, err error) {
 	at = after
 	err = d.pass(ctx, "changes", func() error {
+		if after.Seq < d.trimmed {
+			return errors.New("the log does not reach back so far")
+		}
 		if after.Seq > int64(len(d.log)) || after.Seq > 0 && d.log[after.Seq-1].at.Chain != after.Chain {
 			return fmt.Errorf("%w: change %d", iam.Diverged, after.Seq)
 		}
@@ -277,6 +280,17 @@ func (d *door) Reap(ctx context.Context, incarnation string, counter int64) erro
 
 func (d *door) Leave(ctx context.Context, incarnation string) error {
 	return d.pass(ctx, "leave", func() error { delete(d.rows, incarnation); return nil })
+}
+
+func (d *door) Trim(ctx context.Context, keep int64) error {
+	return d.pass(ctx, "trim", func() error {
+		least := int64(len(d.log))
+		for _, row := range d.rows {
+			least = min(least, row.Acked)
+		}
+		d.trimmed = max(d.trimmed, least-keep)
+		return nil
+	})
 }
 
 func (d *door) Listen(ctx context.Context, heard func()) error {

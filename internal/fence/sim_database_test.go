@@ -29,8 +29,6 @@ type database struct {
 	sequence     bool // numbers are given out before, and not in the order of, commits
 	renewsByRead bool // a renewal is answered by a server that cannot commit
 	sharesRows   bool // a row that is there is taken over
-	reapsAnyway  bool // whatever the counter
-	lagsByRead   bool // who lags is asked of a server that cannot commit
 }
 
 // server is one PostgreSQL server.
@@ -495,6 +493,8 @@ func (c *client) Reap(ctx context.Context, incarnation string, counter int64) er
 func (c *client) Leave(ctx context.Context, incarnation string) error {
 	return c.remove(ctx, incarnation, func(iam.NodeRow) bool { return true })
 }
+
+func (c *client) Trim(context.Context, int64) error { return nil }
 
 func (c *client) remove(ctx context.Context, incarnation string, matches func(iam.NodeRow) bool) error {
 	_, err := call(ctx, c, c.renewing, func(s *server, answer func(none, error)) {
