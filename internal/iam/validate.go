@@ -94,11 +94,29 @@ func (v *validation) name(pointer, s string) {
 		v.add(pointer, "surrounding_space", "must not begin or end with white space")
 	case strings.Contains(s, "/"):
 		v.add(pointer, "slash", "must not have a slash")
+	case hasInvisible(s):
+		v.add(pointer, "invisible_character", "has a character that nobody sees, so that it reads like another name")
 	case slices.Contains([]string{"-", ".", "..", "self", "me"}, s):
 		v.add(pointer, "reserved", "%q has a meaning of its own", s)
 	case looksLikeID(s):
 		v.add(pointer, "looks_like_id", "must not begin like an id (%s)", s[:strings.IndexByte(s, '_')+1])
 	}
+}
+
+// hasInvisible reports whether a name has a character that shows as nothing, beyond
+// those that no text may have: one of Unicode's default ignorables, the Braille
+// blank, or a selector of variants at the front or after a character of ASCII, of
+// which there are none. Many emoji end in such a selector.
+func hasInvisible(s string) bool {
+	var before rune
+	for _, r := range s {
+		selects := unicode.Is(unicode.Variation_Selector, r)
+		if selects && before < utf8.RuneSelf || !selects && unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r) || r == '\u2800' {
+			return true
+		}
+		before = r
+	}
+	return false
 }
 
 var (
@@ -118,8 +136,12 @@ func (v *validation) accountName(pointer, s string) {
 func (v *validation) slug(pointer, s string) {
 	before := len(v.fields)
 	v.name(pointer, s)
-	if len(v.fields) == before && !slugForm.MatchString(s) {
+	switch {
+	case len(v.fields) > before:
+	case !slugForm.MatchString(s):
 		v.add(pointer, "bad_name", "may have lower-case letters, digits and hyphens, and begins with a letter or digit")
+	case s == "any":
+		v.add(pointer, "reserved", "%q means every workspace, where a verification names one", s)
 	}
 }
 

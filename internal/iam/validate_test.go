@@ -72,6 +72,11 @@ func badNames() map[string]string {
 		"bo\u200bt":             "control_character", // is not seen
 		"bo\u2028t":             "control_character",
 		"bo\xfft":               "not_utf8",
+		"bo\u034ft":             "invisible_character",
+		"\u3164":                "invisible_character",
+		"bo\u2800t":             "invisible_character",
+		"bot\ufe0f":             "invisible_character",
+		"\ufe0fbot":             "invisible_character",
 		leakedKey:               "looks_like_key",
 	}
 }
@@ -143,6 +148,7 @@ func TestNamesAreOfTheFormThatTheAPISays(t *testing.T) {
 		for name, code := range badNames() {
 			list = append(list, bad{fmt.Sprintf("slug %q", name), "/slug", code, newSlug(name)})
 		}
+		list = append(list, bad{"slug any", "/slug", "reserved", newSlug("any")}) // every workspace, to a verifier
 		for _, form := range []string{"Bot", "bot prod", "support_bot", "-bot", "bötchen", "b.t"} {
 			list = append(list, bad{"account " + form, "/name", "bad_name", newAccountNamed(form)})
 			list = append(list, bad{"slug " + form, "/slug", "bad_name", newSlug(form)})
