@@ -50,6 +50,9 @@ type Database interface {
 	All(ctx context.Context) (iam.Roll, error)
 	// Reap removes a row whose counter has not moved from a value.
 	Reap(ctx context.Context, incarnation string, counter int64) error
+	// Trim removes what every node has acknowledged from the log, but for the
+	// last keep changes.
+	Trim(ctx context.Context, keep int64) error
 	// Leave removes the caller's own row.
 	Leave(ctx context.Context, incarnation string) error
 	// Listen calls heard when there may be changes, until ctx or the connection
@@ -134,8 +137,8 @@ func New(o Options) (*Node, error) {
 }
 
 // Run is a node until ctx ends: it joins, renews its lease, follows the log,
-// looks on behalf of those who wait, and removes the rows of nodes that are dead.
-// It does not leave: see [Node.Leave].
+// looks on behalf of those who wait, removes the rows of nodes that are dead, and
+// keeps the log short. It does not leave: see [Node.Leave].
 func (n *Node) Run(ctx context.Context) {
 	var running sync.WaitGroup
 	for _, part := range n.parts() {
@@ -146,7 +149,7 @@ func (n *Node) Run(ctx context.Context) {
 
 // parts are what a node does, each until its context ends.
 func (n *Node) parts() []func(context.Context) {
-	return []func(context.Context){n.keep, n.follow, n.listen, n.look, n.reap}
+	return []func(context.Context){n.keep, n.follow, n.listen, n.look, n.reap, n.trim}
 }
 
 // Ready returns nil while verifications are answered, else an error of kind

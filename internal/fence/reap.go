@@ -101,3 +101,24 @@ func (n *Node) silent(roll iam.Roll, now replica.Instant) (silent []iam.NodeRow)
 	n.view.seen = seen
 	return silent
 }
+
+const (
+	trimEvery = time.Minute
+	keepLog   = 10_000 // changes, for nodes that come back with what they had
+)
+
+// trim keeps the change log as long as nodes need it. Whoever is further behind
+// loads a snapshot.
+func (n *Node) trim(ctx context.Context) {
+	for ctx.Err() == nil {
+		n.clock.Sleep(ctx, trimEvery, nil)
+		if n.me().incarnation == "" {
+			continue
+		}
+		limited, cancel := n.limited(ctx)
+		if err := n.db.Trim(limited, keepLog); err != nil && ctx.Err() == nil {
+			n.log.Debug("the change log was not trimmed", "error", err)
+		}
+		cancel()
+	}
+}

@@ -111,6 +111,6 @@ func (n *Node) diverge(cause error) error {
 	n.replica.Fail(cause)
 	n.forget()
 	n.alarm(func(a *Alarms) { a.Diverged++ })
-	n.log.Error("the database has lost changes that were confirmed: what they ended stays denied on this node", "error", cause)
+	n.log.Error("the database has lost changes that this node had applied: what they ended stays denied here", "error", cause)
 	return fmt.Errorf("%w: %w", errFenced, cause)
 }

@@ -36,9 +36,31 @@ func (s *Store) Nodes() (*Nodes, error) {
 // Close waits for what is running and closes the connections.
 func (n *Nodes) Close() error { return errors.Join(n.renewing.close(), n.acking.close()) }
 
-// Changes implements the feed of a replica.
+// Changes implements the feed of a replica. When the log has been trimmed beyond
+// after, the error is not [iam.Diverged]: a snapshot leads on.
 func (n *Nodes) Changes(ctx context.Context, after iam.Position, limit int) ([]iam.Change, iam.Position, error) {
-	return n.store.Changes(ctx, after, limit)
+	changes, at, err := n.store.Changes(ctx, after, limit)
+	if !errors.Is(err, iam.Diverged) {
+		return changes, at, err
+	}
+	first, failed := number(ctx, n.store.reader, "the beginning of the log", `SELECT COALESCE(MIN(seq), 0) FROM changes`)
+	switch {
+	case failed != nil:
+		return nil, after, failed
+	case after.Seq < first-1 || after.Seq == first-1 && after.Seq > 0:
+		return nil, after, fmt.Errorf("the log begins at change %d, after what follows on %d", first, after.Seq)
+	}
+	return nil, after, err
+}
+
+// Trim removes from the log what every node has acknowledged, but for the last
+// keep changes, and not more than a few thousand at once.
+func (n *Nodes) Trim(ctx context.Context, keep int64) error {
+	const most = 5000
+	_, err := n.write(ctx, n.renewing, "trim the log", nil, `
+		DELETE FROM changes WHERE seq < (SELECT MIN(acked) FROM nodes) - $1
+			AND seq < (SELECT MIN(seq) FROM changes) + $2`, keep, int64(most))
+	return err
 }
 
 // Snapshot implements the feed of a replica.

@@ -222,6 +222,52 @@ func TestOnlyASilentRowIsReaped(t *testing.T) {
 	}
 }
 
+func TestTheLogIsTrimmedBelowWhatEveryNodeHas(t *testing.T) {
+	m := meet(t)
+	m.join(t, "one")
+	m.join(t, "two")
+	for range 10 {
+		m.change(t)
+	}
+	_, at, err := m.Changes(t.Context(), iam.Position{}, 100)
+	if err != nil || at.Seq != 10 {
+		t.Fatal(at, err)
+	}
+	_, fourth, err := m.Changes(t.Context(), iam.Position{}, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		one, two, keep int64
+		first          int64 // what is left begins with it
+	}{{0, 0, 0, 1}, {9, 0, 0, 1}, {9, 7, 4, 3}, {9, 7, 0, 7}, {9, 7, 100, 7}} {
+		for incarnation, seq := range map[string]int64{"one": step.one, "two": step.two} {
+			if err := m.Ack(t.Context(), incarnation, seq); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := m.Trim(t.Context(), step.keep); err != nil {
+			t.Fatal(err)
+		}
+		var first int64
+		if err := raw(t, m.url).QueryRow(`SELECT MIN(seq) FROM changes`).Scan(&first); err != nil || first != step.first {
+			t.Errorf("%+v: it begins with %d, %v", step, first, err)
+		}
+	}
+	for name, behind := range map[string]iam.Position{"in the middle": fourth, "at the beginning": {}} {
+		if _, _, err := m.Changes(t.Context(), behind, 100); err == nil || errors.Is(err, iam.Diverged) {
+			t.Errorf("from %s: got %v, want that the log does not reach back", name, err)
+		}
+	}
+	fourth.Seq = 8
+	if _, _, err := m.Changes(t.Context(), fourth, 100); !errors.Is(err, iam.Diverged) {
+		t.Errorf("from another chain: got %v, want diverged", err)
+	}
+	if changes, _, err := m.Changes(t.Context(), at, 100); err != nil || len(changes) != 0 {
+		t.Errorf("from the end: got %v, %v", changes, err)
+	}
+}
+
 func TestAListenerHearsOfAChangeAndOfWhatItMissed(t *testing.T) {
 	m := meet(t)
 	heard := make(chan struct{}, 100)

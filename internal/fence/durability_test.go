@@ -1,0 +1,82 @@
+package fence
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/posternhq/postern/internal/iam"
+	"github.com/posternhq/postern/internal/replica"
+)
+
+func TestADatabaseThatKeepsTooLittleIsRefusedInWords(t *testing.T) {
+	good := iam.DurabilitySettings{Fsync: "on", FullPageWrites: "on", SynchronousCommit: "on"}
+	tests := []struct {
+		name   string
+		change func(*iam.DurabilitySettings)
+		want   string // "quorum", "local", or a word of the refusal
+	}{
+		{"one server", func(s *iam.DurabilitySettings) {}, local},
+		{"a synchronous standby", func(s *iam.DurabilitySettings) { s.SynchronousStandbyNames, s.Standbys = "ANY 1 (a, b)", 2 }, quorum},
+		{"one that is to be applied", func(s *iam.DurabilitySettings) {
+			s.SynchronousStandbyNames, s.SynchronousCommit = "a", "remote_apply"
+		}, quorum},
+		{"an asynchronous standby", func(s *iam.DurabilitySettings) { s.Standbys = 1 }, "synchronous_standby_names"},
+		{"blanks for names", func(s *iam.DurabilitySettings) { s.Standbys, s.SynchronousStandbyNames = 1, " " }, "synchronous_standby_names"},
+		{"no fsync", func(s *iam.DurabilitySettings) { s.Fsync = "off" }, "set fsync = on"},
+		{"no full pages", func(s *iam.DurabilitySettings) { s.FullPageWrites = "off" }, "set full_page_writes = on"},
+		{"no waiting", func(s *iam.DurabilitySettings) { s.SynchronousCommit = "local" }, "synchronous_commit"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s := good
+			tt.change(&s)
+			got, err := durabilityOf(s, false)
+			if tt.want == quorum || tt.want == local {
+				if got != tt.want || err != nil {
+					t.Errorf("got %q, %v; want %q", got, err, tt.want)
+				}
+				return
+			}
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %q, %v; want a refusal that says %q", got, err, tt.want)
+			}
+			if got, err := durabilityOf(s, true); got != local || err != nil {
+				t.Errorf("accepted: got %q, %v; want local", got, err)
+			}
+		})
+	}
+}
+
+func TestADatabaseThatKeepsLessThanItDidFencesTheNode(t *testing.T) {
+	deploy(t, func(t *testing.T, d *deployment) {
+		d.authority.Settings.SynchronousStandbyNames = "ANY 1 (a, b)"
+		d.authority.Settings.Standbys = 2
+		a := d.node(t, Options{})
+		settle()
+		if o := <-a.await(t, time.Minute, d.revoke(t)); o.Durability != quorum {
+			t.Errorf("durability: got %q, want quorum", o.Durability)
+		}
+		d.set(func() { d.authority.Settings.SynchronousStandbyNames = "" })
+		time.Sleep(time.Second)
+		a.expect(t, d.key, "commits no longer wait", replica.Stale)
+		rows := d.count("join")
+		time.Sleep(time.Minute)
+		if n := d.count("join") - rows; n != 0 {
+			t.Errorf("it wrote %d rows while it refuses to answer", n)
+		}
+		d.set(func() { d.authority.Settings.SynchronousStandbyNames = "ANY 1 (a, b)" })
+		time.Sleep(6 * time.Second)
+		a.expect(t, d.key, "they do again", replica.Revoked)
+	})
+}
+
+func TestABackupDoesNotStopANodeOfASingleServer(t *testing.T) {
+	deploy(t, func(t *testing.T, d *deployment) {
+		a := d.node(t, Options{})
+		time.Sleep(10 * time.Second)
+		d.set(func() { d.authority.Settings.Standbys = 1 })
+		time.Sleep(10 * time.Second)
+		a.expect(t, d.key, "while somebody reads the WAL", replica.Valid)
+	})
+}
