@@ -171,7 +171,7 @@ func whatIsMissingIsRefused(_ *testing.T, w *world) {
 			w.t.Errorf("an account of %v: %d %s", missing, a.status, a.text)
 		}
 	}
-	for _, twice := range [][]string{{"X-Api-Key", value}, {"X-Api-Key", ""}, {"Cookie", "postern_session=x"}, {"Cookie", "a=b; __Host-postern_session=x"}} {
+	for _, twice := range [][]string{{"X-Api-Key", value}, {"X-Api-Key", ""}, {"Cookie", "postern_session=x"}, {"Cookie", "a=b; __Host-postern_session=x"}, {"Cookie", `a b; c="d; postern_session=x`}} {
 		w.wants(w.call("GET", path, value, nil, twice...), http.StatusBadRequest, "invalid_request")
 		w.wants(w.call("GET", path, "", nil, twice...), http.StatusUnauthorized, "unauthenticated")
 		w.wants(w.call("POST", "/v1/verify", w.prober, body{"key": value}, twice...), http.StatusBadRequest, "invalid_request")

@@ -75,17 +75,14 @@ func bearer(h http.Header) (string, error) {
 	return text, nil
 }
 
+// hasSession reports whether a request brings the cookie of a session, however
+// badly the others are written that come with it.
 func hasSession(h http.Header) bool {
-	for _, line := range h["Cookie"] {
-		if cookies, err := http.ParseCookie(line); err == nil {
-			for _, c := range cookies {
-				if c.Name == sessionCookie || c.Name == secureSessionCookie {
-					return true
-				}
-			}
-		}
+	if len(h["Cookie"]) == 0 {
+		return false
 	}
-	return false
+	r := http.Request{Header: h}
+	return len(r.CookiesNamed(sessionCookie)) > 0 || len(r.CookiesNamed(secureSessionCookie)) > 0
 }
 
 // source says where a request came from, fit to be kept.
