@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/posternhq/postern/internal/store/storetest"
 )
@@ -20,6 +21,7 @@ var further = map[string]func(*testing.T, *world){
 	"networks in other notations":                   networksInOtherNotations,
 	"names that look like others":                   namesThatLookLikeOthers,
 	"a role that is taken away and made again":      aRoleMadeAgain,
+	"policies that are met in name only":            policiesMetInName,
 }
 
 func TestFurtherAttacks(t *testing.T) {
@@ -213,4 +215,23 @@ func aRoleMadeAgain(_ *testing.T, w *world) {
 	w.wants(w.call("POST", in("-", "service_accounts"), b.owner, body{"name": "payments", "role": "viewer"}), http.StatusConflict, "name_taken")
 	w.must("POST", in("-", "service_accounts/old-payments/revoke"), b.owner, nil)
 	w.wants(w.call("POST", in("-", "service_accounts"), b.owner, body{"name": "old-payments", "role": "viewer"}), http.StatusConflict, "name_taken")
+}
+
+func policiesMetInName(_ *testing.T, w *world) {
+	w.must("PATCH", "/v1/workspaces/-", w.owner, body{"policy": body{"owner_required": true, "account_key_max_days": 30, "account_key_default_days": 30}})
+	for _, team := range []string{"", " ", "\u00a0", " \u3000 "} {
+		w.wants(w.call("POST", in("-", "service_accounts"), w.owner, body{"name": "nobodys", "role": "viewer", "owner": team}), http.StatusUnprocessableEntity, "policy_violation")
+	}
+	w.must("POST", in("-", "service_accounts"), w.owner, body{"name": "bot", "role": "viewer", "owner": "Payments"})
+	w.wants(w.call("PATCH", in("-", "service_accounts/bot"), w.owner, body{"owner": " "}), http.StatusUnprocessableEntity, "policy_violation")
+	for _, end := range []body{{"expires_at": nil}, {"expires_in": "31d"}, {"expires_in": "721h"}, {"expires_at": "2099-01-01T00:00:00Z"}} {
+		end["name"] = "long"
+		w.wants(w.call("POST", in("-", "service_accounts/bot/keys"), w.owner, end), http.StatusUnprocessableEntity, "policy_violation")
+	}
+	// Nor in small steps: a key's life counts from when it was made.
+	key := in("-", "keys/"+w.newKey("-", w.owner, "bot").str("id"))
+	w.clock.advance(29 * 24 * time.Hour)
+	later := w.clock.now().Add(30 * 24 * time.Hour).UTC().Format(time.RFC3339)
+	w.wants(w.call("PATCH", key, w.owner, body{"expires_at": later}), http.StatusUnprocessableEntity, "policy_violation")
+	w.wants(w.call("PATCH", key, w.owner, body{"expires_at": nil}), http.StatusUnprocessableEntity, "policy_violation")
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/posternhq/postern/internal/audit"
 )
@@ -38,7 +39,7 @@ func (a ServiceAccount) check() error {
 // checkOwner holds a new account, or one whose owner is changed, to the policy.
 // It does not hold back other changes of accounts that are older than the policy.
 func (a ServiceAccount) checkOwner(p Policy) error {
-	if p.OwnerRequired && a.Owner == "" {
+	if p.OwnerRequired && strings.TrimSpace(a.Owner) == "" {
 		return violates("owner_required", "/owner", "the workspace requires that an account names the team that owns it")
 	}
 	return nil
