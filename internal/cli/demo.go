@@ -25,12 +25,16 @@ type demo struct {
 // open lets the demo API ask with a client.
 func (d *demo) open(c *postern.Client) { d.verifier.Store(c) }
 
-// around adds the demo API to another handler.
+// around adds the demo API to another handler. It needs no mux, which would
+// redirect addresses that the other handler refuses.
 func (d *demo) around(next http.Handler) http.Handler {
-	mux := http.NewServeMux()
-	mux.Handle("/", next)
-	mux.HandleFunc("GET "+demoPath, d.tickets)
-	return mux
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == demoPath && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
+			d.tickets(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 type ticket struct {

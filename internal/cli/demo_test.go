@@ -72,3 +72,20 @@ func TestDemoRefusesBeforeItCanAsk(t *testing.T) {
 		t.Errorf("%d, want 503", w.Code)
 	}
 }
+
+func TestDemoLeavesEveryOtherAddressToTheServer(t *testing.T) {
+	var reached string
+	next := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		reached = r.URL.Path
+		w.WriteHeader(http.StatusTeapot)
+	})
+	for _, path := range []string{"//v1/whoami", "/v1/../v1/whoami", "/demo//tickets", "/demo/tickets/", "/demo/./tickets", "/demo"} {
+		r := httptest.NewRequest("GET", "http://localhost/", nil)
+		r.URL.Path = path
+		w := httptest.NewRecorder()
+		new(demo).around(next).ServeHTTP(w, r)
+		if w.Code != http.StatusTeapot || reached != path {
+			t.Errorf("%s: got %d, and %q reached the server", path, w.Code, reached)
+		}
+	}
+}
