@@ -19,7 +19,7 @@ import (
 // in whatever order.
 func TestNobodyGivesWhatTheyDoNotHave(t *testing.T) {
 	eachWorld(t, func(t *testing.T, w *world) {
-		bound(t, 12, 40)
+		bound(t, 10, 40)
 		succeeded, denied := map[string]int{}, map[string]int{}
 		rapid.Check(t, func(rt *rapid.T) {
 			g := newGame(w.in(rt))

@@ -2,6 +2,7 @@ package iam_test
 
 import (
 	"context"
+	"maps"
 	"testing"
 	"time"
 
@@ -18,6 +19,12 @@ type reading struct {
 // readings returns every method that only reads and takes a permission, by name.
 // They read about the account and the role subject, and the owner.
 func readings() map[string]reading {
+	all := readingsOfWhoMay()
+	maps.Copy(all, readingsOfWhatIs())
+	return all
+}
+
+func readingsOfWhoMay() map[string]reading {
 	page := iam.Page{Limit: 1}
 	return map[string]reading{
 		"ServiceAccount": {"iam.service_accounts:read", "service_account.read", func(ctx context.Context, w *world, c iam.Caller) error {
@@ -56,6 +63,12 @@ func readings() map[string]reading {
 			_, err := w.Invitations(ctx, c, "-", iam.InvitationFilter{Now: w.clock.now()}, page)
 			return err
 		}},
+	}
+}
+
+func readingsOfWhatIs() map[string]reading {
+	page := iam.Page{Limit: 1}
+	return map[string]reading{
 		"Role": {"iam.roles:read", "role.read", func(ctx context.Context, w *world, c iam.Caller) error {
 			_, err := w.Role(ctx, c, "-", "subject")
 			return err
