@@ -26,18 +26,22 @@ const patience = 150 * time.Millisecond
 // that the error is of kind [iam.Stale]. Nothing else leads to an answer: a lease
 // that lives, looked at after everything else is done.
 func (n *Node) Answer(ctx context.Context, encode func(replica.View)) error {
-	var arrived replica.Instant
-	for asked := false; ; asked = true {
+	err := n.replica.Answer(encode)
+	if err == nil || !errors.Is(err, iam.Stale) {
+		return err
+	}
+	return n.insist(ctx, encode)
+}
+
+// insist answers once there is a lease again, if that is soon.
+func (n *Node) insist(ctx context.Context, encode func(replica.View)) error {
+	for arrived := n.clock.Now(); ; {
 		published := n.replica.Published() // before the look, so that nothing is missed in between
 		err := n.replica.Answer(encode)
 		if !errors.Is(err, iam.Stale) {
 			return err
 		}
-		now := n.clock.Now()
-		if !asked {
-			arrived = now
-		}
-		left := patience - (now.Monotonic - arrived.Monotonic)
+		left := patience - (n.clock.Now().Monotonic - arrived.Monotonic)
 		if left <= 0 || ctx.Err() != nil {
 			return err
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/posternhq/postern/internal/iam"
 	"github.com/posternhq/postern/internal/replica"
+	"github.com/posternhq/postern/internal/token"
 )
 
 func TestANodeJoinsRenewsAndGoesOn(t *testing.T) {
@@ -108,5 +109,28 @@ func TestOptionsThatMakeNoSenseAreRefused(t *testing.T) {
 		if _, err := New(o); err == nil {
 			t.Errorf("%s: it was accepted", name)
 		}
+	}
+}
+
+func TestAnsweringDoesNotAllocate(t *testing.T) {
+	d := &deployment{memory: newMemory()}
+	d.key = iam.KeyRecord{
+		ID: iam.KeyID(iam.FormatID(iam.KeyPrefix, [16]byte{15: 1})), Principal: "sa_sim", Name: "one", Hash: token.NewSecret("one").Hash(),
+	}
+	d.commit(t, d.key)
+	p := d.prepare(t, Options{})
+	if err := p.join(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var code replica.Code
+	if n := testing.AllocsPerRun(1000, func() {
+		err := p.Answer(t.Context(), func(v replica.View) {
+			code = v.Verify(d.key.Hash, replica.Query{Scope: replica.AnyWorkspace()}).Code
+		})
+		if err != nil || code != replica.Valid {
+			t.Fatal(code, err)
+		}
+	}); n > 0 {
+		t.Errorf("got %v allocations, want none", n)
 	}
 }

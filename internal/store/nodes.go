@@ -97,12 +97,9 @@ func (n *Nodes) Renew(ctx context.Context, incarnation string) (iam.Renewal, err
 // Ack records that a node answers from change seq or a later one, or not at all.
 func (n *Nodes) Ack(ctx context.Context, incarnation string, seq int64) error {
 	return n.run(ctx, n.acking, "acknowledge a change", func(c *connection) error {
-		tag, err := c.Exec(ctx, `UPDATE nodes SET acked = $2 WHERE incarnation = $1 AND acked < $2`, incarnation, seq)
-		if err == nil {
-			err = c.heard()
-		}
-		if err == nil && tag.RowsAffected() == 1 {
-			c.proved = proof{incarnation, seq}
+		raised, backend, err := c.ack(ctx, incarnation, seq)
+		if raised {
+			c.proved = proof{incarnation, seq, backend}
 		}
 		return err
 	})
@@ -110,18 +107,20 @@ func (n *Nodes) Ack(ctx context.Context, incarnation string, seq int64) error {
 
 // Lagging returns all nodes, for a process that waits for change seq to have
 // reached them. It is sure to come from a server that was the one to commit to
-// after seq was: the connection has completed a write since, or completes one now
-// by touching the row of incarnation.
+// after seq was: it has completed a write since, or completes one now by touching
+// the row of incarnation.
 func (n *Nodes) Lagging(ctx context.Context, incarnation string, seq int64) (iam.Roll, error) {
 	var roll iam.Roll
 	err := n.run(ctx, n.acking, "ask which nodes lag", func(c *connection) (err error) {
-		if c.proved.incarnation != incarnation || c.proved.seq < seq {
-			if err := c.touch(ctx, incarnation); err != nil {
+		var backend string
+		if c.proved.covers(incarnation, seq) {
+			if roll, backend, err = c.roll(ctx); err != nil || backend == c.proved.backend {
 				return err
 			}
-			c.proved = proof{incarnation, seq}
 		}
-		roll, err = c.roll(ctx)
+		if roll, backend, err = c.touch(ctx, incarnation); err == nil {
+			c.proved = proof{incarnation, seq, backend}
+		}
 		return err
 	})
 	return roll, err
@@ -131,7 +130,7 @@ func (n *Nodes) Lagging(ctx context.Context, incarnation string, seq int64) (iam
 func (n *Nodes) All(ctx context.Context) (iam.Roll, error) {
 	var roll iam.Roll
 	err := n.run(ctx, n.renewing, "list the nodes", func(c *connection) (err error) {
-		roll, err = c.roll(ctx)
+		roll, _, err = c.roll(ctx)
 		return err
 	})
 	return roll, err

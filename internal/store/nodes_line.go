@@ -26,6 +26,8 @@ const (
 		current_setting('synchronous_commit'), current_setting('synchronous_standby_names'),
 		(SELECT count(*) FROM pg_stat_get_wal_senders())
 			- (SELECT count(*) FROM pg_replication_slots WHERE slot_type = 'logical' AND active)`
+
+	backend = `CAST(pg_postmaster_start_time() AS TEXT) || ' ' || CAST(pg_backend_pid() AS TEXT)`
 )
 
 func authorityFields(a *iam.Authority) []any {
@@ -49,11 +51,17 @@ type connection struct {
 	proved proof
 }
 
-// proof says that a connection has completed a write to the row of an incarnation
-// since a change was committed: its server was the one to commit to then.
+// proof says that a server process has completed a write to the row of an
+// incarnation since a change was committed: its server was the one to commit to
+// then. Behind a pooler one connection may reach several.
 type proof struct {
 	incarnation string
 	seq         int64
+	backend     string
+}
+
+func (p proof) covers(incarnation string, seq int64) bool {
+	return p.incarnation == incarnation && p.seq >= seq
 }
 
 func newLine(db *postgres) *line {
@@ -116,33 +124,65 @@ func (c *connection) heard() error {
 	return nil
 }
 
-// touch completes a write that changes nothing.
-func (c *connection) touch(ctx context.Context, incarnation string) error {
-	tag, err := c.Exec(ctx, `UPDATE nodes SET acked = acked WHERE incarnation = $1`, incarnation)
-	if err == nil && tag.RowsAffected() == 0 {
-		return iam.Errorf(iam.NotFound, "the row of this node is gone")
+// ack raises the acknowledgement of a row, and says whether that was a write, and
+// by whom. The statements are one transaction, and so reach one server process.
+func (c *connection) ack(ctx context.Context, incarnation string, seq int64) (raised bool, by string, err error) {
+	batch := &pgx.Batch{}
+	batch.Queue(`UPDATE nodes SET acked = $2 WHERE incarnation = $1 AND acked < $2`, incarnation, seq)
+	batch.Queue(`SELECT ` + backend)
+	results := c.SendBatch(ctx, batch)
+	tag, err := results.Exec()
+	if err == nil {
+		err = results.QueryRow().Scan(&by)
 	}
-	return errors.Join(err, c.heard())
+	if err = errors.Join(err, results.Close(), c.heard()); err != nil {
+		return false, "", err
+	}
+	return tag.RowsAffected() == 1, by, nil
 }
 
-// roll reads all rows, and then who answered, in one round trip.
-func (c *connection) roll(ctx context.Context) (roll iam.Roll, err error) {
+// touch reads all rows in a transaction that also completes a write, to the row
+// of an incarnation, which it leaves as it is.
+func (c *connection) touch(ctx context.Context, incarnation string) (iam.Roll, string, error) {
 	batch := &pgx.Batch{}
+	batch.Queue(`UPDATE nodes SET acked = acked WHERE incarnation = $1`, incarnation)
+	queueRoll(batch)
+	results := c.SendBatch(ctx, batch)
+	tag, err := results.Exec()
+	if err == nil && tag.RowsAffected() == 0 {
+		err = iam.Errorf(iam.NotFound, "the row of this node is gone")
+	}
+	if err != nil {
+		return iam.Roll{}, "", errors.Join(err, results.Close())
+	}
+	return c.readRoll(results)
+}
+
+// roll reads all rows, and who answered, in one round trip.
+func (c *connection) roll(ctx context.Context) (iam.Roll, string, error) {
+	batch := &pgx.Batch{}
+	queueRoll(batch)
+	return c.readRoll(c.SendBatch(ctx, batch))
+}
+
+func queueRoll(batch *pgx.Batch) {
 	batch.Queue(`
 		SELECT incarnation, name, kind, version, ttl, bounded, acked, counter, started_at
 		FROM nodes ORDER BY incarnation`)
-	batch.Queue(`SELECT ` + authority)
-	results := c.SendBatch(ctx, batch)
-	defer func() { err = errors.Join(err, results.Close()) }()
+	batch.Queue(`SELECT ` + authority + `, ` + backend)
+}
+
+// readRoll reads what queueRoll asked for, to the end: only then has the
+// transaction been completed.
+func (c *connection) readRoll(results pgx.BatchResults) (roll iam.Roll, by string, err error) {
 	found, err := results.Query()
-	if err != nil {
-		return roll, err
+	if err == nil {
+		roll.Nodes, err = pgx.CollectRows(found, scanNode)
 	}
-	roll.Nodes, err = pgx.CollectRows(found, scanNode)
-	if err != nil {
-		return roll, err
+	if err == nil {
+		err = results.QueryRow().Scan(append(authorityFields(&roll.Authority), &by)...)
 	}
-	return roll, results.QueryRow().Scan(authorityFields(&roll.Authority)...)
+	return roll, by, errors.Join(err, results.Close(), c.heard())
 }
 
 func scanNode(row pgx.CollectableRow) (iam.NodeRow, error) {
