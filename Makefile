@@ -7,7 +7,7 @@ STATICCHECK_VERSION := v0.8.2
 
 .PHONY: run test race lint bench fuzz generate clean
 
-run: ## a throw-away server on localhost:7070
+run: ## a development server on localhost:7070, its data in postern-dev.db
 	$(GO) run ./cmd/postern dev
 
 test: ## everything, a real PostgreSQL included

@@ -63,7 +63,7 @@ func TestExportHasAllThatThereWasAndEndsWithItsKey(t *testing.T) {
 			if n%10 == 0 {
 				w.clock.advance(time.Second) // or they would be summed
 			}
-			wantDenied(t, w.Require(t.Context(), refused, iam.VerifyKeys), "iam.keys:verify")
+			wantDenied(t, w.Require(t.Context(), refused, iam.VerifyKeys, audit.Target{Type: "key"}), "iam.keys:verify")
 		}
 		w.clock.advance(time.Second)
 		same := func() (iam.Caller, error) { return w.owner, nil }

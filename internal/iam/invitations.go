@@ -231,7 +231,7 @@ func (w *work) redeem(secret token.Secret) (Invitation, Role, error) {
 }
 
 // stillGiven refuses an invitation whose maker, or the key it was made with, has
-// ended since, or no longer holds what it gives. A key that has merely expired
+// ended since or is paused, or no longer holds what it gives. A key that has merely expired
 // does not take back what it gave.
 func (w *work) stillGiven(inv Invitation, role Role) error {
 	if inv.InvitedByKey == "" {

@@ -20,14 +20,14 @@ type KeyPatch struct {
 // Optional is a value that may be taken away.
 type Optional[T any] struct{ Value *T }
 
-// The reasons for which a key is revoked.
+// The words for why a key is paused, resumed or revoked.
 var keyReasons = []string{"", "compromised", "superseded", "unused", "owner_left", "other"}
 
 // Ending says why a key is paused, resumed or revoked.
 type Ending struct {
 	Reason      string // compromised, superseded, unused, owner_left, other, or empty
 	Note        string
-	Descendants bool // revoke, in the same revision, all that was made with the key
+	Descendants bool // RevokeKey only: revoke, in the same revision, all that was made with the key
 }
 
 func (e Ending) check() error {
@@ -91,9 +91,6 @@ func (s *Service) UpdateKey(ctx context.Context, c Caller, ws string, id KeyID, 
 		}
 		if err := w.mayGive(key.Effective(), given); err != nil {
 			return key, err
-		}
-		if before.State(w.Now()) == Active && key.State(w.Now()) != Active {
-			w.keysStopped = 1
 		}
 		w.changed(before.fields(), key.fields())
 		return key, w.saveKey(&key)
@@ -175,7 +172,7 @@ func networkTexts(nets []netip.Prefix) []string {
 // PauseKey stops a key until it is resumed. Once it returns nil, no node accepts it.
 func (s *Service) PauseKey(ctx context.Context, c Caller, ws string, id KeyID, why Ending) (Done[Key], error) {
 	return s.turnKey(ctx, c, ws, id, why, "key.paused", func(w *work, key *Key) error {
-		if key.State(w.Now()) == Active {
+		if w.works(*key) {
 			w.keysStopped = 1
 		}
 		key.Pauses = key.Pauses.With(ByPerson)
@@ -259,6 +256,10 @@ func (s *Service) revokeKey(ctx context.Context, c Caller, a attempt, why Ending
 	})
 }
 
+// works reports whether a key could be used until now: a key of a paused owner
+// has been stopped already.
+func (w *work) works(k Key) bool { return k.State(w.Now()) == Active && k.Principal.State == Active }
+
 // endKey revokes one key, and says so in an event. One that is revoked stays so.
 func (w *work) endKey(key *Key, why Ending, e *audit.Event) error {
 	if key.Revoked != nil {
@@ -266,7 +267,7 @@ func (w *work) endKey(key *Key, why Ending, e *audit.Event) error {
 		return nil
 	}
 	was := key.fields()
-	if key.State(w.Now()) == Active {
+	if w.works(*key) {
 		w.keysStopped++
 	}
 	key.Revoked = &Revocation{At: w.Now(), By: w.caller.createdBy(), Reason: why.Reason, Note: why.Note}
@@ -279,13 +280,13 @@ func (w *work) endKey(key *Key, why Ending, e *audit.Event) error {
 func (w *work) endDescendants(out *RevokedKey, why Ending) error {
 	for i := range out.Keys {
 		key := &out.Keys[i]
+		if key.Revoked != nil {
+			continue
+		}
 		if err := w.mayActOn(key.Principal.Role.Permissions); err != nil {
 			return err
 		}
 		e := audit.Event{Action: "key.revoked", Outcome: audit.Done, Target: key.target(), Reason: why.text()}
-		if key.Revoked != nil {
-			continue
-		}
 		if err := w.endKey(key, why, &e); err != nil {
 			return err
 		}

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/posternhq/postern/internal/audit"
 	"github.com/posternhq/postern/internal/iam"
 )
 
@@ -101,8 +102,8 @@ func readingsOfWhatIs() map[string]reading {
 			_, err := w.Workspace(ctx, c, "-")
 			return err
 		}},
-		"Require": {"iam.keys:verify", "keys.verify", func(ctx context.Context, w *world, c iam.Caller) error {
-			return w.Require(ctx, c, iam.VerifyKeys)
+		"Require": {"iam.keys:verify", "key.verify", func(ctx context.Context, w *world, c iam.Caller) error {
+			return w.Require(ctx, c, iam.VerifyKeys, audit.Target{Type: "key"})
 		}},
 	}
 }

@@ -14,6 +14,10 @@ import (
 // each; the rest of that second is summed in one.
 const refusedPerSecond = 10
 
+// ErrUnwritten stands beside a refusal whose event could not be written. The
+// caller hears the refusal; whoever tells them logs this.
+var ErrUnwritten = errors.New("a refused attempt was not written down")
+
 // refused writes down that an authenticated principal was told no, keeps a final
 // refusal for a replay, and returns what the caller is to hear. Other errors it
 // passes on.
@@ -49,7 +53,7 @@ func (s *Service) refused(ctx context.Context, c Caller, a attempt, w *work, ref
 		return tx.AppendEvent(ctx, e)
 	})
 	if err != nil {
-		return errors.Join(refusal, fmt.Errorf("note a refused attempt: %w", err))
+		return errors.Join(refusal, fmt.Errorf("%w: %w", ErrUnwritten, err))
 	}
 	return refusal
 }

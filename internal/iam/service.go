@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"strings"
 	"time"
 
 	"github.com/posternhq/postern/internal/audit"
@@ -28,7 +27,7 @@ type Service struct {
 	Store Store
 	Fence Fence
 	Mint  token.Mint
-	Now   func() time.Time // for sums of refused attempts only; decisions use the database's time
+	Now   func() time.Time // for what is only read or summed; a change is decided by the database's time
 
 	running  inFlight
 	refusals refusals
@@ -51,13 +50,13 @@ type attempt struct {
 	target audit.Target
 }
 
-// work is one transaction that changes something: the caller as the rows say it
-// is, what has been decided so far, and what will be written down.
+// work is one transaction that changes something: who asks, what the rows say of
+// them, what has been decided so far, and what will be written down.
 type work struct {
 	Tx
 	ctx    context.Context
 	caller Caller
-	ws     Workspace   // the caller's
+	ws     Workspace   // the one that is worked in: the caller's or, for a caller of none, the target's
 	may    Permissions // effective, from the rows
 
 	change      Change
@@ -216,7 +215,8 @@ func (w *work) matches(version int64, target string) error {
 	return &Error{Kind: PreconditionFailed, Reason: describeChanges(events)}
 }
 
-// writeEvents appends what happened to the audit log of the caller's workspace.
+// writeEvents appends what happened to the audit log of the workspace that is
+// worked in.
 // The action is the attempt's, unless the change turned out to be another.
 func (w *work) writeEvents(action string, again bool) error {
 	if again {
@@ -271,8 +271,8 @@ func (s *Service) may(ctx context.Context, c Caller, p Permission, t audit.Targe
 // Require returns an error unless the caller holds p, and writes the refusal
 // down. It is for what changes nothing and is not a method of its own, such as
 // verifying a key.
-func (s *Service) Require(ctx context.Context, c Caller, p Permission) error {
-	return s.may(ctx, c, p, audit.Target{Type: strings.TrimPrefix(p.Type, iamPrefix)})
+func (s *Service) Require(ctx context.Context, c Caller, p Permission, what audit.Target) error {
+	return s.may(ctx, c, p, what)
 }
 
 // readAction names an attempt to read, which only a refusal leaves in the log.

@@ -8,9 +8,9 @@ import (
 	"github.com/posternhq/postern/internal/token"
 )
 
-// Store is the durable home of everything. Its two implementations, SQLite and
-// PostgreSQL, must pass package storetest, which is where the words below are
-// put to the test.
+// Store is the durable home of everything. Package store implements it on SQLite
+// and on PostgreSQL; package storetest, which both must pass, is where the words
+// below are put to the test.
 type Store interface {
 	Reader
 

@@ -209,7 +209,7 @@ func (a *tally) missing(t *testing.T) []string {
 	return out
 }
 
-func TestDocumentIsTheOneThatIsKept(t *testing.T) {
+func TestGoldenDocumentIsTheOneThatIsKept(t *testing.T) {
 	w := newWorld(t, "sqlite:"+t.TempDir()+"/postern.db")
 	have, err := w.server.OpenAPI()
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/posternhq/postern/internal/audit"
 	"github.com/posternhq/postern/internal/iam"
 	"github.com/posternhq/postern/internal/replica"
 )
@@ -142,5 +143,5 @@ func (s *Server) mayReadMetrics(ctx context.Context) error {
 	if !c.System {
 		return iam.Errorf(iam.NotFound, "no such thing")
 	}
-	return s.iam.Require(ctx, c, iam.ReadNodes)
+	return s.iam.Require(ctx, c, iam.ReadNodes, audit.Target{Type: "node"})
 }

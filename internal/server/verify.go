@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/posternhq/postern/api"
+	"github.com/posternhq/postern/internal/audit"
 	"github.com/posternhq/postern/internal/iam"
 	"github.com/posternhq/postern/internal/replica"
 	"github.com/posternhq/postern/internal/token"
@@ -166,7 +167,7 @@ func (s *Server) mayVerify(r *http.Request, x *verification, v replica.View) err
 		c := x.caller.Caller()
 		c.Source, c.RequestID = s.source(r), requestOf(r.Context()).id
 		requestOf(r.Context()).caller = c
-		if err := s.iam.Require(r.Context(), c, iam.VerifyKeys); err != nil {
+		if err := s.iam.Require(r.Context(), c, iam.VerifyKeys, audit.Target{Type: "key"}); err != nil {
 			return err
 		}
 	}

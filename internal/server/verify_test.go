@@ -287,8 +287,8 @@ func TestRefusedVerifierIsInTheAuditLog(t *testing.T) {
 		w.do(t, post("/v1/verify", weak, api.Verify{Key: "x"})).wantProblem(http.StatusForbidden, api.CodePermissionDenied)
 		var list api.List[api.AuditEvent]
 		w.do(t, get(x.root+"/audit_events?outcome=refused", x.owner)).want(http.StatusOK, &list)
-		if len(list.Data) != 1 || list.Data[0].Action != "keys.verify" || list.Data[0].Source.IP != "127.0.0.1" {
-			t.Errorf("got %+v, want one refused keys.verify", list.Data)
+		if len(list.Data) != 1 || list.Data[0].Action != "key.verify" || list.Data[0].Source.IP != "127.0.0.1" {
+			t.Errorf("got %+v, want one refused key.verify", list.Data)
 		}
 	})
 }
