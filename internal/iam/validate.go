@@ -67,12 +67,12 @@ func (v *validation) notAbove(pointer string, n int64, most *int64) {
 // or turns the direction of writing around.
 func (v *validation) text(pointer, s string, most int) {
 	switch {
+	case utf8.RuneCountInString(s) > most: // before what takes longer
+		v.add(pointer, "too_long", "is longer than %d characters", most)
 	case token.LooksLikeSecret(s):
 		v.add(pointer, "looks_like_key", "holds what looks like a key or the token of an invitation, which are kept nowhere")
 	case !utf8.ValidString(s):
 		v.add(pointer, "not_utf8", "is not valid UTF-8")
-	case utf8.RuneCountInString(s) > most:
-		v.add(pointer, "too_long", "is longer than %d characters", most)
 	case strings.ContainsFunc(s, isControl):
 		v.add(pointer, "control_character", "has a control character")
 	}
