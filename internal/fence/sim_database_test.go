@@ -150,14 +150,15 @@ func (s *server) lock(incarnation string, do func()) {
 	do()
 }
 
-// change takes the head row, holds it for a while, and commits a change to a key.
-func (s *server) change(key iam.KeyRecord, done func(int64, error)) {
+// change takes the head row, holds it for a while, and commits a change to a key,
+// unless its client has given up by then: COMMIT is sent last.
+func (s *server) change(key iam.KeyRecord, gone func() bool, done func(int64, error)) {
 	if s.db.sequence {
 		s.changeBySequence(key, done)
 		return
 	}
 	if s.writer {
-		s.queue = append(s.queue, func() { s.change(key, done) })
+		s.queue = append(s.queue, func() { s.change(key, gone, done) })
 		return
 	}
 	s.writer = true
@@ -166,7 +167,7 @@ func (s *server) change(key iam.KeyRecord, done func(int64, error)) {
 		hold = s.db.between(0, time.Second)
 	}
 	s.db.after(hold, func() {
-		if hold > 900*time.Millisecond {
+		if hold > 900*time.Millisecond || gone() {
 			s.release()
 			done(0, iam.Unavailable)
 			return
@@ -533,5 +534,9 @@ func (c *client) notify() {
 
 // change commits a change to a key, as a call of the API does.
 func (c *client) change(ctx context.Context, key iam.KeyRecord) (int64, error) {
-	return call(ctx, c, c.pool, func(s *server, answer func(int64, error)) { s.change(key, answer) })
+	over := false
+	defer func() { over = true }()
+	return call(ctx, c, c.pool, func(s *server, answer func(int64, error)) {
+		s.change(key, func() bool { return over }, answer)
+	})
 }
