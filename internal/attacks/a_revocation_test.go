@@ -258,7 +258,7 @@ func aNodeThatHasNotLoaded(t *testing.T, w *world) {
 			}
 		}
 	}
-	if a := w.call("GET", "/readyz", "", nil); a.status != http.StatusServiceUnavailable {
-		t.Errorf("/readyz of a node that has not loaded is %d", a.status)
+	if a := w.call("GET", "/readyz", "", nil); a.status != http.StatusServiceUnavailable || a.str("status") != "stale" {
+		t.Errorf("/readyz of a node that has not loaded is %d %s", a.status, a.text)
 	}
 }

@@ -192,7 +192,11 @@ func whatIsMissingIsRefused(_ *testing.T, w *world) {
 func nothingExistsByDefault(t *testing.T, w *world) {
 	dir, url := t.TempDir(), freshURL(t)
 	db := direct(t, url)
-	start := []string{"--workspace", "Acme", "--email", "a@example.com", "--store-url", url, "--secret-file", filepath.Join(dir, "secret"), "--out-header"}
+	initialize := func(name string) (code int, stderr string) {
+		code, _, stderr = program(t, dir, "", "init", "--workspace", name, "--email", "root@"+name+".example", "--store-url", url,
+			"--secret-file", filepath.Join(dir, "secret"), "--out-header", filepath.Join(dir, name))
+		return code, stderr
+	}
 	if err := os.WriteFile(filepath.Join(dir, "secret"), []byte(strings.Repeat("5a", 32)+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -212,14 +216,16 @@ func nothingExistsByDefault(t *testing.T, w *world) {
 			t.Errorf("a store that nobody has initialised has %d %s", len(all), table)
 		}
 	}
-	if code, _, stderr := program(t, dir, "", append(append([]string{"init"}, start...), filepath.Join(dir, "first.h"))...); code != 0 {
+	if code, stderr := initialize("first"); code != 0 {
 		t.Fatalf("init: %d %s", code, stderr)
 	}
-	if code, _, _ := program(t, dir, "", append(append([]string{"init"}, start...), filepath.Join(dir, "second.h"))...); code == 0 {
-		t.Error("a store was initialised twice")
+	for _, name := range []string{"first", "second"} {
+		if code, _ := initialize(name); code == 0 {
+			t.Error("a store was initialised twice")
+		}
 	}
-	if all := texts(t, db, `SELECT id FROM keys`); len(all) != 1 {
-		t.Errorf("after two initialisations there are %d keys, want 1", len(all))
+	if all := texts(t, db, `SELECT CASE WHEN expires_at IS NULL THEN 'never' ELSE 'expires' END FROM keys`); len(all) != 1 || all[0] != "expires" {
+		t.Errorf("after three initialisations the keys are %v, want one that expires", all)
 	}
 
 	// What was taken away is not made again by a restart, and the last owner cannot be.
