@@ -162,7 +162,10 @@ func TestACommitThatNoStandbyConfirmedIsUnknown(t *testing.T) {
 	untilYes(t, db, `SELECT setting <> '' FROM pg_settings WHERE name = 'synchronous_standby_names'`)
 	done := make(chan error, 1)
 	go func() {
-		_, err := s.Change(t.Context(), empty)
+		var err error
+		for err == nil { // the setting reaches the process that makes commits wait when it will
+			_, err = s.Change(t.Context(), empty)
+		}
 		done <- err
 	}()
 	untilYes(t, db, `SELECT COUNT(pg_cancel_backend(pid)) > 0 FROM pg_stat_activity WHERE wait_event = 'SyncRep'`)
