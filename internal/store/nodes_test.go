@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"strings"
 	"sync"
@@ -366,7 +367,7 @@ func TestWhatWasNotReplicatedIsNotDone(t *testing.T) {
 	seq := m.change(t)
 	db := raw(t, m.url)
 	disturb(t, db, `ALTER SYSTEM SET synchronous_standby_names = 'nobody'`, `SELECT pg_reload_conf()`)
-	untilYes(t, db, `SELECT setting <> '' FROM pg_settings WHERE name = 'synchronous_standby_names'`)
+	untilCommitsWait(t, m.url, db)
 	for _, tt := range []struct {
 		name string
 		do   func() error
@@ -384,4 +385,21 @@ func TestWhatWasNotReplicatedIsNotDone(t *testing.T) {
 			t.Errorf("%s: got %v, want that the outcome is unknown", tt.name, err)
 		}
 	}
+}
+
+// untilCommitsWait commits until the server holds a commit back for its standbys. The
+// setting reaches the sessions before the checkpointer has told them all to wait, so
+// reading it back says too little.
+func untilCommitsWait(t *testing.T, url string, db *sql.DB) {
+	t.Helper()
+	probe := raw(t, url)
+	waited := make(chan struct{})
+	go func() {
+		defer close(waited)
+		for err := error(nil); err == nil; {
+			_, err = probe.ExecContext(t.Context(), `SELECT pg_current_xact_id()`)
+		}
+	}()
+	untilYes(t, db, `SELECT COUNT(pg_terminate_backend(pid)) > 0 FROM pg_stat_activity WHERE wait_event = 'SyncRep'`)
+	<-waited
 }
