@@ -229,7 +229,23 @@ func handlesOfAnotherTenant(t *testing.T, w *world) {
 	event := w.must("GET", in("-", "audit_events?limit=1"), b.owner, nil).items()[0].str("id")
 	w.wants(w.call("GET", in("-", "audit_events/"+event), a.owner, nil), http.StatusNotFound, "not_found")
 	w.wants(w.call("GET", in(b.id, "audit_events/export?format=jsonl"), a.owner, nil), http.StatusNotFound, "not_found")
-	// An Idempotency-Key of one caller is nothing to another.
+	w.sharedIdempotencyKeys(t, a, b)
+}
+
+// sharedIdempotencyKeys uses one Idempotency-Key for two callers, of one workspace
+// and of two: that of one is nothing to the other.
+func (w *world) sharedIdempotencyKeys(t *testing.T, a, b tenant) {
+	t.Helper()
+	jo, _ := w.member("-", b.owner, "al@b.example", "admin")
+	first := w.must("POST", in("-", "me/keys"), b.owner, body{"name": "laptop"}, "Idempotency-Key", "one-workspace")
+	second := w.must("POST", in("-", "me/keys"), jo, body{"name": "laptop"}, "Idempotency-Key", "one-workspace")
+	w.values.plant(first.str("value"))
+	if w.values.plant(second.str("value")) == "" || second.str("principal.id") == first.str("principal.id") {
+		t.Errorf("a shared Idempotency-Key answered one member with the key of another: %s", second.text)
+	}
+	w.must("POST", in("-", "service_accounts"), b.owner, body{"name": "taken", "role": "viewer"}, "Idempotency-Key", "names")
+	w.wants(w.call("POST", in("-", "service_accounts"), jo, body{"name": "taken", "role": "viewer"}, "Idempotency-Key", "names"), http.StatusConflict, "name_taken")
+
 	w.must("POST", in("-", "service_accounts"), a.owner, body{"name": "x", "role": "viewer"}, "Idempotency-Key", "shared")
 	made := w.must("POST", in("-", "service_accounts"), b.owner, body{"name": "x", "role": "viewer"}, "Idempotency-Key", "shared")
 	if got := w.must("GET", in("-", "service_accounts/x"), b.owner, nil).str("id"); got != made.str("id") {

@@ -1,6 +1,7 @@
 package attacks_test
 
 import (
+	"crypto/rand"
 	"errors"
 	"io"
 	"net/http"
@@ -133,8 +134,11 @@ func swapCase(s string) string {
 type brokenRandomness struct{ left int }
 
 func (b *brokenRandomness) Read(p []byte) (int, error) {
-	n := min(b.left, len(p))
+	n, err := rand.Read(p[:min(b.left, len(p))])
 	b.left -= n
+	if err != nil {
+		return n, err
+	}
 	if n < len(p) {
 		return n, errors.New("no randomness left")
 	}
