@@ -23,8 +23,8 @@ type faulty struct {
 var errDatabase = errors.New("the database said no")
 
 // Change implements [iam.Store].
-func (f *faulty) Change(ctx context.Context, fn func(iam.Tx) (iam.Change, error)) (iam.Commit, error) {
-	commit, err := f.Store.Change(ctx, func(tx iam.Tx) (iam.Change, error) { return fn(&faultyTx{tx, f}) })
+func (f *faulty) Change(ctx context.Context, first iam.First, fn func(iam.Tx) (iam.Change, error)) (iam.Commit, error) {
+	commit, err := f.Store.Change(ctx, first, func(tx iam.Tx) (iam.Change, error) { return fn(&faultyTx{tx, f}) })
 	if err == nil && f.unknown.Load() {
 		f.failed.Add(1)
 		return iam.Commit{}, errors.Join(iam.Unknown, errDatabase)
@@ -89,13 +89,6 @@ func (t *faultyTx) UpdateKey(ctx context.Context, k iam.Key) error {
 		return err
 	}
 	return t.Tx.UpdateKey(ctx, k)
-}
-
-func (t *faultyTx) Replay(ctx context.Context, scope, key string) (iam.Replay, bool, error) {
-	if err := t.next(); err != nil {
-		return iam.Replay{}, false, err
-	}
-	return t.Tx.Replay(ctx, scope, key)
 }
 
 func (t *faultyTx) Remember(ctx context.Context, r iam.Replay) error {

@@ -88,7 +88,7 @@ func cluster(tb testing.TB, ttl time.Duration) []*process {
 	for _, p := range all {
 		p.ready(tb)
 	}
-	_, err := all[0].store.Change(tb.Context(), func(iam.Tx) (iam.Change, error) {
+	_, err := all[0].store.Change(tb.Context(), iam.First{}, func(iam.Tx) (iam.Change, error) {
 		return iam.Change{
 			Workspaces: []iam.WorkspaceRecord{{ID: "ws_1", Slug: "one"}},
 			Roles:      []iam.RoleRecord{{ID: "role_1", Workspace: "ws_1", Name: "operator"}},
@@ -115,7 +115,7 @@ func (p *process) change(tb testing.TB, key iam.KeyRecord) iam.Receipt {
 	tb.Helper()
 	ctx, cancel := context.WithTimeout(tb.Context(), 30*time.Second)
 	defer cancel()
-	commit, err := p.store.Change(ctx, func(iam.Tx) (iam.Change, error) { return iam.Change{Keys: []iam.KeyRecord{key}}, nil })
+	commit, err := p.store.Change(ctx, iam.First{}, func(iam.Tx) (iam.Change, error) { return iam.Change{Keys: []iam.KeyRecord{key}}, nil })
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -213,7 +213,7 @@ func BenchmarkRevoke(b *testing.B) {
 		key := numberedKey(n)
 		key.Revoked = true
 		begun := time.Now()
-		if _, err := all[1].store.Change(b.Context(), func(iam.Tx) (iam.Change, error) { return iam.Change{}, nil }); err != nil {
+		if _, err := all[1].store.Change(b.Context(), iam.First{}, func(iam.Tx) (iam.Change, error) { return iam.Change{}, nil }); err != nil {
 			b.Fatal(err)
 		}
 		bare = append(bare, time.Since(begun))

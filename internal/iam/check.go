@@ -53,14 +53,7 @@ func (s *Service) Check(ctx context.Context, c Caller, ws string, q Question) (A
 // has to do with the answer.
 func (s *Service) asked(ctx context.Context, ws WorkspaceID, q Question, answer *Answer) (Principal, error) {
 	if q.Key == "" {
-		if _, err := ParseID(MemberPrefix, q.Principal); err == nil {
-			return s.Store.Principal(ctx, ws, PrincipalID(q.Principal))
-		}
-		account, err := s.Store.ServiceAccount(ctx, ws, q.Principal)
-		if err != nil {
-			return Principal{}, err
-		}
-		return s.Store.Principal(ctx, ws, account.ID)
+		return s.Store.Principal(ctx, ws, q.Principal)
 	}
 	key, err := s.Store.Key(ctx, ws, q.Key)
 	if err != nil {

@@ -109,11 +109,11 @@ type faultyStore struct {
 	*faults
 }
 
-func (s faultyStore) Change(ctx context.Context, fn func(iam.Tx) (iam.Change, error)) (iam.Commit, error) {
+func (s faultyStore) Change(ctx context.Context, first iam.First, fn func(iam.Tx) (iam.Change, error)) (iam.Commit, error) {
 	if err := s.meet(beforeChange); err != nil {
 		return iam.Commit{}, err
 	}
-	commit, err := s.Store.Change(ctx, func(tx iam.Tx) (iam.Change, error) {
+	commit, err := s.Store.Change(ctx, first, func(tx iam.Tx) (iam.Change, error) {
 		if err := s.meet(numbered); err != nil {
 			return iam.Change{}, err
 		}
@@ -202,8 +202,8 @@ func (x faultyTx) ActiveOwners(ctx context.Context, ws iam.WorkspaceID) (int64, 
 	return read(x.faults, "ActiveOwners", func() (int64, error) { return x.Tx.ActiveOwners(ctx, ws) })
 }
 
-func (x faultyTx) Principal(ctx context.Context, ws iam.WorkspaceID, id iam.PrincipalID) (iam.Principal, error) {
-	return read(x.faults, "Principal", func() (iam.Principal, error) { return x.Tx.Principal(ctx, ws, id) })
+func (x faultyTx) Principal(ctx context.Context, ws iam.WorkspaceID, ref string) (iam.Principal, error) {
+	return read(x.faults, "Principal", func() (iam.Principal, error) { return x.Tx.Principal(ctx, ws, ref) })
 }
 
 func (x faultyTx) Role(ctx context.Context, ws iam.WorkspaceID, ref string) (iam.Role, error) {
@@ -243,13 +243,6 @@ func (x faultyTx) Descendants(ctx context.Context, ws iam.WorkspaceID, id iam.Ke
 		return nil, nil, err
 	}
 	return x.Tx.Descendants(ctx, ws, id)
-}
-
-func (x faultyTx) Replay(ctx context.Context, scope, key string) (iam.Replay, bool, error) {
-	if err := x.ask("Replay"); err != nil {
-		return iam.Replay{}, false, err
-	}
-	return x.Tx.Replay(ctx, scope, key)
 }
 
 func (x faultyTx) AppendEvent(ctx context.Context, e audit.Event) error {

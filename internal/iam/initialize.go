@@ -137,7 +137,7 @@ func (w *work) ownerToRecover(email, workspace string) (Principal, error) {
 		}
 		if workspace == "" && ws.System || workspace == string(ws.ID) || workspace == ws.Slug {
 			w.ws = ws
-			return w.Principal(w.ctx, ws.ID, m.ID)
+			return w.Principal(w.ctx, ws.ID, string(m.ID))
 		}
 	}
 	return Principal{}, Errorf(NotFound, "no owner there has this address")

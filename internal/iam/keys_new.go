@@ -41,13 +41,13 @@ func (e Expiry) pointer() string {
 // kept and cannot be shown again. The caller must hold all that the key can do.
 // Once CreateKey returns nil, the key works on every node.
 func (s *Service) CreateKey(ctx context.Context, c Caller, ws, account string, in NewKey) (Done[Key], token.Secret, error) {
-	a := attempt{in: ws, action: "key.created", needs: WriteKeys, target: aim("service_account", account)}
+	a := attempt{in: ws, action: "key.created", needs: WriteKeys, about: account, target: aim("service_account", account)}
 	return s.createKey(ctx, c, a, token.ServiceAccount, in, func(w *work) (Principal, error) {
-		owner, err := w.ServiceAccount(ctx, w.ws.ID, account)
-		if err != nil {
-			return Principal{}, err
+		owner := w.Found().Principal
+		if owner == nil || owner.Type != ServiceAccountType {
+			return Principal{}, Errorf(NotFound, "there is no such service account")
 		}
-		return w.Principal(ctx, w.ws.ID, owner.ID)
+		return *owner, nil
 	})
 }
 
@@ -59,7 +59,7 @@ func (s *Service) CreateMyKey(ctx context.Context, c Caller, ws string, in NewKe
 		if c.Principal.Type != MemberType {
 			return Principal{}, errPeopleOnly
 		}
-		return w.Principal(ctx, w.ws.ID, c.Principal.ID)
+		return w.Found().Key.Principal, nil
 	})
 }
 

@@ -44,11 +44,9 @@ func replay[T any](w *work, out *Done[T]) (again bool, shown, err error) {
 	if id == nil {
 		return false, nil, nil
 	}
-	r, found, err := w.Replay(w.ctx, id.Scope, id.Key)
+	r := w.Found().Replay
 	switch {
-	case err != nil:
-		return false, nil, fmt.Errorf("look for a replay: %w", err)
-	case !found:
+	case r == nil:
 		return false, nil, nil
 	case r.Body != id.Body:
 		return false, nil, Errorf(IdempotencyKeyReused, "this Idempotency-Key was used with another body")

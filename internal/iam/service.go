@@ -47,7 +47,13 @@ type attempt struct {
 	needs  Permission // zero: a credential that works is enough
 	system bool       // only for callers of the system workspace
 	open   bool       // no credential is needed: the call brings its own proof
+	about  string     // the principal that it will read, by id or name; empty: none
 	target audit.Target
+}
+
+// first names what is read before the attempt of a caller is decided.
+func (a attempt) first(c Caller) First {
+	return First{Workspace: c.Workspace.ID, Key: c.Key.ID, Principal: a.about, Replay: c.Idempotency}
 }
 
 // work is one transaction that changes something: who asks, what the rows say of
@@ -87,7 +93,7 @@ func do[T targeted](ctx context.Context, s *Service, c Caller, a attempt, fn fun
 	var out Done[T]
 	var w *work
 	var shown error // what a replay is told once the fence has confirmed
-	commit, err := s.Store.Change(ctx, func(tx Tx) (_ Change, err error) {
+	commit, err := s.Store.Change(ctx, a.first(c), func(tx Tx) (_ Change, err error) {
 		w = &work{Tx: tx, ctx: ctx, caller: c}
 		out, shown, err = transact(w, a, fn)
 		return w.change, err
@@ -140,15 +146,12 @@ func (w *work) admit(a attempt) error {
 	if w.caller.internal != "" || a.open {
 		return nil
 	}
-	key, err := w.Key(w.ctx, w.caller.Workspace.ID, w.caller.Key.ID)
-	if errors.Is(err, NotFound) {
+	found := w.Found()
+	if found.Key == nil || found.Workspace == nil {
 		return errStopped
-	} else if err != nil {
-		return fmt.Errorf("read the caller's key: %w", err)
 	}
-	if w.ws, err = w.Workspace(w.ctx, string(w.caller.Workspace.ID)); err != nil {
-		return fmt.Errorf("read the caller's workspace: %w", err)
-	}
+	key := found.Key
+	w.ws = *found.Workspace
 	if key.State(w.Now()) != Active || key.Principal.State != Active || w.ws.Paused || !key.allowsIP(w.caller.Source.IP) {
 		return errStopped
 	}

@@ -16,14 +16,16 @@ type Store interface {
 
 	// Change runs fn in one transaction whose first statement takes the next
 	// number of the change log, so that transactions that change something run
-	// one after another and each statement of fn sees all that the last one
-	// committed. What fn returns is appended to the log under that number.
+	// one after another and each statement after it sees all that the last one
+	// committed. What first names is read after that statement and before fn, in
+	// the same round trip, and is what [Tx.Found] returns. What fn returns is
+	// appended to the log under that number.
 	//
 	// When Change returns nil, all of it is durable. When it returns an error
 	// that is [Unknown], the connection was lost during COMMIT: all of it may
 	// be durable, or none. After any other error nothing is. fn may run more
 	// than once and must have no effect outside tx.
-	Change(ctx context.Context, fn func(tx Tx) (Change, error)) (Commit, error)
+	Change(ctx context.Context, first First, fn func(tx Tx) (Change, error)) (Commit, error)
 
 	// Note runs fn in a transaction that appends to the audit log and keeps
 	// idempotency records, and changes nothing else. It does not take a number
@@ -85,7 +87,7 @@ type Reader interface {
 	Seats(ctx context.Context, ws WorkspaceID, now time.Time) (Seats, error)
 	PersonByEmail(ctx context.Context, email string) (Person, error)
 
-	Principal(ctx context.Context, ws WorkspaceID, id PrincipalID) (Principal, error)
+	Principal(ctx context.Context, ws WorkspaceID, ref string) (Principal, error) // by id, or the name of a service account
 
 	Role(ctx context.Context, ws WorkspaceID, ref string) (Role, error) // names ignore case
 	Roles(ctx context.Context, ws WorkspaceID, f RoleFilter, page Page) (List[Role], error)
@@ -135,9 +137,8 @@ type Tx interface {
 	// Seq returns the number that this transaction took.
 	Seq() int64
 
-	// Replay returns the outcome kept for a scope and an Idempotency-Key, of
-	// which the last [ReplayWindow] is remembered.
-	Replay(ctx context.Context, scope, key string) (r Replay, found bool, err error)
+	// Found returns the rows that Change was to read first.
+	Found() Found
 
 	// Inserts and updates write all fields that are the noun's own; what is
 	// joined or counted when it is read is left out. Updates never touch
@@ -157,6 +158,24 @@ type Tx interface {
 	InsertInvitation(ctx context.Context, i Invitation) error
 	UpdateInvitation(ctx context.Context, i Invitation) error
 	ReplacePermissionTypes(ctx context.Context, ws WorkspaceID, types []PermissionType) error
+}
+
+// First names the rows that a change is decided from, as far as they are known
+// before it begins. Empty fields name none.
+type First struct {
+	Workspace WorkspaceID  // the caller's; it is read along with the key
+	Key       KeyID        // the caller's
+	Principal string       // of the same workspace: by id, or the name of a service account
+	Replay    *Idempotency // the call, which may have been made before
+}
+
+// Found is what there was of what a [First] names. Nil is what was not there, or
+// not asked for.
+type Found struct {
+	Key       *Key
+	Workspace *Workspace
+	Principal *Principal
+	Replay    *Replay // of the last [ReplayWindow]
 }
 
 // ReplayWindow is how long the outcome of a call is kept for its Idempotency-Key.

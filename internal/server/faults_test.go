@@ -69,14 +69,14 @@ func (f *faults) Wait(ctx context.Context, seq int64) (iam.Receipt, error) {
 	return receipt, err
 }
 
-func (f *faults) Change(ctx context.Context, fn func(iam.Tx) (iam.Change, error)) (iam.Commit, error) {
+func (f *faults) Change(ctx context.Context, first iam.First, fn func(iam.Tx) (iam.Change, error)) (iam.Commit, error) {
 	if err := f.run(func() func() error { return f.change }); err != nil {
 		return iam.Commit{}, err
 	}
 	if err := f.ask(); err != nil {
 		return iam.Commit{}, err
 	}
-	return f.Store.Change(ctx, fn)
+	return f.Store.Change(ctx, first, fn)
 }
 
 func (f *faults) Note(ctx context.Context, fn func(iam.NoteTx) error) error {
@@ -114,8 +114,8 @@ func (f *faults) Seats(ctx context.Context, ws iam.WorkspaceID, now time.Time) (
 	return asking(f, func() (iam.Seats, error) { return f.Store.Seats(ctx, ws, now) })
 }
 
-func (f *faults) Principal(ctx context.Context, ws iam.WorkspaceID, id iam.PrincipalID) (iam.Principal, error) {
-	return asking(f, func() (iam.Principal, error) { return f.Store.Principal(ctx, ws, id) })
+func (f *faults) Principal(ctx context.Context, ws iam.WorkspaceID, ref string) (iam.Principal, error) {
+	return asking(f, func() (iam.Principal, error) { return f.Store.Principal(ctx, ws, ref) })
 }
 
 func (f *faults) Role(ctx context.Context, ws iam.WorkspaceID, ref string) (iam.Role, error) {

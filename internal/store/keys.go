@@ -41,8 +41,10 @@ var keys = listing[iam.Key]{
 
 // Key implements [iam.Reader].
 func (r reader) Key(ctx context.Context, ws iam.WorkspaceID, id iam.KeyID) (iam.Key, error) {
-	return keys.one(ctx, r, "key", `k.workspace_id = $1 AND k.id = $2`, string(ws), string(id))
+	return keys.one(ctx, r, "key", keyByID, string(ws), string(id))
 }
+
+const keyByID = `k.workspace_id = $1 AND k.id = $2`
 
 // Keys implements [iam.Reader].
 func (r reader) Keys(ctx context.Context, ws iam.WorkspaceID, f iam.KeyFilter, p iam.Page) (iam.List[iam.Key], error) {

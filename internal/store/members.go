@@ -132,10 +132,19 @@ func (t *tx) UpdateMember(_ context.Context, m iam.Member) error {
 }
 
 // Principal implements [iam.Reader].
-func (r reader) Principal(ctx context.Context, ws iam.WorkspaceID, id iam.PrincipalID) (iam.Principal, error) {
-	return find(ctx, r, "principal", principalFields, `
-		SELECT `+principalColumns+` FROM principals p JOIN roles r ON r.id = p.role_id
-		WHERE p.workspace_id = $1 AND p.id = $2`, string(ws), string(id))
+func (r reader) Principal(ctx context.Context, ws iam.WorkspaceID, ref string) (iam.Principal, error) {
+	return find(ctx, r, "principal", principalFields, principalQuery(ref), string(ws), ref)
+}
+
+// principalQuery reads the principal $2 of the workspace $1, which is ref.
+func principalQuery(ref string) string {
+	condition := `p.type = 'service_account' AND p.name = $2`
+	if strings.HasPrefix(ref, iam.ServiceAccountPrefix) || strings.HasPrefix(ref, iam.MemberPrefix) {
+		condition = `p.id = $2`
+	}
+	return `
+		SELECT ` + principalColumns + ` FROM principals p JOIN roles r ON r.id = p.role_id
+		WHERE p.workspace_id = $1 AND ` + condition
 }
 
 const principalColumns = `p.id, p.type, p.workspace_id, p.name, p.state, r.id, r.name, r.permissions`

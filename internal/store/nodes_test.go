@@ -53,7 +53,7 @@ func (m *meeting) join(t *testing.T, incarnation string) {
 
 func (m *meeting) change(t *testing.T) int64 {
 	t.Helper()
-	c, err := m.store.Change(t.Context(), empty)
+	c, err := m.store.Change(t.Context(), iam.First{}, empty)
 	if err != nil {
 		t.Fatal(err)
 	}

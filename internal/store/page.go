@@ -193,10 +193,15 @@ func (w *where) String() string {
 
 // all returns every row that fulfils a condition, which may end in an order.
 func (l listing[T]) all(ctx context.Context, r reader, condition string, args ...any) ([]T, error) {
-	return collect(ctx, r, l.fields, `SELECT `+l.columns+` FROM `+l.rows+` `+l.tables+` WHERE `+condition, args...)
+	return collect(ctx, r, l.fields, l.query(condition), args...)
 }
 
 // one returns the row that fulfils a condition. noun names it.
 func (l listing[T]) one(ctx context.Context, r reader, noun, condition string, args ...any) (T, error) {
-	return find(ctx, r, noun, l.fields, `SELECT `+l.columns+` FROM `+l.rows+` `+l.tables+` WHERE `+condition, args...)
+	return find(ctx, r, noun, l.fields, l.query(condition), args...)
+}
+
+// query returns the one that reads the rows that fulfil a condition.
+func (l listing[T]) query(condition string) string {
+	return `SELECT ` + l.columns + ` FROM ` + l.rows + ` ` + l.tables + ` WHERE ` + condition
 }

@@ -41,7 +41,7 @@ func TestTransactionsInEachOthersWayRunAgain(t *testing.T) {
 						`CREATE TRIGGER fail `+where+` FOR EACH ROW EXECUTE FUNCTION fail()`)
 				}
 				runs := 0
-				commit, err := s.Change(t.Context(), func(tx iam.Tx) (iam.Change, error) {
+				commit, err := s.Change(t.Context(), iam.First{}, func(tx iam.Tx) (iam.Change, error) {
 					runs++
 					return iam.Change{}, tx.AppendEvent(t.Context(), audit.Event{ID: "evt_1", Workspace: "ws_1", Outcome: audit.Done})
 				})
@@ -67,7 +67,7 @@ func TestAClashThatFnKeepsToItselfRunsAgain(t *testing.T) {
 			IF nextval('tries') <= 2 THEN RAISE EXCEPTION 'not now' USING ERRCODE = '40001'; END IF; RETURN NEW; END $$`,
 		`CREATE TRIGGER fail BEFORE INSERT ON persons FOR EACH ROW EXECUTE FUNCTION fail()`)
 	runs := 0
-	_, err := s.Change(t.Context(), func(tx iam.Tx) (iam.Change, error) {
+	_, err := s.Change(t.Context(), iam.First{}, func(tx iam.Tx) (iam.Change, error) {
 		runs++
 		p := iam.Person{ID: "usr_1", Email: "ada@acme.test", Name: "Ada", CreatedAt: tx.Now()}
 		if err := tx.InsertPerson(t.Context(), p); err != nil {
@@ -94,7 +94,7 @@ func TestACommitWithoutAnAnswerIsUnknown(t *testing.T) {
 			s := open(t, url, store.Options{})
 			atCommit(t, raw(t, url), statement)
 			runs := 0
-			_, err := s.Change(t.Context(), func(iam.Tx) (iam.Change, error) {
+			_, err := s.Change(t.Context(), iam.First{}, func(iam.Tx) (iam.Change, error) {
 				runs++
 				return iam.Change{}, nil
 			})
@@ -117,7 +117,7 @@ func TestACommitThatHasBegunIsNotInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
-		_, err := s.Change(ctx, empty)
+		_, err := s.Change(ctx, iam.First{}, empty)
 		done <- err
 	}()
 	untilYes(t, db, `SELECT COUNT(*) > 0 FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()`)
@@ -135,7 +135,7 @@ func TestACommitThatIsRefusedIsNotUnknown(t *testing.T) {
 	url := storetest.Postgres(t)
 	s := open(t, url, store.Options{})
 	atCommit(t, raw(t, url), `RAISE EXCEPTION 'no'`)
-	if _, err := s.Change(t.Context(), empty); err == nil || errors.Is(err, iam.Unknown) || errors.Is(err, iam.Unavailable) {
+	if _, err := s.Change(t.Context(), iam.First{}, empty); err == nil || errors.Is(err, iam.Unknown) || errors.Is(err, iam.Unavailable) {
 		t.Errorf("error %v, want the server's", err)
 	}
 	if found, _, err := s.Changes(t.Context(), iam.Position{}, 10); err != nil || len(found) != 0 {
@@ -164,7 +164,7 @@ func TestACommitThatNoStandbyConfirmedIsUnknown(t *testing.T) {
 	go func() {
 		var err error
 		for err == nil { // the setting reaches the process that makes commits wait when it will
-			_, err = s.Change(t.Context(), empty)
+			_, err = s.Change(t.Context(), iam.First{}, empty)
 		}
 		done <- err
 	}()
@@ -189,7 +189,7 @@ func untilYes(t *testing.T, db *sql.DB, question string) {
 func TestANoteDoesNotWaitForAHeldHeadRow(t *testing.T) {
 	t.Parallel()
 	s := open(t, storetest.Postgres(t), store.Options{})
-	_, err := s.Change(t.Context(), func(iam.Tx) (iam.Change, error) {
+	_, err := s.Change(t.Context(), iam.First{}, func(iam.Tx) (iam.Change, error) {
 		err := s.Note(t.Context(), func(tx iam.NoteTx) error {
 			e := audit.Event{ID: iam.NewID(iam.EventPrefix, tx.Now()), Workspace: "ws_1", Outcome: audit.Refused}
 			return tx.AppendEvent(t.Context(), e)
@@ -213,7 +213,7 @@ func TestAStoppedProcessDoesNotHoldTheHeadRow(t *testing.T) {
 	done := make(chan error, 1)
 	runs := 0
 	go func() {
-		_, err := stopped.Change(t.Context(), func(tx iam.Tx) (iam.Change, error) {
+		_, err := stopped.Change(t.Context(), iam.First{}, func(tx iam.Tx) (iam.Change, error) {
 			if runs++; runs == 1 {
 				close(inside)
 				<-resume
@@ -223,7 +223,7 @@ func TestAStoppedProcessDoesNotHoldTheHeadRow(t *testing.T) {
 		done <- err
 	}()
 	<-inside
-	commit, err := other.Change(t.Context(), empty)
+	commit, err := other.Change(t.Context(), iam.First{}, empty)
 	if err != nil || commit.Seq != 1 {
 		t.Errorf("the other process: number %d, %v; want 1", commit.Seq, err)
 	}
@@ -248,12 +248,12 @@ func TestWhoWaitsTooLongForTheHeadRowHearsUnavailable(t *testing.T) {
 	if _, err := held.ExecContext(t.Context(), `SELECT seq FROM head FOR UPDATE`); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Change(t.Context(), empty); !errors.Is(err, iam.Unavailable) || errors.Is(err, iam.Unknown) {
+	if _, err := s.Change(t.Context(), iam.First{}, empty); !errors.Is(err, iam.Unavailable) || errors.Is(err, iam.Unknown) {
 		t.Errorf("error %v, want Unavailable", err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if _, err := s.Change(ctx, empty); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := s.Change(ctx, iam.First{}, empty); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("with a deadline: error %v, want context.DeadlineExceeded", err)
 	}
 }
@@ -271,7 +271,7 @@ func TestADatabaseThatIsGoneIsUnavailable(t *testing.T) {
 	disturb(t, raw(t, u.String()), `ALTER DATABASE `+name+` ALLOW_CONNECTIONS false`,
 		fmt.Sprintf(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '%s'`, name))
 	for what, ask := range map[string]func() error{
-		"change":   func() error { _, err := s.Change(t.Context(), empty); return err },
+		"change":   func() error { _, err := s.Change(t.Context(), iam.First{}, empty); return err },
 		"note":     func() error { return s.Note(t.Context(), func(iam.NoteTx) error { return nil }) },
 		"read":     func() error { _, err := s.Initialized(t.Context()); return err },
 		"snapshot": func() error { _, err := s.Snapshot(t.Context(), nil); return err },

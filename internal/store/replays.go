@@ -4,25 +4,13 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
-	"fmt"
 
 	"github.com/posternhq/postern/internal/iam"
 )
 
-// Replay implements [iam.Tx].
-func (t *tx) Replay(ctx context.Context, scope, key string) (r iam.Replay, found bool, err error) {
-	all, err := collect(ctx, t.reader, replayFields, `
-		SELECT scope, key, body, kind, result, object, revision, at
-		FROM replays WHERE scope = $1 AND key = $2 AND at > $3`,
-		scope, key, t.Now().Add(-iam.ReplayWindow).UnixMicro())
-	if err != nil {
-		return r, false, fmt.Errorf("look for a replay: %w", err)
-	}
-	if len(all) == 0 {
-		return r, false, nil
-	}
-	return all[0], true, nil
-}
+// replayQuery reads the outcome of the call $2 of the scope $1, old as it may be.
+const replayQuery = `
+	SELECT scope, key, body, kind, result, object, revision, at FROM replays WHERE scope = $1 AND key = $2`
 
 func replayFields(r *iam.Replay) []any {
 	body := column(func(value any) error {

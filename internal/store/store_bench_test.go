@@ -100,7 +100,7 @@ func seed(b *testing.B, s iam.Store) *seeded {
 	}
 	w.key = w.newKey("first")
 	w.key.CreatedBy = maker
-	_, err = s.Change(b.Context(), func(tx iam.Tx) (iam.Change, error) {
+	_, err = s.Change(b.Context(), iam.First{}, func(tx iam.Tx) (iam.Change, error) {
 		return iam.Change{}, errors.Join(tx.InsertWorkspace(b.Context(), w.ws), tx.InsertRole(b.Context(), w.role),
 			tx.InsertServiceAccount(b.Context(), w.account), tx.InsertKey(b.Context(), w.key))
 	})
@@ -127,20 +127,16 @@ func (w *seeded) createKey(b *testing.B, s iam.Store) {
 	b.Helper()
 	w.n++
 	k := w.newKey(fmt.Sprint("prod-", w.n))
-	_, err := s.Change(b.Context(), func(tx iam.Tx) (iam.Change, error) {
-		if _, _, err := tx.Replay(b.Context(), string(w.key.ID)+" POST /v1/keys", k.Name); err != nil {
-			return iam.Change{}, err
+	first := iam.First{
+		Workspace: w.ws.ID, Key: w.key.ID, Principal: w.account.Name,
+		Replay: &iam.Idempotency{Scope: string(w.key.ID) + " POST /v1/keys", Key: k.Name},
+	}
+	_, err := s.Change(b.Context(), first, func(tx iam.Tx) (iam.Change, error) {
+		found := tx.Found()
+		if found.Principal == nil || found.Replay != nil {
+			return iam.Change{}, fmt.Errorf("found %+v, want a principal and no replay", found)
 		}
-		caller, err := tx.Key(b.Context(), w.ws.ID, w.key.ID)
-		if err != nil {
-			return iam.Change{}, err
-		}
-		if _, err := tx.Workspace(b.Context(), string(w.ws.ID)); err != nil {
-			return iam.Change{}, err
-		}
-		if _, err := tx.Principal(b.Context(), w.ws.ID, w.account.ID); err != nil {
-			return iam.Change{}, err
-		}
+		caller := found.Key
 		e := audit.Event{
 			ID: iam.NewID(iam.EventPrefix, tx.Now()), Workspace: string(w.ws.ID), At: tx.Now(),
 			Actor:  audit.Actor{Type: audit.ServiceAccount, ID: string(caller.Principal.ID), Name: caller.Principal.Name},

@@ -73,7 +73,7 @@ func empty(iam.Tx) (iam.Change, error) { return iam.Change{}, nil }
 func changes(t testing.TB, s iam.Store, n int) {
 	t.Helper()
 	for range n {
-		if _, err := s.Change(t.Context(), empty); err != nil {
+		if _, err := s.Change(t.Context(), iam.First{}, empty); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -190,7 +190,7 @@ func TestAGapThatTheChainHidesIsSeen(t *testing.T) {
 func TestForeignKeysHold(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, url string) {
 		s := open(t, url, store.Options{})
-		_, err := s.Change(t.Context(), func(tx iam.Tx) (iam.Change, error) {
+		_, err := s.Change(t.Context(), iam.First{}, func(tx iam.Tx) (iam.Change, error) {
 			return iam.Change{}, tx.InsertRole(t.Context(), iam.Role{ID: "role_1", Workspace: "ws_nowhere", Name: "x"})
 		})
 		if err == nil {
@@ -227,7 +227,7 @@ func TestOperationsAreObserved(t *testing.T) {
 			seen[op]++
 		}})
 		changes(t, s, 1)
-		_, _ = s.Change(t.Context(), func(iam.Tx) (iam.Change, error) { return iam.Change{}, boom })
+		_, _ = s.Change(t.Context(), iam.First{}, func(iam.Tx) (iam.Change, error) { return iam.Change{}, boom })
 		if err := s.Note(t.Context(), func(iam.NoteTx) error { return nil }); err != nil {
 			t.Fatal(err)
 		}

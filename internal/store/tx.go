@@ -19,6 +19,7 @@ type tx struct {
 	store  *Store
 	tx     transaction
 	head   head
+	found  iam.Found
 	writes []statement   // in the order in which they were asked for
 	events []audit.Event // without numbers yet
 	failed error         // the first error of the database: nothing after it counts
@@ -33,17 +34,17 @@ type head struct {
 }
 
 // Change implements [iam.Store].
-func (s *Store) Change(ctx context.Context, fn func(iam.Tx) (iam.Change, error)) (commit iam.Commit, err error) {
+func (s *Store) Change(ctx context.Context, first iam.First, fn func(iam.Tx) (iam.Change, error)) (commit iam.Commit, err error) {
 	defer func(began time.Time) { s.observe("change", time.Since(began), err) }(time.Now())
 	err = s.again(ctx, func() error {
-		commit, err = s.change(ctx, fn)
+		commit, err = s.change(ctx, first, fn)
 		return err
 	})
 	return commit, err
 }
 
-func (s *Store) change(ctx context.Context, fn func(iam.Tx) (iam.Change, error)) (iam.Commit, error) {
-	t, err := s.begin(ctx, changing, `
+func (s *Store) change(ctx context.Context, first iam.First, fn func(iam.Tx) (iam.Change, error)) (iam.Commit, error) {
+	t, err := s.begin(ctx, changing, first, `
 		UPDATE head SET seq = seq + 1, time = CASE WHEN time > %[1]s THEN time ELSE %[1]s END
 		RETURNING seq, chain, time`)
 	if err != nil {
@@ -64,7 +65,7 @@ func (s *Store) Note(ctx context.Context, fn func(iam.NoteTx) error) (err error)
 }
 
 func (s *Store) note(ctx context.Context, fn func(iam.NoteTx) error) error {
-	t, err := s.begin(ctx, noting, `
+	t, err := s.begin(ctx, noting, iam.First{}, `
 		SELECT seq, chain, CASE WHEN time > %[1]s THEN time ELSE %[1]s END FROM head`)
 	if err != nil {
 		return fmt.Errorf("begin a note: %w", err)
@@ -81,11 +82,12 @@ func (s *Store) note(ctx context.Context, fn func(iam.NoteTx) error) error {
 }
 
 // begin opens a transaction with a statement that yields the head row, in which
-// %[1]s stands for the time.
-func (s *Store) begin(ctx context.Context, m mode, query string) (*tx, error) {
+// %[1]s stands for the time, and with what is to be read first.
+func (s *Store) begin(ctx context.Context, m mode, first iam.First, query string) (*tx, error) {
 	t := &tx{store: s}
 	clock, args := s.clock()
-	begun, err := s.db.begin(ctx, m, statement{text: fmt.Sprintf(query, clock), args: args, scan: t.head.scan})
+	head := statement{text: fmt.Sprintf(query, clock), args: args, scan: t.head.scan}
+	begun, err := s.db.begin(ctx, m, append([]statement{head}, firstReads(first, &t.found)...)...)
 	if err != nil {
 		return nil, err
 	}

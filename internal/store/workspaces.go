@@ -26,10 +26,12 @@ var workspaces = listing[iam.Workspace]{
 // Workspace implements [iam.Reader].
 func (r reader) Workspace(ctx context.Context, ref string) (iam.Workspace, error) {
 	if strings.HasPrefix(ref, iam.WorkspacePrefix) {
-		return workspaces.one(ctx, r, "workspace", `w.id = $1`, ref)
+		return workspaces.one(ctx, r, "workspace", workspaceByID, ref)
 	}
 	return workspaces.one(ctx, r, "workspace", `w.slug = $1`, ref)
 }
+
+const workspaceByID = `w.id = $1`
 
 // Workspaces implements [iam.Reader].
 func (r reader) Workspaces(ctx context.Context, f iam.WorkspaceFilter, p iam.Page) (iam.List[iam.Workspace], error) {

@@ -28,7 +28,7 @@ func testChanges(t *testing.T, open Open) {
 	var want []iam.Change
 	for i := range 5 {
 		c := iam.Change{Workspaces: []iam.WorkspaceRecord{{ID: iam.WorkspaceID(fmt.Sprint("ws_", i)), Slug: "ü"}}}
-		commit, err := s.Change(t.Context(), func(iam.Tx) (iam.Change, error) { return c, nil })
+		commit, err := s.Change(t.Context(), iam.First{}, func(iam.Tx) (iam.Change, error) { return c, nil })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -161,7 +161,7 @@ func testSnapshot(t *testing.T, open Open) {
 	limited.Limit, limited.AllowedNetworks, limited.ExpiresAt = &limit, networks("10.0.0.0/8", "2001:db8::/32"), epoch
 	over.Limit, over.Pauses, over.Revoked = &limit, iam.ByPerson, &iam.Revocation{At: epoch, By: w.maker()}
 	deleted := w.roleIn(w.ws.ID, "deleted", "*:read")
-	_, err := w.s.Change(t.Context(), func(tx iam.Tx) (iam.Change, error) {
+	_, err := w.s.Change(t.Context(), iam.First{}, func(tx iam.Tx) (iam.Change, error) {
 		c := w.recordsOf(w.key, limited, over)
 		c.Roles = append(c.Roles, iam.RoleRecord{ID: deleted.ID, Workspace: w.ws.ID, Name: deleted.Name, Permissions: deleted.Permissions})
 		return c, errors.Join(tx.InsertKey(t.Context(), limited), tx.InsertKey(t.Context(), over), tx.InsertRole(t.Context(), deleted))
@@ -172,7 +172,7 @@ func testSnapshot(t *testing.T, open Open) {
 	w.ws.System, w.ws.Paused, w.ws.Policy.RevealRefusalReason = false, true, true
 	w.account.Revoked, w.member.RemovedAt = &iam.Revocation{At: epoch, By: w.maker()}, epoch
 	limited.Limit, limited.ExpiresAt = nil, time.Time{}
-	_, err = w.s.Change(t.Context(), func(tx iam.Tx) (iam.Change, error) {
+	_, err = w.s.Change(t.Context(), iam.First{}, func(tx iam.Tx) (iam.Change, error) {
 		c := w.recordsOf(limited)
 		c.Roles = append(c.Roles, iam.RoleRecord{ID: deleted.ID, Deleted: true})
 		return c, errors.Join(tx.UpdateWorkspace(t.Context(), w.ws), tx.UpdateServiceAccount(t.Context(), w.account),

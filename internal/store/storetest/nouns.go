@@ -150,7 +150,7 @@ func testKey(t *testing.T, open Open) {
 	want.Revoked = &iam.Revocation{At: epoch.Add(time.Hour), By: w.maker(), Reason: "compromised", Note: "in a log"}
 	want.Version = w.change(func(tx iam.Tx) error { return tx.UpdateKey(t.Context(), want) }).Seq
 	equal(t, "updated key", get(w.s.Key(t.Context(), w.ws.ID, want.ID)), want)
-	principal := must[iam.Principal](t, "principal")(w.s.Principal(t.Context(), w.ws.ID, w.account.ID))
+	principal := must[iam.Principal](t, "principal")(w.s.Principal(t.Context(), w.ws.ID, string(w.account.ID)))
 	equal(t, "principal", principal, w.owner())
 }
 

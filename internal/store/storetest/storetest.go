@@ -27,7 +27,7 @@ type contract struct {
 
 // Run runs the contract of [iam.Store] against stores made by open.
 func Run(t *testing.T, open Open) {
-	for _, group := range [][]contract{nouns, constraints, lists, filters, transactions, logs, events} {
+	for _, group := range [][]contract{nouns, constraints, lists, filters, transactions, firsts, logs, events} {
 		for _, c := range group {
 			t.Run(c.promise, func(t *testing.T) {
 				t.Parallel()
@@ -49,7 +49,7 @@ func change(t *testing.T, s iam.Store, fn func(tx iam.Tx) error) iam.Commit {
 
 func tryChange(t *testing.T, s iam.Store, fn func(tx iam.Tx) error) (iam.Commit, error) {
 	t.Helper()
-	return s.Change(t.Context(), func(tx iam.Tx) (iam.Change, error) { return iam.Change{}, fn(tx) })
+	return s.Change(t.Context(), iam.First{}, func(tx iam.Tx) (iam.Change, error) { return iam.Change{}, fn(tx) })
 }
 
 func note(t *testing.T, s iam.Store, fn func(tx iam.NoteTx) error) {

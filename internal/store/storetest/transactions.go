@@ -24,8 +24,6 @@ var transactions = []contract{
 	{"TimeNeverGoesBack", testTime},
 	{"ANoteTakesNoNumber", testNote},
 	{"AFailedNoteLeavesNothing", testFailedNote},
-	{"ReplaysAreKeptForTheirWindow", testReplays},
-	{"WhatWasDoneIsNotForgottenForARefusal", testReplayRace},
 }
 
 // unchanged fails the test if the store holds more than a fresh world.
@@ -93,7 +91,7 @@ func testCancelled(t *testing.T, open Open) {
 		if early {
 			cancel()
 		}
-		_, err := w.s.Change(ctx, func(tx iam.Tx) (iam.Change, error) {
+		_, err := w.s.Change(ctx, iam.First{}, func(tx iam.Tx) (iam.Change, error) {
 			err := w.write(tx)
 			cancel()
 			return iam.Change{}, err
@@ -172,7 +170,7 @@ func testConcurrentChanges(t *testing.T, open Open) {
 					}
 					continue
 				}
-				_, err := w.s.Change(t.Context(), func(tx iam.Tx) (iam.Change, error) {
+				_, err := w.s.Change(t.Context(), iam.First{}, func(tx iam.Tx) (iam.Change, error) {
 					if err := tx.AppendEvent(t.Context(), event().Event); err != nil {
 						return iam.Change{}, err
 					}
@@ -295,54 +293,4 @@ func testFailedNote(t *testing.T, open Open) {
 		t.Errorf("error %v, want fn's own", err)
 	}
 	w.unchanged()
-}
-
-func testReplays(t *testing.T, open Open) {
-	now := epoch
-	s := open(t, func() time.Time { return now })
-	want := iam.Replay{
-		Scope: "key_1 POST /v1/x", Key: "retry-1", Body: [32]byte{1, 2, 3}, Kind: iam.NotFound, Result: `{"a":1}`, Object: "key_2",
-		Revision: 3, At: epoch,
-	}
-	full(t, want)
-	replay := func(scope, key string) (got iam.Replay, found bool) {
-		change(t, s, func(tx iam.Tx) (err error) {
-			got, found, err = tx.Replay(t.Context(), scope, key)
-			return err
-		})
-		return got, found
-	}
-	note(t, s, func(tx iam.NoteTx) error { return tx.Remember(t.Context(), want) })
-	got, found := replay(want.Scope, want.Key)
-	if !found {
-		t.Fatal("the outcome is not there")
-	}
-	equal(t, "outcome", got, want)
-	for _, other := range [][2]string{{want.Scope, "retry-2"}, {"key_2 POST /v1/x", want.Key}, {"\x00", "\xff"}} {
-		if got, found := replay(other[0], other[1]); found {
-			t.Errorf("outcome of another call %q: %v", other, got)
-		}
-	}
-	now = epoch.Add(iam.ReplayWindow)
-	if got, found := replay(want.Scope, want.Key); found {
-		t.Errorf("outcome after %v: %v", iam.ReplayWindow, got)
-	}
-	want.Body, want.At = [32]byte{4}, now
-	change(t, s, func(tx iam.Tx) error { return tx.Remember(t.Context(), want) }) // the key may be used again
-	got, _ = replay(want.Scope, want.Key)
-	equal(t, "second outcome", got, want)
-}
-
-func testReplayRace(t *testing.T, open Open) {
-	s := open(t, func() time.Time { return epoch })
-	refused := iam.Replay{Scope: "s", Key: "k", Kind: iam.NotFound, Result: "{}", At: epoch}
-	done := iam.Replay{Scope: "s", Key: "k", Result: `{"done":true}`, Revision: 1, At: epoch}
-	for _, r := range []iam.Replay{refused, done, refused} {
-		note(t, s, func(tx iam.NoteTx) error { return tx.Remember(t.Context(), r) })
-	}
-	change(t, s, func(tx iam.Tx) error {
-		got, _, err := tx.Replay(t.Context(), "s", "k")
-		equal(t, "outcome", got, done)
-		return err
-	})
 }

@@ -1,0 +1,108 @@
+package iam_test
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"io"
+	"math"
+	"net"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/posternhq/postern/internal/iam"
+	"github.com/posternhq/postern/internal/store/storetest"
+)
+
+// Whoever makes a change holds the head row from the first round trip to the
+// last, and everybody else waits. The first reads all that decides, the second
+// takes the number of the event, the third brings everything and COMMIT.
+func TestCreatingAKeyTakesThreeRoundTrips(t *testing.T) {
+	counted, url := countTrips(t, storetest.Postgres(t))
+	w := newWorld(t, url)
+	account := w.account(iam.Viewer)
+	w.unfollow() // whose reads would count
+	w.Fence = iam.Nobody{}
+	fewest := int64(math.MaxInt64)
+	for range 5 { // a connection prepares each statement when it first meets it
+		c := w.owner
+		c.Idempotency = &iam.Idempotency{Scope: "scope", Key: w.name("once")}
+		before := counted.Load()
+		issued(w.CreateKey(t.Context(), c, "-", account.Name, iam.NewKey{Name: w.name("key")}))(t)
+		fewest = min(fewest, counted.Load()-before)
+	}
+	if fewest != 3 {
+		t.Errorf("got %d round trips, want 3", fewest)
+	}
+}
+
+// countTrips puts a counter between the test and a PostgreSQL server, and returns
+// the URL by which it is met.
+func countTrips(t *testing.T, at string) (*atomic.Int64, string) {
+	t.Helper()
+	u, err := url.Parse(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	trips, server := new(atomic.Int64), u.Host
+	var running sync.WaitGroup
+	running.Go(func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return // closed
+			}
+			running.Go(func() { carry(t, trips, client, server) })
+		}
+	})
+	t.Cleanup(func() {
+		if err := listener.Close(); err != nil {
+			t.Error(err)
+		}
+		running.Wait()
+	})
+	u.Host = listener.Addr().String()
+	return trips, u.String()
+}
+
+// carry carries what is said on one connection, both ways, until one side closes
+// it, and counts how often the server says that it is ready for more.
+func carry(t *testing.T, trips *atomic.Int64, client net.Conn, server string) {
+	conn, err := net.Dial("tcp", server)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	var there sync.WaitGroup
+	there.Go(func() {
+		_, _ = io.Copy(conn, client) // until the client has gone
+		_ = conn.Close()
+	})
+	_ = relay(trips, client, bufio.NewReader(conn)) // until the server has gone
+	_ = client.Close()
+	there.Wait()
+}
+
+// relay passes on the server's messages: a byte that says which, the length of the
+// rest with itself, and the rest.
+func relay(trips *atomic.Int64, to io.Writer, from *bufio.Reader) error {
+	const readyForQuery = 'Z'
+	for {
+		head, err := from.Peek(5)
+		if err != nil {
+			return err
+		}
+		if head[0] == readyForQuery {
+			trips.Add(1)
+		}
+		if _, err := io.CopyN(to, from, 1+int64(binary.BigEndian.Uint32(head[1:]))); err != nil {
+			return errors.Join(err)
+		}
+	}
+}
