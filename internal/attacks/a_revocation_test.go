@@ -165,20 +165,31 @@ func everyWayToEndAKey(t *testing.T, w *world) {
 		w.refuses(value, "revoked", "principal_inactive")
 	}
 
-	// Made with a key that is then revoked together with what it made.
-	admin := w.account("-", b.owner, "provisioner", "admin")
-	maker := w.keyOf("-", b.owner, admin, never)
-	child := w.account("-", maker, "child", "viewer")
-	childKey := w.keyOf("-", maker, child, never)
-	grandchild := w.keyOf("-", w.keyOf("-", maker, admin, never), child, never)
-	w.must("POST", in("-", "keys/"+w.idOf(maker)+"/revoke"), b.owner, body{"reason": "compromised", "descendants": true})
-	for _, value := range []string{maker, childKey, grandchild} {
-		w.refuses(value, "revoked", "principal_inactive")
-	}
-
+	w.endDescendants(b)
 	jo, joID := w.member("-", b.owner, "jo@acme.example", "viewer")
 	w.must("DELETE", in("-", "members/"+joID), b.owner, nil)
 	w.refuses(jo, "principal_inactive")
+}
+
+// endDescendants revokes a key together with what was made with it, at one remove
+// or two: keys of an account that stays, and accounts whose keys others made.
+func (w *world) endDescendants(b tenant) {
+	w.t.Helper()
+	never := body{"expires_at": nil}
+	admin, bystander := w.account("-", b.owner, "provisioner", "admin"), w.account("-", b.owner, "bystander", "viewer")
+	maker := w.keyOf("-", b.owner, admin, never)
+	second := w.keyOf("-", maker, admin, never)
+	child, grandchild := w.account("-", maker, "child", "viewer"), w.account("-", second, "grandchild", "viewer")
+	ended := []string{
+		maker, second, w.keyOf("-", maker, bystander, never), w.keyOf("-", second, bystander, never),
+		w.keyOf("-", b.owner, child, never), w.keyOf("-", b.owner, grandchild, never),
+	}
+	stays := w.keyOf("-", b.owner, bystander, never)
+	w.must("POST", in("-", "keys/"+w.idOf(maker)+"/revoke"), b.owner, body{"reason": "compromised", "descendants": true})
+	for _, value := range ended {
+		w.refuses(value, "revoked", "principal_inactive")
+	}
+	w.accepts(stays)
 }
 
 func expiryNeedsNoJob(t *testing.T, w *world) {
