@@ -36,6 +36,7 @@ func tell(t *testing.T, kind string, store func(testing.TB) string) {
 			e.Setenv("POSTERN_STORE_URL", e.Getenv("STORE"))
 			e.Setenv("POSTERN_SECRET_FILE", filepath.Join(e.WorkDir, "root.secret"))
 			e.Setenv("POSTERN_LISTEN", "localhost:0")
+			e.Setenv("POSTERN_LEASE_TTL", "1s") // for which the first change of a process waits
 			e.Values[servers{}] = map[string]*process{}
 			return nil
 		},

@@ -43,7 +43,7 @@ type watched struct {
 
 var (
 	devIsUp   = regexp.MustCompile(`API +(http\S+)/v1(?s:.*)curl`)
-	serveIsUp = regexp.MustCompile(`"msg":"listening","url":"([^"]+)"`)
+	serveIsUp = regexp.MustCompile(`"msg":"answering","url":"([^"]+)"`)
 )
 
 func (w *watched) Write(p []byte) (int, error) {
@@ -62,7 +62,7 @@ func (w *watched) String() string {
 	return w.text.String()
 }
 
-// launch starts a server and waits until it says where it listens.
+// launch starts a server and waits until it says that it answers.
 func launch(cmd *exec.Cmd) (p *process, url string, err error) {
 	up := make(chan string, 1)
 	say := func(url string) {
@@ -84,9 +84,9 @@ func launch(cmd *exec.Cmd) (p *process, url string, err error) {
 	case url := <-up:
 		return p, url, nil
 	case err := <-p.ended:
-		return p, "", errors.Join(errors.New("it ended instead of listening"), err)
+		return p, "", errors.Join(errors.New("it ended instead of answering"), err)
 	case <-time.After(patience):
-		return p, "", errors.Join(errors.New("it does not listen"), cmd.Process.Kill())
+		return p, "", errors.Join(errors.New("it does not answer"), cmd.Process.Kill())
 	}
 }
 
@@ -104,7 +104,7 @@ func (p *process) interrupt() error {
 }
 
 // start NAME postern ARG… starts a server in the background and waits until it
-// listens. $URL is where.
+// answers. $URL is where.
 func start(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: start NAME COMMAND ARG…")
@@ -114,7 +114,7 @@ func start(ts *testscript.TestScript, neg bool, args []string) {
 	cmd := exec.Command(program, args[2:]...)
 	cmd.Dir = ts.Getenv("WORK")
 	for _, name := range []string{
-		"PATH", "HOME", "TMPDIR", "POSTERN_STORE_URL", "POSTERN_SECRET_FILE", "POSTERN_LISTEN", "POSTERN_KEY_PREFIX", "POSTERN_CONTEXT",
+		"PATH", "HOME", "TMPDIR", "POSTERN_STORE_URL", "POSTERN_SECRET_FILE", "POSTERN_LISTEN", "POSTERN_LEASE_TTL", "POSTERN_KEY_PREFIX", "POSTERN_CONTEXT",
 	} {
 		if value := ts.Getenv(name); value != "" {
 			cmd.Env = append(cmd.Env, name+"="+value)

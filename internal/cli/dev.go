@@ -50,6 +50,9 @@ func (a *app) devCommand() *cobra.Command {
 
 // devUp signs the commands in and prints what there is.
 func (a *app) devUp(ctx context.Context, n running, d *demo) error {
+	if err := n.ready(ctx); err != nil {
+		return err
+	}
 	key, err := a.devKey(ctx, n)
 	if err != nil {
 		return fmt.Errorf("sign in: %w", err)

@@ -138,13 +138,6 @@ func (d *doors) close(ctx context.Context) error {
 	return failed
 }
 
-// slam breaks off everything.
-func (d *doors) slam() {
-	for _, door := range d.all {
-		_ = door.server.Close() // it is the end in any case
-	}
-}
-
 // addresses returns where the API is served.
 func (d *doors) addresses() (all []string) {
 	for _, door := range d.all[:d.main] {

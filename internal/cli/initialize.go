@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 
@@ -12,7 +11,6 @@ import (
 
 	"github.com/posternhq/postern/internal/config"
 	"github.com/posternhq/postern/internal/iam"
-	"github.com/posternhq/postern/internal/store"
 	"github.com/posternhq/postern/internal/token"
 )
 
@@ -44,8 +42,8 @@ func (a *app) initCommand() *cobra.Command {
 	var out secretOut
 	cmd := a.leaf(command{
 		use: "init", short: "Make the system workspace, its owner and the owner's first key, on an empty store",
-		long: "--workspace is the name of the system workspace, whose members operate the deployment. It runs once, while\n" +
-			"no server runs. The root secret is made beside the store when it is missing.",
+		long: "--workspace is the name of the system workspace, whose members operate the deployment. It runs once; on SQLite,\n" +
+			"while no server runs. The root secret is made beside the store when it is missing.",
 		examples: [2]string{
 			"postern init --workspace Acme --email owner@example.com --out-header owner.h",
 			"postern init --workspace Acme --email owner@example.com --store-url sqlite:acme.db --field value",
@@ -73,7 +71,7 @@ func (a *app) recoverCommand() *cobra.Command {
 	var out secretOut
 	cmd := a.leaf(command{
 		use: "recover", short: "Make a key that lasts an hour for an owner that exists, on the store itself",
-		long: "For when no owner has a key that works. It runs while no server runs, and stands in the audit log.\n" +
+		long: "For when no owner has a key that works. On SQLite it runs while no server runs. It stands in the audit log.\n" +
 			"Without --workspace, the owner is one of the system workspace.",
 		examples: [2]string{
 			"postern recover --email owner@example.com --out-header owner.h",
@@ -99,10 +97,11 @@ func describeKey(workspace, owner string, k iam.Key) madeKey {
 	return madeKey{Workspace: workspace, Owner: owner, KeyID: string(k.ID), Hint: k.Hint, ExpiresAt: when(k.ExpiresAt)}
 }
 
-// onStore opens the store for this process alone, makes a key there and shows
-// its value once. Nobody answers from the store meanwhile, so there is nobody to
-// wait for.
-func (a *app) onStore(ctx context.Context, cmd *cobra.Command, out *secretOut, fresh bool, mint func(context.Context, *iam.Service) (madeKey, token.Secret, error)) (err error) {
+// minting makes a key.
+type minting func(context.Context, *iam.Service) (madeKey, token.Secret, error)
+
+// onStore makes a key on the store itself and shows its value once.
+func (a *app) onStore(ctx context.Context, cmd *cobra.Command, out *secretOut, fresh bool, mint minting) error {
 	cfg, err := a.loadConfig(cmd)
 	if err != nil {
 		return err
@@ -118,27 +117,7 @@ func (a *app) onStore(ctx context.Context, cmd *cobra.Command, out *secretOut, f
 			return err
 		}
 	}
-	claim, err := store.NewClaim(ctx, cfg.StoreURL)
-	if err != nil {
-		return err
-	}
-	defer closing(&err, "give up the claim on the store", claim.Release)
-	rows, err := store.Open(ctx, cfg.StoreURL, store.Options{})
-	if err != nil {
-		return err
-	}
-	defer closing(&err, "close the store", rows.Close)
-	initialized, err := rows.Initialized(ctx)
-	if err != nil {
-		return fmt.Errorf("look whether the store is initialised: %w", err)
-	}
-	if fresh && initialized {
-		return failf(exitConflict, "this store is initialised already; postern recover makes a key for its owner")
-	}
-	if _, err := rootSecret(ctx, cfg.Config, rows, initialized, fresh); err != nil {
-		return err
-	}
-	made, secret, err := mint(ctx, newService(cfg.Config, rows, iam.Nobody{}))
+	made, secret, err := a.mintOnStore(ctx, cfg.Config, fresh, mint)
 	if err != nil {
 		return err
 	}
@@ -146,6 +125,33 @@ func (a *app) onStore(ctx context.Context, cmd *cobra.Command, out *secretOut, f
 		return err
 	}
 	return a.showMadeKey(cfg.Config, made, secret, out.toFiles(), fresh)
+}
+
+// mintOnStore makes a key on the store itself. On SQLite nobody else has the store
+// meanwhile, and there is nobody to wait for; on PostgreSQL the process is a node
+// like others for as long as it takes.
+func (a *app) mintOnStore(ctx context.Context, cfg config.Config, fresh bool, mint minting) (made madeKey, secret token.Secret, err error) {
+	cfg.LogLevel = "warn" // a server's comings and goings are not what was asked for
+	n, err := openNode(ctx, cfg, a.newLog(cfg), nil)
+	if err != nil {
+		return made, secret, err
+	}
+	defer closing(&err, "close the store", n.close)
+	initialized, err := n.examine(ctx)
+	if err != nil {
+		return made, secret, err
+	}
+	if fresh && initialized {
+		return made, secret, failf(exitConflict, "this store is initialised already; postern recover makes a key for its owner")
+	}
+	if _, err := rootSecret(ctx, cfg, n.rows, initialized, fresh); err != nil {
+		return made, secret, err
+	}
+	err = n.briefly(ctx, func(ctx context.Context, f iam.Fence) (err error) {
+		made, secret, err = mint(ctx, newService(cfg, n.rows, f))
+		return err
+	})
+	return made, secret, err
 }
 
 // mustExist refuses a file that is not there, which opening it would make.

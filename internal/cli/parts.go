@@ -16,16 +16,13 @@ const grace = 10 * time.Second
 // sumsEvery is how often sums of refused attempts are written.
 const sumsEvery = time.Second
 
-// errClaimLost ends a server that may no longer be the only one.
-var errClaimLost = errors.New("the claim on the store was lost: another process may be answering from it, so this one no longer does")
-
 // parts is what runs while a server does.
 type parts struct {
-	doors  *doors
-	log    *slog.Logger
-	lost   <-chan struct{} // closed when the claim on the store may be somebody else's
-	follow func(ctx context.Context) error
-	sums   func(ctx context.Context, all bool) error
+	doors *doors
+	log   *slog.Logger
+	node  func(ctx context.Context) error // keeps the memory up to date until ctx ends
+	leave func(ctx context.Context, drain func(context.Context) error) error
+	sums  func(ctx context.Context, all bool) error
 }
 
 // run serves until ctx ends or something fails, then stops in reverse: first no
@@ -37,19 +34,11 @@ func (p parts) run(ctx context.Context, up func(ctx context.Context) error) erro
 	defer stopBelow()
 	var work sync.WaitGroup
 	work.Go(func() {
-		if err := p.follow(below); err != nil {
+		if err := p.node(below); err != nil {
 			stop(fmt.Errorf("follow the store: %w", err))
 		}
 	})
 	work.Go(func() { p.writeSums(below) })
-	work.Go(func() {
-		select {
-		case <-p.lost:
-			p.doors.slam() // at once: every answer from now on could be wrong
-			stop(errClaimLost)
-		case <-below.Done():
-		}
-	})
 	for _, d := range p.doors.all {
 		work.Go(func() {
 			if err := d.serve(); err != nil {
@@ -61,7 +50,7 @@ func (p parts) run(ctx context.Context, up func(ctx context.Context) error) erro
 		stop(err)
 	}
 	<-ctx.Done()
-	err := p.doors.close(context.WithoutCancel(ctx))
+	err := p.leave(context.WithoutCancel(ctx), p.doors.close)
 	stopBelow()
 	work.Wait()
 	last, done := context.WithTimeout(context.WithoutCancel(ctx), grace)

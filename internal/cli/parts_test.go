@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/posternhq/postern/internal/config"
 )
@@ -17,7 +16,6 @@ import (
 // stage is a server of which a test holds every part.
 type stage struct {
 	parts
-	lost   chan struct{}
 	begun  chan struct{}                   // closed when the replica follows
 	below  atomic.Pointer[context.Context] // that follow was given
 	summed atomic.Bool                     // the last sums were written
@@ -30,10 +28,11 @@ func newStage(t *testing.T, h http.Handler) *stage {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &stage{lost: make(chan struct{}), begun: make(chan struct{})}
+	s := &stage{begun: make(chan struct{})}
 	s.parts = parts{
-		doors: doors, log: log, lost: s.lost,
-		follow: func(ctx context.Context) error {
+		doors: doors, log: log,
+		leave: func(ctx context.Context, drain func(context.Context) error) error { return drain(ctx) },
+		node: func(ctx context.Context) error {
 			s.below.Store(&ctx)
 			close(s.begun)
 			<-ctx.Done()
@@ -110,43 +109,11 @@ func TestStoppingAnswersWhatIsUnderWayFirst(t *testing.T) {
 	}
 }
 
-// A process that may not be the only one any more stops at once, also in the
-// middle of an answer.
-func TestLostClaimEndsEverythingAtOnce(t *testing.T) {
-	asked, release := make(chan struct{}), make(chan struct{})
-	defer close(release)
-	s := newStage(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		close(asked)
-		select {
-		case <-release:
-		case <-r.Context().Done():
-		}
-	}))
-	answered, ended := make(chan error, 1), make(chan error, 1)
-	go func() { ended <- s.run(t.Context(), func(context.Context) error { return nil }) }()
-	go func() { _, err := get(t.Context(), s.url()); answered <- err }()
-	<-asked
-	began := time.Now()
-	close(s.lost)
-	if err := <-answered; err == nil {
-		t.Error("the request under way was answered")
-	}
-	if took := time.Since(began); took > grace/2 {
-		t.Errorf("it went on for %s", took)
-	}
-	if err := <-ended; !errors.Is(err, errClaimLost) {
-		t.Errorf("ended with %v, want that the claim was lost", err)
-	}
-	if _, err := get(t.Context(), s.url()); err == nil {
-		t.Error("it still answers")
-	}
-}
-
 func TestPartThatFailsStopsTheServer(t *testing.T) {
 	broken := errors.New("broken")
 	for name, breakIt := range map[string]func(*stage) func(context.Context) error{
 		"following": func(s *stage) func(context.Context) error {
-			s.follow = func(context.Context) error { return broken }
+			s.node = func(context.Context) error { return broken }
 			return func(context.Context) error { return nil }
 		},
 		"coming up": func(*stage) func(context.Context) error {
@@ -180,7 +147,11 @@ func TestLocalhostIsBothLoopbacks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer doors.slam()
+	defer func() {
+		if err := doors.close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	}()
 	addresses := doors.addresses()
 	if !strings.HasPrefix(addresses[0], "127.0.0.1:") {
 		t.Errorf("listens on %v", addresses)

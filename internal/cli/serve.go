@@ -6,16 +6,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/posternhq/postern/internal/config"
 	"github.com/posternhq/postern/internal/iam"
-	"github.com/posternhq/postern/internal/replica"
 	"github.com/posternhq/postern/internal/server"
-	"github.com/posternhq/postern/internal/store"
 	"github.com/posternhq/postern/internal/token"
 )
 
@@ -53,6 +50,7 @@ type running struct {
 	url         string // of the API, without a slash at its end
 	addresses   []string
 	service     *iam.Service
+	ready       func(ctx context.Context) error // returns when it answers, or why it does not
 	initialized bool
 	log         *slog.Logger
 }
@@ -60,37 +58,20 @@ type running struct {
 // serve puts a server together and runs it until ctx ends. Reading it from top to
 // bottom is reading what a server is.
 func (a *app) serve(ctx context.Context, cfg config.Config, m mode) (err error) {
-	log := a.newLog(cfg)
-
-	claim, err := store.NewClaim(ctx, cfg.StoreURL)
+	log, metrics := a.newLog(cfg), server.NewMetrics()
+	node, err := openNode(ctx, cfg, log, metrics.ObserveStore)
 	if err != nil {
 		return err
 	}
-	defer closing(&err, "give up the claim on the store", claim.Release)
-
-	metrics := server.NewMetrics()
-	rows, err := store.Open(ctx, cfg.StoreURL, store.Options{Observe: metrics.ObserveStore})
-	if err != nil {
-		return err
-	}
-	defer closing(&err, "close the store", rows.Close)
-	initialized, err := rows.Initialized(ctx)
-	if err != nil {
-		return fmt.Errorf("look whether the store is initialised: %w", err)
-	}
-
-	secret, err := rootSecret(ctx, cfg, rows, initialized, m.makeSecret)
+	defer closing(&err, "close the store", node.close)
+	secret, initialized, err := node.prepare(ctx, m.makeSecret)
 	if err != nil {
 		return err
 	}
 
-	memory := replica.New(replica.Options{Log: log, Node: nodeName(cfg)})
-	if err := memory.Load(ctx, rows); err != nil {
-		return err
-	}
-	service := newService(cfg, rows, memory)
+	service := newService(cfg, node.rows, node.fence())
 	api, err := server.New(server.Options{
-		IAM: service, Replica: memory, Prefixes: prefixes(cfg), Secret: secret,
+		IAM: service, Replica: node.memory, Door: node.door(), Prefixes: prefixes(cfg), Secret: secret,
 		Log: log, Node: nodeName(cfg), Metrics: metrics, BehindProxy: cfg.BehindProxy,
 	})
 	if err != nil {
@@ -106,20 +87,23 @@ func (a *app) serve(ctx context.Context, cfg config.Config, m mode) (err error) 
 		return err
 	}
 	n := running{
-		cfg: cfg, url: doors.url(cfg), addresses: doors.addresses(), service: service, initialized: initialized, log: log,
+		cfg: cfg, url: doors.url(cfg), addresses: doors.addresses(), service: service, ready: node.ready, initialized: initialized, log: log,
 	}
-	parts := parts{
-		doors: doors, log: log, lost: claim.Lost(), sums: service.WriteSums,
-		follow: func(ctx context.Context) error { return memory.Follow(ctx, rows) },
-	}
+	parts := parts{doors: doors, log: log, node: node.run, leave: node.leave, sums: service.WriteSums}
 	return parts.run(ctx, func(ctx context.Context) error { return m.up(ctx, n) })
 }
 
-// sayUp tells the log where a server listens, and what is missing.
-func (a *app) sayUp(_ context.Context, n running) error {
+// sayUp tells the log where a server listens, when it answers, and what is missing.
+func (a *app) sayUp(ctx context.Context, n running) error {
 	n.log.Info("listening", "url", n.url, "addresses", n.addresses)
+	if err := n.ready(ctx); ctx.Err() != nil {
+		return nil // somebody stopped it meanwhile
+	} else if err != nil {
+		return err
+	}
+	n.log.Info("answering", "url", n.url)
 	if !n.initialized {
-		n.log.Warn("the store is empty, so nothing is answered yet: stop this server and run postern init")
+		n.log.Warn("the store is empty, so nobody can sign in yet: " + howToInit(n.cfg))
 	}
 	return nil
 }
@@ -133,16 +117,12 @@ func prefixes(cfg config.Config) token.Prefixes {
 	return append(token.Prefixes{cfg.KeyPrefix}, cfg.FormerPrefixes...)
 }
 
-// nodeName returns what this node is called.
-func nodeName(cfg config.Config) string {
-	if cfg.NodeName != "" {
-		return cfg.NodeName
+// howToInit says what to do about an empty store while a server runs on it.
+func howToInit(cfg config.Config) string {
+	if cfg.Postgres() {
+		return "run postern init with the same store and secret"
 	}
-	name, err := os.Hostname()
-	if err != nil {
-		return "node"
-	}
-	return name
+	return "stop this server and run postern init"
 }
 
 // closing closes something at the end of a function, and adds what goes wrong to

@@ -66,8 +66,10 @@ func TestServesTLSAndMetricsApart(t *testing.T) {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, text) })
 	}
 	s := newStage(t, say("unused"))
-	s.doors.slam()
-	var err error
+	err := s.doors.close(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
 	if s.doors, err = openDoors(t.Context(), cfg, say("api"), say("metrics"), slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Config is every setting of a server. The tags are where the flags, the
@@ -28,6 +29,10 @@ type Config struct {
 	StoreURL   string `setting:"store.url" default:"sqlite:postern.db" doc:"Where everything is kept: sqlite:PATH or postgres://…"`
 	SecretFile string `setting:"secret-file" doc:"File with the root secret, which is not in the store. Empty: beside the SQLite file, ending in .secret. PostgreSQL needs one named."`
 	NodeName   string `setting:"node-name" doc:"Name of this node in receipts and audit events. Empty: the machine's name."`
+
+	LeaseTTL    string `setting:"lease.ttl" default:"5s" doc:"For how long after it last reached PostgreSQL this node counts as answering, 1s to 60s. Longer: it survives a longer outage. Shorter: changes wait less for a node that died."`
+	Consistency string `setting:"consistency" default:"strict" doc:"strict, or bounded(30s) to go on for so much longer without PostgreSQL, with the keys that are known. Receipts then name this node."`
+	Durability  string `setting:"durability" default:"required" doc:"required refuses a PostgreSQL whose failure could undo what it confirmed; local goes on with it, and receipts say so."`
 
 	KeyPrefix      string   `setting:"key.prefix" default:"pst" doc:"How new keys begin: a lower-case letter, then 1 to 10 lower-case letters or digits."`
 	FormerPrefixes []string `setting:"key.former-prefixes" doc:"Earlier prefixes, whose keys still work. A list."`
@@ -75,6 +80,12 @@ func (c Config) Validate() error {
 	if c.Postgres() && c.SecretFile == "" {
 		add("secret-file: with PostgreSQL it must be named: --secret-file FILE")
 	}
+	if _, err := c.Lease(); err != nil {
+		errs = append(errs, err)
+	}
+	if !slices.Contains([]string{"required", "local"}, c.Durability) {
+		add("durability: write required or local")
+	}
 	if !slices.Contains([]string{"debug", "info", "warn", "error"}, c.LogLevel) {
 		add("log.level: write debug, info, warn or error")
 	}
@@ -82,6 +93,34 @@ func (c Config) Validate() error {
 		add("log.format: write auto, text or json")
 	}
 	return errors.Join(errs...)
+}
+
+// Lease is how long a node may answer after it last reached the database.
+type Lease struct {
+	TTL     time.Duration
+	Bounded time.Duration // and for how much longer with the keys that are known; 0: not at all
+}
+
+// The least and the greatest TTL of a lease.
+const (
+	minTTL = time.Second
+	maxTTL = time.Minute
+)
+
+// Lease returns what lease.ttl and consistency say.
+func (c Config) Lease() (l Lease, err error) {
+	var errs []error
+	if l.TTL, err = time.ParseDuration(c.LeaseTTL); err != nil || l.TTL < minTTL || l.TTL > maxTTL {
+		errs = append(errs, fmt.Errorf("lease.ttl: write a time from %v to %v, such as 5s", minTTL, maxTTL))
+	}
+	if c.Consistency != "strict" {
+		text, ok := strings.CutPrefix(strings.TrimSuffix(c.Consistency, ")"), "bounded(")
+		l.Bounded, err = time.ParseDuration(text)
+		if !ok || !strings.HasSuffix(c.Consistency, ")") || err != nil || l.Bounded < minTTL {
+			errs = append(errs, errors.New("consistency: write strict, or bounded(30s) with a time of at least 1s"))
+		}
+	}
+	return l, errors.Join(errs...)
 }
 
 // IsLoopback reports whether a host can be reached from this machine only.

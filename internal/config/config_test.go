@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/pflag"
@@ -62,6 +63,7 @@ func TestFlagWinsOverEnvironmentWinsOverFile(t *testing.T) {
 	}
 	want := config.Config{
 		Listen: "flag:1", StoreURL: "sqlite:env.db", NodeName: "file", BehindProxy: true,
+		LeaseTTL: "5s", Consistency: "strict", Durability: "required",
 		KeyPrefix: "pst", FormerPrefixes: []string{"old", "older"}, LogLevel: "info", LogFormat: "auto",
 	}
 	if d := cmp.Diff(want, got.Config); d != "" {
@@ -238,6 +240,38 @@ func TestSecretStandsBesideTheSQLiteFile(t *testing.T) {
 	} {
 		if got := (config.Config{StoreURL: tt.store, SecretFile: tt.file}).SecretPath(); got != tt.want {
 			t.Errorf("%s, %q: got %q, want %q", tt.store, tt.file, got, tt.want)
+		}
+	}
+}
+
+func TestLeaseIsWhatTheSettingsSay(t *testing.T) {
+	for args, want := range map[string]config.Lease{
+		"":                          {TTL: 5 * time.Second},
+		"--lease-ttl 1s":            {TTL: time.Second},
+		"--lease-ttl 60s":           {TTL: time.Minute},
+		"--consistency bounded(2m)": {TTL: 5 * time.Second, Bounded: 2 * time.Minute},
+		"--lease-ttl 999ms":         {},
+		"--lease-ttl 61s":           {},
+		"--lease-ttl 5":             {},
+		"--consistency eventual":    {},
+		"--consistency bounded":     {},
+		"--consistency bounded(0s)": {},
+		"--consistency bounded(5s":  {},
+		"--durability none":         {},
+	} {
+		loaded, err := load(t, nil, "", strings.Fields(args)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = loaded.Validate()
+		if want == (config.Lease{}) {
+			if name := strings.TrimPrefix(strings.Fields(args)[0], "--"); err == nil || !strings.Contains(err.Error(), strings.ReplaceAll(name, "-", ".")+": write") {
+				t.Errorf("%s: got %v, want an error that says what to write", args, err)
+			}
+			continue
+		}
+		if got, failed := loaded.Lease(); got != want || failed != nil || err != nil {
+			t.Errorf("%q: got %+v, %v, %v; want %+v", args, got, failed, err, want)
 		}
 	}
 }

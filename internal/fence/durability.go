@@ -1,6 +1,7 @@
 package fence
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -14,7 +15,17 @@ const (
 	local  = "local"  // a crash of the one server; a failover can undo it
 )
 
-var errRefused = errors.New("PostgreSQL does not keep what it confirms")
+// Refused is the error of a database that is not safe to promise anything on: what
+// wraps it says in words what to change.
+var Refused = errors.New("PostgreSQL does not keep what it confirms")
+
+// Examine returns an error that wraps [Refused] when a node with these options
+// does not join this database as it is set up, and the database's own error when
+// it cannot be asked.
+func (n *Node) Examine(ctx context.Context) error {
+	_, err := n.inspect(ctx)
+	return err
+}
 
 // durabilityOf returns what a database with these settings keeps, quorum or
 // local, or an error in words when a revocation that was confirmed could be lost.
@@ -22,7 +33,7 @@ var errRefused = errors.New("PostgreSQL does not keep what it confirms")
 func durabilityOf(s iam.DurabilitySettings, accept bool) (string, error) {
 	switch why := weakness(s); {
 	case why != "" && !accept:
-		return "", fmt.Errorf("%w: %s; or start Postern with --durability local, and every receipt says that a failure of the database can undo it", errRefused, why)
+		return "", fmt.Errorf("%w: %s; or start Postern with --durability local, and every receipt says that a failure of the database can undo it", Refused, why)
 	case why != "" || !waits(s):
 		return local, nil
 	}
@@ -39,7 +50,7 @@ func stillKeeps(s iam.DurabilitySettings, before string, accept bool) error {
 		return err
 	}
 	if before == quorum && now != quorum {
-		return fmt.Errorf("%w: commits no longer wait for standbys", errRefused)
+		return fmt.Errorf("%w: commits no longer wait for standbys", Refused)
 	}
 	return nil
 }

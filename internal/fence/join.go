@@ -18,20 +18,18 @@ func (n *Node) keep(ctx context.Context) {
 		retry   = 500 * time.Millisecond // so that a database that is back is found soon
 		longest = 5 * time.Second        // between attempts that cannot end better
 	)
-	var failed error
 	pause := retry
 	for {
 		err := n.attempt(ctx)
 		if ctx.Err() != nil || errors.Is(err, errLeaving) {
 			return
 		}
-		n.report(failed, err)
-		failed = err
+		n.report(err)
 		next, wake := n.ttl/8, n.renewal
 		switch {
 		case err == nil:
 			pause = retry
-		case passing(err) || n.replica.Standing().Fit && !errors.Is(err, errRefused):
+		case passing(err) || n.replica.Standing().Fit && !errors.Is(err, Refused):
 			next = min(next, retry)
 		default: // somebody has to change something, and asking does not help
 			next, pause, wake = pause, min(2*pause, longest), nil
@@ -42,7 +40,11 @@ func (n *Node) keep(ctx context.Context) {
 }
 
 // report writes down when it begins and when it ends that there is no lease.
-func (n *Node) report(before, now error) {
+func (n *Node) report(now error) {
+	n.mu.Lock()
+	before := n.failure
+	n.failure = now
+	n.mu.Unlock()
 	switch {
 	case now != nil && before == nil:
 		n.log.Warn("the node cannot renew its lease", "revision", n.replica.Position().Seq, "error", now)

@@ -3,7 +3,6 @@ package fence
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/posternhq/postern/internal/iam"
 	"github.com/posternhq/postern/internal/replica"
@@ -18,15 +17,12 @@ func (n *Node) lease(sent replica.Instant, answer iam.Renewal) replica.Lease {
 	}
 }
 
-// patience is how long a request waits for a lease.
-const patience = 150 * time.Millisecond
-
 // Answer calls encode with a view until what it encoded may be sent, and then
 // returns nil. When there is no lease it asks for one and waits a little; after
 // that the error is of kind [iam.Stale]. Nothing else leads to an answer: a lease
 // that lives, looked at after everything else is done.
 func (n *Node) Answer(ctx context.Context, encode func(replica.View)) error {
-	err := n.replica.Answer(encode)
+	err := n.replica.Answer(ctx, encode)
 	if err == nil || !errors.Is(err, iam.Stale) {
 		return err
 	}
@@ -37,11 +33,11 @@ func (n *Node) Answer(ctx context.Context, encode func(replica.View)) error {
 func (n *Node) insist(ctx context.Context, encode func(replica.View)) error {
 	for arrived := n.clock.Now(); ; {
 		published := n.replica.Published() // before the look, so that nothing is missed in between
-		err := n.replica.Answer(encode)
+		err := n.replica.Answer(ctx, encode)
 		if !errors.Is(err, iam.Stale) {
 			return err
 		}
-		left := patience - (n.clock.Now().Monotonic - arrived.Monotonic)
+		left := replica.Patience - (n.clock.Now().Monotonic - arrived.Monotonic)
 		if left <= 0 || ctx.Err() != nil {
 			return err
 		}

@@ -104,6 +104,7 @@ type Node struct {
 	waiters []*waiter
 	view    outlook
 	alarms  Alarms
+	failure error // of the last attempt to get a lease; nil: it got one
 }
 
 // member is what a node knows of its own row. It is zero when there is none.
@@ -155,6 +156,14 @@ func (n *Node) parts() []func(context.Context) {
 // Ready returns nil while verifications are answered, else an error of kind
 // [iam.Stale] that wraps the reason why not.
 func (n *Node) Ready() error { return n.replica.Ready() }
+
+// Trouble returns why the last attempt to get a lease failed, or nil when it did
+// not. [Refused] says that somebody has to change the database's settings.
+func (n *Node) Trouble() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.failure
+}
 
 // me returns what the node knows of its own row.
 func (n *Node) me() member {

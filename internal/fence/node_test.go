@@ -62,8 +62,8 @@ func TestAnAnswerWaitsALittleForALease(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		begun := time.Now()
 		a.expect(t, d.key, "without a database", replica.Stale)
-		if took := time.Since(begun); took != patience {
-			t.Errorf("it was said to be stale after %v, want %v", took, patience)
+		if took := time.Since(begun); took != replica.Patience {
+			t.Errorf("it was said to be stale after %v, want %v", took, replica.Patience)
 		}
 		a.door.fail(every, nil)
 		a.expect(t, d.key, "asked when it is back", replica.Valid)

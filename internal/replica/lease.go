@@ -97,9 +97,10 @@ func (r *Replica) Standing() Standing {
 }
 
 var (
-	errVoid    = errors.New("the replica was fenced after it was asked for")
-	errBehind  = errors.New("the replica has not applied what the lease was given on")
-	errNoLease = errors.New("its lease is over, and the database has not renewed it")
+	errVoid      = errors.New("the replica was fenced after it was asked for")
+	errBehind    = errors.New("the replica has not applied what the lease was given on")
+	errNoLease   = errors.New("its lease is over, and the database has not renewed it")
+	errOvertaken = errors.New("changes came faster than the answer could be made")
 )
 
 // Extend publishes a lease that was asked for in an epoch, on the condition that

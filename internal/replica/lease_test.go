@@ -192,7 +192,7 @@ func TestAnAnswerIsMadeAnewWhenSomethingWasPublished(t *testing.T) {
 	l := newLeased(t, nil)
 	l.extend(t, l.lease())
 	var codes []Code
-	err := l.Answer(func(v View) {
+	err := l.Answer(t.Context(), func(v View) {
 		codes = append(codes, v.Verify(l.key.Hash, Query{Scope: AnyWorkspace()}).Code)
 		if len(codes) == 1 {
 			l.key.Revoked = true
@@ -203,9 +203,26 @@ func TestAnAnswerIsMadeAnewWhenSomethingWasPublished(t *testing.T) {
 		t.Errorf("got %v, %v; want valid, then revoked", codes, err)
 	}
 	calls := 0
-	err = l.Answer(func(View) { calls++; l.machine.pass(4 * time.Second) })
+	err = l.Answer(t.Context(), func(View) { calls++; l.machine.pass(4 * time.Second) })
 	if !errors.Is(err, iam.Stale) || calls != 1 {
 		t.Errorf("the lease ended while it was encoded: got %v after %d calls", err, calls)
+	}
+}
+
+func TestAnAnswerThatIsAlwaysOvertakenEnds(t *testing.T) {
+	l := newLeased(t, nil)
+	l.extend(t, l.lease())
+	const step = 40 * time.Millisecond
+	calls := 0
+	err := l.Answer(t.Context(), func(View) {
+		if calls++; calls > 100 {
+			t.Fatal("it goes on for ever")
+		}
+		l.clock.now = l.clock.now.Add(step)
+		l.apply(t, iam.Change{Keys: []iam.KeyRecord{l.key}})
+	})
+	if want := int(Patience/step) + 2; !errors.Is(err, iam.Stale) || calls != want {
+		t.Errorf("got %v after %d calls, want stale after %d", err, calls, want)
 	}
 }
 

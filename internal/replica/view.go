@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -51,11 +52,17 @@ func (v View) FreshFor() time.Duration {
 	return max(0, v.state.lease.Bounded-v.replica.read().Since(v.state.lease.Sent))
 }
 
+// Patience is how long an answer is tried for, when something changes during each
+// try or there is no lease.
+const Patience = 150 * time.Millisecond
+
 // Answer calls encode with a view until what it encoded may be sent, which is
 // when it returns nil: at the first call, or the second when something was
-// published in between. When the replica may not answer it returns an error of
-// kind [iam.Stale]. encode must begin anew each time.
-func (r *Replica) Answer(encode func(View)) error {
+// published in between. When the replica may not answer, and when each try for as
+// long as [Patience] was overtaken by a change, it returns an error of kind
+// [iam.Stale]. encode must begin anew each time.
+func (r *Replica) Answer(ctx context.Context, encode func(View)) error {
+	var since time.Time
 	for {
 		v := r.View()
 		encode(v)
@@ -64,6 +71,12 @@ func (r *Replica) Answer(encode func(View)) error {
 		}
 		if err := r.View().Ready(); err != nil {
 			return err
+		}
+		switch now := r.now(); {
+		case since.IsZero():
+			since = now
+		case now.Sub(since) > Patience || ctx.Err() != nil:
+			return fmt.Errorf("%w: %w", iam.Stale, errOvertaken)
 		}
 	}
 }

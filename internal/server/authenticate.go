@@ -36,12 +36,14 @@ func (s *Server) authenticate(r *http.Request) (iam.Caller, error) {
 		return iam.Caller{}, errCredential
 	}
 	from := s.peer(r)
-	v := s.replica.Verify(hash, replica.Query{IP: from, Scope: replica.AnyWorkspace()})
-	switch v.Code {
-	case replica.Valid:
-	case replica.Stale:
+	var v replica.Verdict
+	err = s.door.Answer(r.Context(), func(view replica.View) {
+		v = view.Verify(hash, replica.Query{IP: from, Scope: replica.AnyWorkspace()})
+	})
+	switch {
+	case err != nil || v.Code == replica.Stale:
 		return iam.Caller{}, errStale
-	default:
+	case v.Code != replica.Valid:
 		return iam.Caller{}, errCredential
 	}
 	req := requestOf(r.Context())

@@ -42,6 +42,9 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request, op *operation) er
 	req := requestOf(r.Context())
 	if op.access == open {
 		req.caller = s.nobody(r)
+		if op.changes() && s.door.Ready() != nil {
+			return errStale // nothing would say when it has reached every node
+		}
 	} else if req.caller, err = s.authenticate(r); err != nil {
 		return err
 	}

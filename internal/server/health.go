@@ -45,7 +45,7 @@ func (s *Server) registerHealth() {
 // health says whether verifications are answered, and never why the database
 // cannot be asked: nobody has shown a credential.
 func (s *Server) health() Health {
-	if s.replica.Ready() != nil {
+	if s.door.Ready() != nil {
 		return Health{"stale", "this node cannot know whether it has heard of every revocation; the server's log says why"}
 	}
 	if _, principals := s.replica.Size(); principals == 0 {

@@ -72,8 +72,8 @@ func (m *Metrics) ObserveStore(op string, took time.Duration, err error) {
 	m.store.WithLabelValues(op, outcome).Observe(took.Seconds())
 }
 
-// watch adds what can be read off a replica at any time.
-func (m *Metrics) watch(r *replica.Replica) error {
+// watch adds what can be read off a replica and its door at any time.
+func (m *Metrics) watch(r *replica.Replica, d Door) error {
 	gauge := func(name, help string, value func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
 	}
@@ -91,7 +91,7 @@ func (m *Metrics) watch(r *replica.Replica) error {
 			return r.Lag().Seconds()
 		}),
 		gauge("postern_replica_stale", "1 while this node does not answer verifications.", func() float64 {
-			if r.Ready() != nil {
+			if d.Ready() != nil {
 				return 1
 			}
 			return 0

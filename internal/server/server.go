@@ -28,6 +28,7 @@ import (
 type Options struct {
 	IAM      *iam.Service
 	Replica  *replica.Replica
+	Door     Door             // nil: the replica, when no other node answers
 	Prefixes token.Prefixes   // of the keys that are accepted; at least one
 	Secret   []byte           // the deployment's root secret, at least 32 bytes; a key is derived for each purpose
 	Log      *slog.Logger     // nil: nothing is logged
@@ -46,6 +47,7 @@ type Options struct {
 type Server struct {
 	iam         *iam.Service
 	replica     *replica.Replica
+	door        Door
 	prefixes    token.Prefixes
 	log         *slog.Logger
 	node        string
@@ -87,8 +89,11 @@ func New(o Options) (*Server, error) {
 		return nil, fmt.Errorf("server: the root secret has %d bytes, fewer than %d", len(o.Secret), minSecret)
 	}
 	s := &Server{
-		iam: o.IAM, replica: o.Replica, prefixes: o.Prefixes, log: o.Log, node: o.Node, now: o.Now,
+		iam: o.IAM, replica: o.Replica, door: o.Door, prefixes: o.Prefixes, log: o.Log, node: o.Node, now: o.Now,
 		metrics: o.Metrics, behindProxy: o.BehindProxy, mux: http.NewServeMux(), rows: map[string]*operation{},
+	}
+	if s.door == nil {
+		s.door = o.Replica
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -99,12 +104,12 @@ func New(o Options) (*Server, error) {
 	if s.metrics == nil {
 		s.metrics = NewMetrics()
 	}
-	if err := s.metrics.watch(s.replica); err != nil {
+	if err := s.metrics.watch(s.replica, s.door); err != nil {
 		return nil, fmt.Errorf("server: %w", err)
 	}
 	s.verifyKeys, s.hot = []iam.Permission{iam.VerifyKeys}, map[string]http.HandlerFunc{}
 	s.values = headerValues{[]string{jsonType}, []string{"no-store"}, []string{"nosniff"}, []string{"no-referrer"}}
-	s.verifications.New = func() any { return new(verification) }
+	s.verifications.New = func() any { return s.newVerification() }
 	s.longestChange = cmp.Or(o.Limits.Change, 30*time.Second)
 	s.began = s.now()
 	s.perPrincipal = newLimiter[iam.PrincipalID]("default", o.Limits.Management.or(Rate{500, 5 * time.Second}))

@@ -15,15 +15,9 @@ import (
 	"github.com/posternhq/postern/internal/token"
 )
 
-const (
-	// patience is how long a verification waits for this node to be sure of what
-	// it says, before it says that it is stale.
-	patience = 150 * time.Millisecond
-
-	// chunk is how many verifications of a batch are made before the batch looks
-	// again at the key that it was called with.
-	chunk = 100
-)
+// chunk is how many verifications of a batch are made before the batch looks
+// again at the key that it was called with.
+const chunk = 100
 
 // registerVerify adds the hot path. It is written out by hand: a call costs one
 // look-up for each key and no more memory than its body and answer.
@@ -55,9 +49,21 @@ type verification struct {
 	asks asks
 	out  []byte
 
-	hash   token.Hash // of the calling key
-	caller replica.Verdict
-	codes  [replica.Stale + 1]int // how the verdicts ended
+	request *http.Request
+	batch   bool
+	hash    token.Hash // of the calling key
+	caller  replica.Verdict
+	codes   [replica.Stale + 1]int // how the verdicts ended
+	unsure  bool                   // there is no verdict on one of the keys
+
+	look, decide func(replica.View) // what the door calls; made once, for closures cost memory
+}
+
+func (s *Server) newVerification() *verification {
+	x := new(verification)
+	x.look = func(v replica.View) { s.look(x, v) }
+	x.decide = func(v replica.View) { s.decide(x, v) }
+	return x
 }
 
 // tooMuchToKeep bounds what a pool holds on to after a large batch, in bytes.
@@ -70,7 +76,7 @@ func (s *Server) release(x *verification) {
 	clear(x.body.Bytes())
 	x.body.Reset()
 	x.asks.reset()
-	x.caller = replica.Verdict{}
+	x.caller, x.request = replica.Verdict{}, nil
 	s.verifications.Put(x)
 }
 
@@ -78,9 +84,10 @@ func (s *Server) release(x *verification) {
 func (s *Server) verify(w http.ResponseWriter, r *http.Request, read func(*asks, string) error, batch bool) {
 	x := s.verifications.Get().(*verification)
 	defer s.release(x)
+	x.request, x.batch = r, batch
 	begun, err := s.hear(w, r, x, read)
 	if err == nil {
-		err = s.conclude(r, x, batch)
+		err = s.conclude(x)
 	}
 	if err != nil {
 		if errors.Is(err, iam.Stale) {
@@ -129,7 +136,10 @@ func (s *Server) hear(w http.ResponseWriter, r *http.Request, x *verification, r
 	if x.hash, err = s.prefixes.Parse(text); err != nil {
 		return begun, errCredential
 	}
-	if err := s.mayVerify(r, x, s.replica.View()); err != nil {
+	if err := s.door.Answer(r.Context(), x.look); err != nil {
+		return begun, errStale
+	}
+	if err := s.admitted(x); err != nil {
 		return begun, err
 	}
 	requestOf(r.Context()).caller.Principal.ID = x.caller.Principal.ID // for the log
@@ -155,19 +165,24 @@ func (x *verification) readBody(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// mayVerify looks at the key that the call was made with, as a view knows it.
-func (s *Server) mayVerify(r *http.Request, x *verification, v replica.View) error {
-	x.caller = v.Verify(x.hash, replica.Query{Permissions: s.verifyKeys, IP: s.peer(r), Scope: replica.AnyWorkspace()})
+// look notes what a view knows of the key that the call was made with.
+func (s *Server) look(x *verification, v replica.View) {
+	x.caller = v.Verify(x.hash, replica.Query{Permissions: s.verifyKeys, IP: s.peer(x.request), Scope: replica.AnyWorkspace()})
+}
+
+// admitted returns an error unless that key may verify others.
+func (s *Server) admitted(x *verification) error {
 	switch x.caller.Code {
 	case replica.Valid:
 		return nil
 	case replica.Stale:
 		return errStale
 	case replica.PermissionDenied:
+		ctx := x.request.Context()
 		c := x.caller.Caller()
-		c.Source, c.RequestID = s.source(r), requestOf(r.Context()).id
-		requestOf(r.Context()).caller = c
-		if err := s.iam.Require(r.Context(), c, iam.VerifyKeys, audit.Target{Type: "key"}); err != nil {
+		c.Source, c.RequestID = s.source(x.request), requestOf(ctx).id
+		requestOf(ctx).caller = c
+		if err := s.iam.Require(ctx, c, iam.VerifyKeys, audit.Target{Type: "key"}); err != nil {
 			return err
 		}
 	}
@@ -179,7 +194,7 @@ func (s *Server) await(ctx context.Context, revision int64) error {
 	if revision <= s.replica.View().Seq() {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, replica.Patience)
 	defer cancel()
 	if _, err := s.replica.Wait(ctx, revision); err != nil {
 		return errStale
@@ -187,32 +202,20 @@ func (s *Server) await(ctx context.Context, revision int64) error {
 	return nil
 }
 
-// conclude decides and encodes everything that was asked with one view of the
-// replica, and returns nil only if that is still the current one: the last look
-// before an answer is handed on comes after all work on it.
-func (s *Server) conclude(r *http.Request, x *verification, batch bool) error {
-	var begun time.Time
-	for {
-		v := s.replica.View()
-		if err := s.round(r, x, v, batch); err != nil {
-			return err
-		}
-		switch {
-		case s.replica.Still(v):
-			return nil
-		case begun.IsZero():
-			begun = s.now()
-		case s.now().Sub(begun) > patience:
-			return errStale
-		}
+// conclude decides and encodes everything that was asked, and returns nil once it
+// may leave.
+func (s *Server) conclude(x *verification) error {
+	if err := s.door.Answer(x.request.Context(), x.decide); err != nil || x.unsure {
+		return errStale
 	}
+	return s.admitted(x)
 }
 
-// round decides and encodes everything once.
-func (s *Server) round(r *http.Request, x *verification, v replica.View, batch bool) error {
-	x.out, x.codes = x.out[:0], [replica.Stale + 1]int{}
-	id, fresh := requestOf(r.Context()).id, v.FreshFor()
-	if batch {
+// decide decides and encodes everything that was asked, with one view.
+func (s *Server) decide(x *verification, v replica.View) {
+	x.out, x.codes, x.unsure = x.out[:0], [replica.Stale + 1]int{}, false
+	id, fresh := requestOf(x.request.Context()).id, v.FreshFor()
+	if x.batch {
 		x.out = append(x.out, `{"results":[`...)
 	}
 	for i := range x.asks.items {
@@ -220,27 +223,26 @@ func (s *Server) round(r *http.Request, x *verification, v replica.View, batch b
 			x.out = append(x.out, ',')
 		}
 		if i%chunk == 0 {
-			if err := s.mayVerify(r, x, v); err != nil {
-				return err
+			if s.look(x, v); x.caller.Code != replica.Valid {
+				return
 			}
 		}
 		a := &x.asks.items[i]
-		verdict := s.decide(x, v, a)
-		if verdict.Code == replica.Stale {
-			return errStale
+		verdict := s.judge(x, v, a)
+		if x.unsure = verdict.Code == replica.Stale; x.unsure {
+			return
 		}
 		x.codes[verdict.Code]++
 		x.out = appendVerdict(x.out, &verdict, x.asks.texts[a.from:a.to], fresh, id)
 	}
-	if batch {
+	if x.batch {
 		x.out = append(x.out, `]}`...)
 	}
 	x.out = append(x.out, '\n')
-	return nil
 }
 
-// decide returns the verdict on one key.
-func (s *Server) decide(x *verification, v replica.View, a *ask) replica.Verdict {
+// judge returns the verdict on one key.
+func (s *Server) judge(x *verification, v replica.View, a *ask) replica.Verdict {
 	hash, err := s.prefixes.Parse(a.key)
 	scope, known := scopeOf(x, v, a)
 	if err != nil || !known {

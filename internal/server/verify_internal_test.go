@@ -30,19 +30,20 @@ func TestAnswerIsMadeAgainWhenSomethingChangedMeanwhile(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			x := &verification{hash: hash}
+			x := s.newVerification()
+			x.hash, x.batch = hash, batch
 			if err := x.asks.readOne(`{"key":"` + keys[1] + `"}`); err != nil {
 				t.Fatal(err)
 			}
 			revoked := false
-			r := httptest.NewRequestWithContext(during{t.Context(), func() {
+			x.request = httptest.NewRequestWithContext(during{t.Context(), func() {
 				if revoked {
 					return
 				}
 				revoked = true
 				revokeIn(t, s.replica, keys[1], s)
 			}}, "POST", "/v1/verify", nil)
-			if err := s.conclude(r, x, batch); err != nil {
+			if err := s.conclude(x); err != nil {
 				t.Fatal(err)
 			}
 			if !revoked || bytes.Contains(x.out, []byte(`"valid":true`)) || !bytes.Contains(x.out, []byte(`"code":"revoked"`)) {
@@ -96,15 +97,15 @@ func TestVerificationAllocatesNothingOnceItIsRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := httptest.NewRequest("POST", "/v1/verify", nil)
-	r = r.WithContext(withRequest(r.Context(), &request{id: "req_1"}))
-	x := &verification{hash: hash}
+	x := s.newVerification()
+	x.hash, x.request = hash, r.WithContext(withRequest(r.Context(), &request{id: "req_1"}))
 	body := `{"key":"` + keys[7] + `","permissions":["agents:execute","agents/a-1:read"],"source":{"ip":"192.0.2.7","user_agent":"curl"},"workspace":"acme","min_revision":1}`
 	got := testing.AllocsPerRun(1000, func() {
 		x.asks.reset()
 		if err := x.asks.readOne(body); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.conclude(r, x, false); err != nil {
+		if err := s.conclude(x); err != nil {
 			t.Fatal(err)
 		}
 	})

@@ -1,52 +1,62 @@
 package store
 
 import (
-	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 )
 
-// Claim is the right to be the one process that answers from a database. In this
-// release one node answers; two that did not know of each other would each go on
-// accepting what the other has revoked.
-type Claim struct {
-	lost    chan struct{}
-	release func() error
-}
+// Claim is the right to be the one process that answers from an SQLite file. Two
+// that did not know of each other would each go on accepting what the other has
+// revoked. On PostgreSQL processes know of each other: see [Nodes].
+type Claim struct{ lock *os.File }
 
-// Lost is closed when the claim may have passed to somebody else: whoever holds
-// it stops answering at once. On SQLite that does not happen.
-func (c *Claim) Lost() <-chan struct{} { return c.lost }
-
-// Release gives the claim up. It also ends with the process.
-func (c *Claim) Release() error { return c.release() }
-
-// NewClaim takes the claim on the database at url, without waiting: when another
-// process has it, the error says so in words. It is not inherited by processes
-// that this one starts.
-func NewClaim(ctx context.Context, url string) (*Claim, error) {
-	claim, err := newClaim(ctx, url)
+// NewClaim takes the claim on the database at url, which is "sqlite:PATH", without
+// waiting: when another process has it, the error says which. It is not inherited
+// by processes that this one starts, and ends with this one, however it ends.
+func NewClaim(url string) (*Claim, error) {
+	path, ok := strings.CutPrefix(url, "sqlite:")
+	if !ok || path == "" {
+		return nil, errors.New("store: only an SQLite file is claimed")
+	}
+	lock, err := claimFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
-	return claim, nil
+	return &Claim{lock}, nil
 }
 
-func newClaim(ctx context.Context, url string) (*Claim, error) {
-	if path, ok := strings.CutPrefix(url, "sqlite:"); ok && path != "" {
-		path, err := realPath(path)
-		if err != nil {
-			return nil, fmt.Errorf("find the database file: %w", err)
-		}
-		return claimFile(path)
+// Release gives the claim up.
+func (c *Claim) Release() error { return c.lock.Close() }
+
+// claimFile locks a file beside the database at path. The system takes the lock
+// away when the process ends, and never before.
+func claimFile(path string) (*os.File, error) {
+	path, err := realPath(path)
+	if err != nil {
+		return nil, fmt.Errorf("find the database file: %w", err)
 	}
-	if isPostgres(url) {
-		return claimServer(ctx, url)
+	file, err := os.OpenFile(path+".lock", os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open the lock beside the database: %w", err)
 	}
-	return nil, errBadScheme
+	err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return nil, errors.Join(inUse(path, file), file.Close())
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", file.Name(), err), file.Close())
+	}
+	if err := writePID(file); err != nil {
+		return nil, errors.Join(fmt.Errorf("write %s: %w", file.Name(), err), file.Close())
+	}
+	return file, nil // it stays when the process ends: another may be about to lock the very same one
 }
 
 // realPath returns the one name of a file that may not be there yet, so that two
@@ -64,4 +74,19 @@ func realPath(path string) (string, error) {
 	return filepath.Join(folder, filepath.Base(path)), err
 }
 
-var errBadScheme = errors.New("the store's URL must be sqlite:PATH or postgres://…")
+// inUse says who holds the lock, as far as the holder has written it down yet.
+func inUse(path string, file *os.File) error {
+	text, err := io.ReadAll(io.LimitReader(file, 20))
+	if pid := strings.TrimSpace(string(text)); err == nil && pid != "" {
+		return fmt.Errorf("%s is in use by process %s", path, pid)
+	}
+	return fmt.Errorf("%s is in use by another process", path)
+}
+
+func writePID(file *os.File) error {
+	if err := file.Truncate(0); err != nil {
+		return err
+	}
+	_, err := file.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+	return err
+}

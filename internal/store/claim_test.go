@@ -15,7 +15,7 @@ import (
 
 func claim(t *testing.T, url string) *store.Claim {
 	t.Helper()
-	c, err := store.NewClaim(t.Context(), url)
+	c, err := store.NewClaim(url)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,19 +30,21 @@ func release(t *testing.T, c *store.Claim) {
 }
 
 func TestOneProcessHasTheClaim(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, url string) {
-		first := claim(t, url)
-		_, err := store.NewClaim(t.Context(), url)
-		if err == nil || !strings.Contains(err.Error(), "in use by") {
-			t.Errorf("a second claim: error %v, want one that says who has it", err)
-		}
-		if strings.HasPrefix(url, "sqlite:") && !strings.Contains(err.Error(), fmt.Sprint("process ", os.Getpid())) {
-			t.Errorf("a second claim: error %v, want the first one's process", err)
-		}
-		open(t, url, store.Options{}) // the database itself can be used beside it
-		release(t, first)
-		release(t, claim(t, url))
-	})
+	url := storetest.SQLite(t)
+	first := claim(t, url)
+	_, err := store.NewClaim(url)
+	if want := fmt.Sprint("in use by process ", os.Getpid()); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("a second claim: error %v, want %q", err, want)
+	}
+	open(t, url, store.Options{}) // the database itself can be used beside it
+	release(t, first)
+	release(t, claim(t, url))
+}
+
+func TestAServerIsNotClaimed(t *testing.T) {
+	if _, err := store.NewClaim("postgres://localhost/postern"); err == nil {
+		t.Error("a claim on PostgreSQL was given")
+	}
 }
 
 func TestTwoWaysToOneFileMeetAtOneClaim(t *testing.T) {
@@ -54,7 +56,7 @@ func TestTwoWaysToOneFileMeetAtOneClaim(t *testing.T) {
 	}
 	open(t, "sqlite:"+path, store.Options{})
 	first := claim(t, "sqlite:"+link)
-	if _, err := store.NewClaim(t.Context(), "sqlite:"+path); err == nil {
+	if _, err := store.NewClaim("sqlite:" + path); err == nil {
 		t.Error("the file was claimed twice, once by a link to it")
 	}
 	release(t, first)
@@ -66,53 +68,26 @@ func TestAClaimEndsWithItsProcess(t *testing.T) {
 		fmt.Println("claimed")
 		select {}
 	}
-	storetest.Each(t, func(t *testing.T, url string) {
-		cmd := exec.Command(os.Args[0], "-test.run=^TestAClaimEndsWithItsProcess$")
-		cmd.Env = append(os.Environ(), "STORE_TEST_CLAIM="+url)
-		out, err := cmd.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		if line, err := bufio.NewReader(out).ReadString('\n'); line != "claimed\n" {
-			t.Fatalf("the other process says %q, %v", line, err)
-		}
-		_, err = store.NewClaim(t.Context(), url)
-		if err == nil {
-			t.Error("two processes have the claim")
-		}
-		if strings.HasPrefix(url, "sqlite:") && !strings.Contains(fmt.Sprint(err), fmt.Sprint("process ", cmd.Process.Pid)) {
-			t.Errorf("error %v, want one that names process %d", err, cmd.Process.Pid)
-		}
-		if err := cmd.Process.Kill(); err != nil {
-			t.Fatal(err)
-		}
-		_ = cmd.Wait() // it was killed
-		for {          // a server takes a moment to hear of it
-			if c, err := store.NewClaim(t.Context(), url); err == nil {
-				release(t, c)
-				return
-			}
-		}
-	})
-}
-
-func TestALostClaimIsHeardOf(t *testing.T) {
-	url := storetest.Postgres(t)
-	c := claim(t, url)
-	select {
-	case <-c.Lost():
-		t.Fatal("the claim is lost at once")
-	default:
-	}
-	_, err := raw(t, url).ExecContext(t.Context(), `
-		SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'
-		AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`)
+	url := storetest.SQLite(t)
+	cmd := exec.Command(os.Args[0], "-test.run=^TestAClaimEndsWithItsProcess$")
+	cmd.Env = append(os.Environ(), "STORE_TEST_CLAIM="+url)
+	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	<-c.Lost()
-	release(t, c)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if line, err := bufio.NewReader(out).ReadString('\n'); line != "claimed\n" {
+		t.Fatalf("the other process says %q, %v", line, err)
+	}
+	_, err = store.NewClaim(url)
+	if !strings.Contains(fmt.Sprint(err), fmt.Sprint("process ", cmd.Process.Pid)) {
+		t.Errorf("error %v, want one that names process %d", err, cmd.Process.Pid)
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // it was killed
+	release(t, claim(t, url))
 }

@@ -12,11 +12,13 @@ import (
 //go:embed schema/*.sql
 var schema embed.FS
 
-// migrate runs the files of schema that have not run yet, in the order of their
-// names, all in one transaction. Of several processes that start at once one
-// does it and the others wait.
-func (s *Store) migrate(ctx context.Context) error {
-	return s.again(ctx, func() error {
+// Migrate brings the tables up to date: it runs the files of schema that have not
+// run yet, in the order of their names, all in one transaction. Of several
+// processes that start at once one does it and the others wait. A database that a
+// newer release has changed is refused. The error is of kind [iam.Unavailable] when
+// the database cannot be asked.
+func (s *Store) Migrate(ctx context.Context) error {
+	err := s.again(ctx, func() error {
 		tx, err := s.db.begin(ctx, noting, s.words.exclusive...)
 		if err != nil {
 			return fmt.Errorf("begin to migrate: %w", err)
@@ -45,6 +47,10 @@ func (s *Store) migrate(ctx context.Context) error {
 		}
 		return tx.commit(ctx, nil)
 	})
+	if err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	return nil
 }
 
 // migrated returns the names of the files that have run.

@@ -203,3 +203,10 @@ func (c span) Scan(value any) error {
 	*c.to = time.Duration(n) * time.Microsecond
 	return nil
 }
+
+// closeConn tells the server, but does not wait for long.
+func closeConn(conn *pgx.Conn) error {
+	ctx, cancel := context.WithTimeout(context.Background(), cleanupWait)
+	defer cancel()
+	return conn.Close(ctx)
+}

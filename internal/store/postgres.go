@@ -158,11 +158,14 @@ func (db *postgres) begin(ctx context.Context, m mode, first ...statement) (tran
 }
 
 func (db *postgres) fault(err error) fault {
+	e, answered := errors.AsType[*pgconn.PgError](err)
+	if answered && (e.Code[:2] == "28" || e.Code == "3D000") {
+		return other // it does not let us in, or has no such database: waiting mends neither
+	}
 	if e, ok := errors.AsType[*lostError](err); ok {
 		return e.fault
 	}
-	e, ok := errors.AsType[*pgconn.PgError](err)
-	if !ok {
+	if !answered {
 		return other
 	}
 	switch e.Code {

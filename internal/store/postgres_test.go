@@ -315,7 +315,7 @@ func TestNoErrorRepeatsAPassword(t *testing.T) {
 		"mysql://postern:" + password + "@127.0.0.1/postern",
 	} {
 		_, opened := store.Open(t.Context(), bad, store.Options{})
-		_, claimed := store.NewClaim(t.Context(), bad)
+		_, claimed := store.NewClaim(bad)
 		for _, err := range []error{opened, claimed} {
 			if err == nil {
 				t.Fatalf("no error from a URL that leads nowhere")

@@ -43,9 +43,22 @@ type Store struct {
 var _ iam.Store = (*Store)(nil)
 
 // Open opens the database at url, which is "sqlite:PATH" or "postgres://…", and
-// brings its tables up to date. A database that a newer release has changed is
-// refused. No error repeats a password that url holds.
+// brings its tables up to date as [Store.Migrate] does. No error repeats a
+// password that url holds.
 func Open(ctx context.Context, url string, o Options) (*Store, error) {
+	s, err := New(ctx, url, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Migrate(ctx); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// New returns the store at url, whose tables are as they are: [Store.Migrate] has
+// to succeed before anything else is asked. PostgreSQL need not be there yet.
+func New(ctx context.Context, url string, o Options) (*Store, error) {
 	db, err := open(ctx, url)
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
@@ -58,9 +71,6 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 		s.observe = func(string, time.Duration, error) {}
 	}
 	s.reader = reader{querier: db, heard: s.heard, clock: s.localTime}
-	if err := s.migrate(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("store: %w", err), db.close())
-	}
 	return s, nil
 }
 
@@ -73,6 +83,8 @@ func open(ctx context.Context, url string) (database, error) {
 	}
 	return nil, errBadScheme
 }
+
+var errBadScheme = errors.New("the store's URL must be sqlite:PATH or postgres://…")
 
 func isPostgres(url string) bool {
 	return strings.HasPrefix(url, "postgres://") || strings.HasPrefix(url, "postgresql://")

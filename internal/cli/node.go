@@ -1,0 +1,267 @@
+package cli
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/posternhq/postern/internal/config"
+	"github.com/posternhq/postern/internal/fence"
+	"github.com/posternhq/postern/internal/iam"
+	"github.com/posternhq/postern/internal/replica"
+	"github.com/posternhq/postern/internal/server"
+	"github.com/posternhq/postern/internal/store"
+)
+
+// node is this process among those that answer from one store: the only one on
+// SQLite, one of several on PostgreSQL.
+type node struct {
+	cfg    config.Config
+	log    *slog.Logger
+	rows   *store.Store
+	memory *replica.Replica
+	among  *fence.Node // nil: it is the only one
+
+	// pending is what has to be done on the store before the node can begin,
+	// when the database was not there at the start; else nil.
+	pending func(ctx context.Context) error
+
+	closers []func() error // what is closed at the end, the last first
+}
+
+// openNode opens the store as the settings say. On SQLite nobody else may have it;
+// PostgreSQL need not be there yet.
+func openNode(ctx context.Context, cfg config.Config, log *slog.Logger, observe func(string, time.Duration, error)) (n *node, err error) {
+	n = &node{cfg: cfg, log: log}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, n.close())
+		}
+	}()
+	if !cfg.Postgres() {
+		claim, err := store.NewClaim(cfg.StoreURL)
+		if err != nil {
+			return n, err
+		}
+		n.closers = append(n.closers, claim.Release)
+	}
+	if n.rows, err = store.New(ctx, cfg.StoreURL, store.Options{Observe: observe}); err != nil {
+		return n, err
+	}
+	n.closers = append(n.closers, n.rows.Close)
+	if cfg.Postgres() {
+		return n, n.join()
+	}
+	n.memory = replica.New(replica.Options{Log: log, Node: nodeName(cfg)})
+	return n, nil
+}
+
+// join makes the process one of several.
+func (n *node) join() error {
+	lease, err := n.cfg.Lease()
+	if err != nil {
+		return err
+	}
+	table, err := n.rows.Nodes()
+	if err != nil {
+		return err
+	}
+	n.closers = append(n.closers, table.Close)
+	clock := fence.SystemClock()
+	n.memory = replica.New(replica.Options{Log: n.log, Node: nodeName(n.cfg), Clock: clock.Now})
+	n.among, err = fence.New(fence.Options{
+		Name: nodeName(n.cfg), Version: buildVersion(), TTL: lease.TTL, Bounded: lease.Bounded, Local: n.cfg.Durability == "local",
+		Replica: n.memory, Database: table, Clock: clock, Random: rand.Reader, Log: n.log,
+	})
+	return err
+}
+
+// close gives up what the node has, whatever it has.
+func (n *node) close() (err error) {
+	for len(n.closers) > 0 {
+		last := len(n.closers) - 1
+		err = errors.Join(err, n.closers[last]())
+		n.closers = n.closers[:last]
+	}
+	return err
+}
+
+// fence is what a change waits for.
+func (n *node) fence() iam.Fence {
+	if n.among != nil {
+		return n.among
+	}
+	return n.memory
+}
+
+// door is what lets answers out.
+func (n *node) door() server.Door {
+	if n.among != nil {
+		return n.among
+	}
+	return n.memory
+}
+
+// prepare brings the store up to date, and returns the root secret and whether
+// somebody has initialised the store. When PostgreSQL is not there, and makeSecret
+// is not asked for, a node begins without it: run goes on asking.
+func (n *node) prepare(ctx context.Context, makeSecret bool) (secret []byte, initialized bool, err error) {
+	initialized, err = n.examine(ctx)
+	if n.among == nil || makeSecret || !errors.Is(err, iam.Unavailable) {
+		if err != nil {
+			return nil, false, err
+		}
+		secret, err = rootSecret(ctx, n.cfg, n.rows, initialized, makeSecret)
+		return secret, initialized, errors.Join(err, n.load(ctx))
+	}
+	path := n.cfg.SecretPath()
+	if secret, err = readRootSecret(path); err != nil {
+		return nil, false, err
+	}
+	n.log.Warn("PostgreSQL cannot be reached: this node answers nothing until it can", "error", err)
+	n.pending = func(ctx context.Context) error {
+		if _, err := n.examine(ctx); err != nil {
+			return err
+		}
+		return checkFingerprint(ctx, n.rows, secret, path)
+	}
+	return secret, true, nil
+}
+
+// examine brings the store's tables up to date, refuses a database that no promise
+// can be made on, and says whether somebody has initialised the store.
+func (n *node) examine(ctx context.Context) (initialized bool, err error) {
+	if n.among != nil {
+		if err := n.reach(ctx); err != nil {
+			return false, err
+		}
+	}
+	if err := n.rows.Migrate(ctx); err != nil {
+		return false, err
+	}
+	if n.among != nil {
+		if err := n.among.Examine(ctx); err != nil {
+			return false, err
+		}
+	}
+	if initialized, err = n.rows.Initialized(ctx); err != nil {
+		return false, fmt.Errorf("look whether the store is initialised: %w", err)
+	}
+	return initialized, nil
+}
+
+// reach asks whether the database is there, and does not wait for long.
+func (n *node) reach(ctx context.Context) error {
+	const long = 2 * time.Second
+	limited, cancel := context.WithTimeout(ctx, long)
+	defer cancel()
+	err := n.rows.Ping(limited)
+	if err != nil && limited.Err() != nil && ctx.Err() == nil {
+		return fmt.Errorf("%w: no answer within %v: %w", iam.Unavailable, long, err)
+	}
+	return err
+}
+
+// run keeps the memory up to date until ctx ends. It returns an error only when
+// it cannot go on.
+func (n *node) run(ctx context.Context) error {
+	const again = 500 * time.Millisecond
+	for n.pending != nil {
+		err := n.pending(ctx)
+		switch {
+		case err == nil:
+			n.pending = nil
+		case ctx.Err() != nil:
+			return nil
+		case !errors.Is(err, iam.Unavailable):
+			return err
+		default:
+			_ = wait(ctx, again) // ctx ends the loop
+		}
+	}
+	if n.among != nil {
+		n.among.Run(ctx)
+		return nil
+	}
+	return n.memory.Follow(ctx, n.rows)
+}
+
+// load fills the memory of a node that is the only one; others load when they join.
+func (n *node) load(ctx context.Context) error {
+	if n.among != nil {
+		return nil
+	}
+	return n.memory.Load(ctx, n.rows)
+}
+
+// leave ends the node in order: nothing is answered any more, drain lets what is
+// under way come to its end, and then nobody waits for this node.
+func (n *node) leave(ctx context.Context, drain func(context.Context) error) error {
+	if n.among == nil {
+		return drain(ctx)
+	}
+	return n.among.Leave(ctx, drain)
+}
+
+// briefly calls fn with what its changes are to wait for, and then leaves.
+func (n *node) briefly(ctx context.Context, fn func(context.Context, iam.Fence) error) (err error) {
+	if n.among == nil {
+		return fn(ctx, iam.Nobody{}) // the claim says that nobody answers
+	}
+	below, stop := context.WithCancel(context.WithoutCancel(ctx)) // leaving needs it too
+	var running sync.WaitGroup
+	running.Go(func() { n.among.Run(below) })
+	defer running.Wait()
+	defer stop()
+	if err := n.ready(ctx); err != nil {
+		return err
+	}
+	err = fn(ctx, n.among)
+	return errors.Join(err, n.leave(below, func(context.Context) error { return nil }))
+}
+
+// ready returns once the node answers, or why it does not.
+func (n *node) ready(ctx context.Context) error {
+	for {
+		published := n.memory.Published() // before the look, so that nothing is missed in between
+		err := n.door().Ready()
+		if err == nil {
+			return nil
+		}
+		if n.among != nil {
+			if trouble := n.among.Trouble(); errors.Is(trouble, fence.Refused) {
+				return trouble
+			}
+		}
+		select {
+		case <-published:
+		case <-ctx.Done():
+			return errors.Join(err, n.trouble())
+		}
+	}
+}
+
+// trouble is why the node has no lease.
+func (n *node) trouble() error {
+	if n.among == nil {
+		return nil
+	}
+	return n.among.Trouble()
+}
+
+// nodeName returns what this node is called.
+func nodeName(cfg config.Config) string {
+	if cfg.NodeName != "" {
+		return cfg.NodeName
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		return "node"
+	}
+	return name
+}

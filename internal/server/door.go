@@ -1,0 +1,22 @@
+package server
+
+import (
+	"context"
+
+	"github.com/posternhq/postern/internal/replica"
+)
+
+// Door is what lets answers out that rest on memory.
+type Door interface {
+	// Answer calls encode with a view of the replica until what it encoded may
+	// be sent, and then returns nil. Whatever encode writes, it writes anew each
+	// time. An error is of kind [iam.Stale]: this node cannot know whether it has
+	// heard of every revocation, and nothing that was encoded may leave.
+	Answer(ctx context.Context, encode func(replica.View)) error
+
+	// Ready returns nil while answers are let out, else an error of kind
+	// [iam.Stale] that wraps the reason why not.
+	Ready() error
+}
+
+var _ Door = (*replica.Replica)(nil)
