@@ -147,6 +147,9 @@ func (a *app) mintOnStore(ctx context.Context, cfg config.Config, fresh bool, mi
 	if _, err := rootSecret(ctx, cfg, n.rows, initialized, fresh); err != nil {
 		return made, secret, err
 	}
+	if lease, err := cfg.Lease(); n.among != nil && err == nil {
+		a.note("Joining the servers of this store. The first change of a process waits for one lease, %v.", lease.TTL)
+	}
 	err = n.briefly(ctx, func(ctx context.Context, f iam.Fence) (err error) {
 		made, secret, err = mint(ctx, newService(cfg, n.rows, f))
 		return err

@@ -119,11 +119,11 @@ func (n *node) prepare(ctx context.Context, makeSecret bool) (secret []byte, ini
 		secret, err = rootSecret(ctx, n.cfg, n.rows, initialized, makeSecret)
 		return secret, initialized, errors.Join(err, n.load(ctx))
 	}
+	n.log.Warn("PostgreSQL cannot be reached: this node answers nothing until it can", "error", err)
 	path := n.cfg.SecretPath()
 	if secret, err = readRootSecret(path); err != nil {
 		return nil, false, err
 	}
-	n.log.Warn("PostgreSQL cannot be reached: this node answers nothing until it can", "error", err)
 	n.pending = func(ctx context.Context) error {
 		if _, err := n.examine(ctx); err != nil {
 			return err

@@ -12,10 +12,16 @@ type Health struct {
 	Detail string `json:"detail,omitempty" doc:"Why not, in words."`
 }
 
+// What load balancers ask, every second or so.
+const (
+	healthPath = "/healthz"
+	readyPath  = "/readyz"
+)
+
 // registerHealth adds what load balancers and the curious ask, without a key.
 func (s *Server) registerHealth() {
 	s.registerPlain(operation{
-		id: "get-health", method: http.MethodGet, path: "/healthz", tag: operationsTag,
+		id: "get-health", method: http.MethodGet, path: healthPath, tag: operationsTag,
 		summary: "Is this process alive?", access: open, success: http.StatusOK, memory: true, unlimited: true,
 	}, jsonAnswer[Health](s, "It is"), func(w http.ResponseWriter, r *http.Request) {
 		s.writeJSON(w, r, http.StatusOK, Health{Status: "ok"})
@@ -23,7 +29,7 @@ func (s *Server) registerHealth() {
 	ready := jsonAnswer[Health](s, "It does")
 	ready.Responses["503"] = answerWith(http.StatusServiceUnavailable, "It does not, and says why", jsonType, schemaOf[Health](s)).Responses["503"]
 	s.registerPlain(operation{
-		id: "get-readiness", method: http.MethodGet, path: "/readyz", tag: operationsTag,
+		id: "get-readiness", method: http.MethodGet, path: readyPath, tag: operationsTag,
 		summary: "Does this node answer verifications?", access: open, success: http.StatusOK, memory: true, unlimited: true,
 	}, ready, func(w http.ResponseWriter, r *http.Request) {
 		health := s.health()

@@ -144,8 +144,8 @@ func (s *Server) logAccess(r *http.Request, req *request, status int, begun time
 	}
 	s.metrics.countRequest(route, status)
 	level := slog.LevelInfo
-	if status == http.StatusOK && s.hot[r.URL.Path] != nil {
-		level = slog.LevelDebug // the metrics count them; a line for each would cost more than the answer
+	if status == http.StatusOK && (s.hot[r.URL.Path] != nil || r.URL.Path == healthPath || r.URL.Path == readyPath) {
+		level = slog.LevelDebug // the metrics count them; a line for each would cost more than the answer, or say nothing
 	}
 	if !s.log.Enabled(r.Context(), level) {
 		return
