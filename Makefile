@@ -32,6 +32,7 @@ bench: ## the figures of docs/benchmarks.md: ratios within one run, on a disk
 	$(GO) test -run '^$$' -bench VerifyHTTP -benchtime 1x -timeout 20m ./internal/server
 	POSTERN_TEST_CLUSTER_DIR=$${TMPDIR:-/tmp} $(PG) $(GO) test -run '^$$' -bench CreateKey -benchtime 300x -timeout 20m ./internal/store
 	POSTERN_TEST_CLUSTER_DIR=$${TMPDIR:-/tmp} $(PG) $(GO) test -run '^$$' -bench Snapshot -benchtime 5x -timeout 20m ./internal/store
+	POSTERN_TEST_CLUSTER_DIR=$${TMPDIR:-/tmp} $(PG) $(GO) test -run '^$$' -bench . -benchtime 1x -timeout 20m ./internal/fence
 
 fuzz: ## each fuzz test for half a minute
 	@set -e; for pkg in $$($(GO) list ./...); do \

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"fmt"
-	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -179,7 +178,7 @@ func TestOnPostgreSQLADeadNodeIsWaitedForOnce(t *testing.T) {
 	}
 }
 
-func (p *process) nodes(t *testing.T) int {
+func (p *process) nodes(t testing.TB) int {
 	t.Helper()
 	all, err := p.Nodes(t.Context())
 	if err != nil {
@@ -201,32 +200,4 @@ func TestOnPostgreSQLANodeLeavesWithoutATrace(t *testing.T) {
 	if receipt := all[0].change(t, key); receipt.By != "acked" || receipt.Nodes.Total != 2 {
 		t.Errorf("receipt: %+v", receipt)
 	}
-}
-
-// BenchmarkRevoke compares a revocation through three healthy nodes with what the
-// database alone needs for it: one durable commit, and a notification.
-func BenchmarkRevoke(b *testing.B) {
-	all := cluster(b, 5*time.Second)
-	all[0].change(b, numberedKey(0)) // the first waits for a TTL of this timeline
-	var bare, whole []time.Duration
-	for n := range 500 {
-		key := numberedKey(n)
-		key.Revoked = true
-		begun := time.Now()
-		if _, err := all[1].store.Change(b.Context(), iam.First{}, func(iam.Tx) (iam.Change, error) { return iam.Change{}, nil }); err != nil {
-			b.Fatal(err)
-		}
-		bare = append(bare, time.Since(begun))
-		begun = time.Now()
-		all[n%3].change(b, key)
-		whole = append(whole, time.Since(begun))
-	}
-	slices.Sort(bare)
-	slices.Sort(whole)
-	half, most := len(bare)/2, len(bare)*99/100
-	b.ReportMetric(float64(bare[half].Microseconds()), "µs-commit-p50")
-	b.ReportMetric(float64(whole[half].Microseconds()), "µs-revoke-p50")
-	b.ReportMetric(float64(whole[most].Microseconds()), "µs-revoke-p99")
-	b.ReportMetric(float64(whole[half])/float64(bare[half]), "x-commit")
-	b.ReportMetric(float64(whole[most])/float64(whole[half]), "p99/p50")
 }
