@@ -30,8 +30,8 @@ $(TOOLS)/staticcheck-$(STATICCHECK_VERSION):
 bench: ## the figures of docs/benchmarks.md: ratios within one run, on a disk
 	$(GO) test -run '^$$' -bench 'VerifyRatio|Apply|Load1M|Weight' -benchtime 1x -timeout 20m ./internal/replica
 	$(GO) test -run '^$$' -bench VerifyHTTP -benchtime 1x -timeout 20m ./internal/server
-	POSTERN_TEST_CLUSTER_DIR=$${TMPDIR:-/tmp} $(PG) $(GO) test -run '^$$' -bench CreateKey -benchtime 300x -timeout 20m ./internal/store
-	POSTERN_TEST_CLUSTER_DIR=$${TMPDIR:-/tmp} $(PG) $(GO) test -run '^$$' -bench Snapshot -benchtime 5x -timeout 20m ./internal/store
+	POSTERN_TEST_CLUSTER_DIR=$${TMPDIR:-/tmp} $(PG) $(GO) test -run '^$$' -bench CreateKey -benchtime 40x -timeout 20m ./internal/store
+	POSTERN_TEST_CLUSTER_DIR=$${TMPDIR:-/tmp} $(PG) $(GO) test -run '^$$' -bench StartUp -benchtime 5x -timeout 20m ./internal/store
 	POSTERN_TEST_CLUSTER_DIR=$${TMPDIR:-/tmp} $(PG) $(GO) test -run '^$$' -bench . -benchtime 1x -timeout 20m ./internal/fence
 
 fuzz: ## each fuzz test for half a minute

@@ -74,8 +74,7 @@ func (r reader) EventsAbout(ctx context.Context, ws iam.WorkspaceID, target stri
 	return found, nil
 }
 
-// AppendEvent implements [iam.NoteTx]. The number is taken when the event is
-// sent, for whoever takes it makes other writers of the same log wait.
+// AppendEvent implements [iam.NoteTx].
 func (t *tx) AppendEvent(_ context.Context, e audit.Event) error {
 	if t.failed != nil {
 		return t.failed
@@ -84,49 +83,90 @@ func (t *tx) AppendEvent(_ context.Context, e audit.Event) error {
 	return nil
 }
 
-// numbers are those that the events of one workspace get: the last, and how many.
-type numbers struct{ last, count int64 }
-
-// takeNumbers adds a write for each workspace that has events waiting, which
-// fills in the last of their numbers once it is sent.
-func (t *tx) takeNumbers() map[string]*numbers {
-	taken := map[string]*numbers{}
-	for _, e := range t.events {
-		if taken[e.Workspace] == nil {
-			taken[e.Workspace] = &numbers{}
-		}
-		taken[e.Workspace].count++
-	}
-	// In order, so that no two transactions wait for each other.
-	for _, ws := range slices.Sorted(maps.Keys(taken)) {
-		n := taken[ws]
-		t.writes = append(t.writes, statement{
-			text: `
-				INSERT INTO audit_heads (workspace_id, seq) VALUES ($1, $2)
-				ON CONFLICT (workspace_id) DO UPDATE SET seq = audit_heads.seq + excluded.seq
-				RETURNING seq`,
-			args: []any{ws, n.count},
-			scan: func(row scanner) error { return row.Scan(&n.last) },
-		})
-	}
-	return taken
+// numbers are those that a transaction has taken for the events of a workspace.
+// Nobody else gets one before the transaction ends, so that they have no gaps.
+type numbers struct {
+	last int64 // of them; known when the statement that takes it has been sent
+	free int64 // how many, up to the last, no event has
 }
 
-// placeEvents numbers the waiting events and makes writes of them.
-func (t *tx) placeEvents(taken map[string]*numbers) error {
-	waiting, placed := t.events, map[string]int64{}
-	t.events = nil
-	for _, e := range waiting {
-		n := taken[e.Workspace]
-		placed[e.Workspace]++
-		e.Seq = n.last - n.count + placed[e.Workspace]
+// takeNumbers takes some more numbers for the events of a workspace.
+func (t *tx) takeNumbers(ws string, count int64) statement {
+	n := t.numbers[ws]
+	if n == nil {
+		n = &numbers{}
+		t.numbers[ws] = n
+	}
+	return statement{
+		text: `
+			INSERT INTO audit_heads (workspace_id, seq) VALUES ($1, $2)
+			ON CONFLICT (workspace_id) DO UPDATE SET seq = audit_heads.seq + excluded.seq
+			RETURNING seq`,
+		args: []any{ws, count},
+		scan: func(row scanner) error {
+			n.free += count
+			return row.Scan(&n.last)
+		},
+	}
+}
+
+// giveBackNumbers gives back those that no event has.
+func (t *tx) giveBackNumbers() {
+	for ws, n := range t.numbers {
+		if n.free > 0 {
+			t.writes = append(t.writes, statement{
+				text: `UPDATE audit_heads SET seq = seq - $2 WHERE workspace_id = $1`,
+				args: []any{ws, n.free},
+			})
+		}
+	}
+}
+
+// placeEvents puts the events that wait among the writes, each under its number.
+// Only when there are not enough numbers does it send what waits and ask for more.
+func (t *tx) placeEvents(ctx context.Context) error {
+	if len(t.events) == 0 {
+		return nil
+	}
+	wanted := map[string]int64{}
+	for _, e := range t.events {
+		wanted[e.Workspace]++
+	}
+	if err := t.haveNumbers(ctx, wanted); err != nil {
+		return err
+	}
+	for _, e := range t.events {
+		n := t.numbers[e.Workspace]
+		e.Seq = n.last - n.free + 1
+		n.free--
 		body, err := audit.Encode(e)
 		if err != nil {
 			return t.fail(fmt.Errorf("append event %s: %w", e.ID, err))
 		}
 		t.writes = append(t.writes, insertEvent(e, string(body), t.Seq()))
 	}
-	return nil
+	t.events = nil
+	return t.indexTerms(ctx, wanted)
+}
+
+// haveNumbers sees to it that there are as many numbers as are wanted.
+func (t *tx) haveNumbers(ctx context.Context, wanted map[string]int64) error {
+	enough := true
+	// In order, so that no two transactions wait for each other.
+	for _, ws := range slices.Sorted(maps.Keys(wanted)) {
+		missing := wanted[ws]
+		if n := t.numbers[ws]; n != nil {
+			missing -= n.free
+		}
+		if missing > 0 {
+			enough = false
+			t.writes = append(t.writes, t.takeNumbers(ws, missing))
+		}
+	}
+	if enough {
+		return nil
+	}
+	return t.send(ctx)
 }
 
 func insertEvent(e audit.Event, body string, revision int64) statement {

@@ -8,21 +8,23 @@ import (
 	"github.com/posternhq/postern/internal/iam"
 )
 
-// firstReads returns the statements that read what first names into found. They
-// follow the one that takes the number, in the same round trip.
-func firstReads(first iam.First, found *iam.Found) []statement {
+// first returns the statements that follow the one that takes the head row, in
+// the same round trip: they read what a change begins with, and take the number
+// of one event of the caller's workspace.
+func (t *tx) first(f iam.First) []statement {
 	var all []statement
-	ws := string(first.Workspace)
-	if first.Key != "" {
+	ws := string(f.Workspace)
+	if f.Key != "" {
 		all = append(all,
-			perhaps(&found.Key, keys.fields, keys.query(keyByID), ws, string(first.Key)),
-			perhaps(&found.Workspace, workspaces.fields, workspaces.query(workspaceByID), ws))
+			perhaps(&t.found.Key, keys.fields, keys.query(keyByID), ws, string(f.Key)),
+			perhaps(&t.found.Workspace, workspaces.fields, workspaces.query(workspaceByID), ws),
+			t.takeNumbers(ws, 1))
 	}
-	if first.Principal != "" {
-		all = append(all, perhaps(&found.Principal, principalFields, principalQuery(first.Principal), ws, first.Principal))
+	if f.Principal != "" {
+		all = append(all, perhaps(&t.found.Principal, principalFields, principalQuery(f.Principal), ws, f.Principal))
 	}
-	if call := first.Replay; call != nil {
-		all = append(all, perhaps(&found.Replay, replayFields, replayQuery, call.Scope, call.Key))
+	if call := f.Replay; call != nil {
+		all = append(all, perhaps(&t.found.Replay, replayFields, replayQuery, call.Scope, call.Key))
 	}
 	return slices.DeleteFunc(all, func(st statement) bool { return !storable(st.args) }) // it is not there
 }

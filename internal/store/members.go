@@ -138,13 +138,11 @@ func (r reader) Principal(ctx context.Context, ws iam.WorkspaceID, ref string) (
 
 // principalQuery reads the principal $2 of the workspace $1, which is ref.
 func principalQuery(ref string) string {
-	condition := `p.type = 'service_account' AND p.name = $2`
+	condition := `p.workspace_id = $1 AND p.type = 'service_account' AND p.name = $2`
 	if strings.HasPrefix(ref, iam.ServiceAccountPrefix) || strings.HasPrefix(ref, iam.MemberPrefix) {
-		condition = `p.id = $2`
+		condition = `p.id = $2 AND p.workspace_id || '' = $1` // see keyByID
 	}
-	return `
-		SELECT ` + principalColumns + ` FROM principals p JOIN roles r ON r.id = p.role_id
-		WHERE p.workspace_id = $1 AND ` + condition
+	return `SELECT ` + principalColumns + ` FROM principals p JOIN roles r ON r.id = p.role_id WHERE ` + condition
 }
 
 const principalColumns = `p.id, p.type, p.workspace_id, p.name, p.state, r.id, r.name, r.permissions`

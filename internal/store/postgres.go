@@ -236,6 +236,12 @@ func (t *pgTx) send(ctx context.Context, statements []statement) error {
 	if len(statements) == 0 {
 		return nil
 	}
+	st, err := t.run(ctx, statements)
+	return lost(t.conn.Conn(), st.failed(err, t.db.fault(err)))
+}
+
+// run runs statements in order. With an error it returns the one that failed.
+func (t *pgTx) run(ctx context.Context, statements []statement) (failed statement, err error) {
 	batch := &pgx.Batch{}
 	for _, st := range statements {
 		batch.Queue(st.text, st.args...)
@@ -244,10 +250,10 @@ func (t *pgTx) send(ctx context.Context, statements []statement) error {
 	for _, st := range statements {
 		if err := t.read(results, st); err != nil {
 			_ = results.Close() // err is the first, and says why
-			return lost(t.conn.Conn(), st.failed(err, t.db.fault(err)))
+			return st, err
 		}
 	}
-	return lost(t.conn.Conn(), results.Close())
+	return failed, results.Close()
 }
 
 func (t *pgTx) read(results pgx.BatchResults, st statement) error {
@@ -268,7 +274,7 @@ func (t *pgTx) commit(ctx context.Context, statements []statement) error {
 	delete(t.conn.Conn().PgConn().CustomData(), warned)
 	wait, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitWait)
 	defer cancel()
-	err := t.send(wait, append(statements, statement{text: `COMMIT`}))
+	st, err := t.run(wait, append(statements, statement{text: `COMMIT`}))
 	switch {
 	case err == nil && t.conn.Conn().PgConn().CustomData()[warned] != nil:
 		// Durable here, perhaps not on the standby that takes over.
@@ -277,9 +283,9 @@ func (t *pgTx) commit(ctx context.Context, statements []statement) error {
 		t.end()
 		return nil
 	case refused(err):
-		return err
+		return st.failed(err, t.db.fault(err))
 	}
-	return fmt.Errorf("%w: %w", iam.Unknown, err)
+	return fmt.Errorf("%w: commit: %w", iam.Unknown, err)
 }
 
 // refused reports whether an error from the batch with the COMMIT in it means

@@ -198,7 +198,7 @@ func (t *sqliteTx) commit(ctx context.Context, statements []statement) error {
 			return err
 		}
 	}
-	return fmt.Errorf("%w: %w", iam.Unknown, err)
+	return fmt.Errorf("%w: commit: %w", iam.Unknown, err)
 }
 
 func (t *sqliteTx) rollback() {

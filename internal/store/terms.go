@@ -47,10 +47,11 @@ func (w *where) terms(ws iam.WorkspaceID, query string) error {
 }
 
 // indexTerms puts the events of each block that became complete into the index.
-func (t *tx) indexTerms(ctx context.Context, taken map[string]*numbers) error {
-	for _, ws := range slices.Sorted(maps.Keys(taken)) {
-		n := taken[ws]
-		from, to := (n.last-n.count)/termBlock*termBlock, n.last/termBlock*termBlock
+// placed says how many were placed just now, by workspace.
+func (t *tx) indexTerms(ctx context.Context, placed map[string]int64) error {
+	for _, ws := range slices.Sorted(maps.Keys(placed)) {
+		last := t.numbers[ws].last - t.numbers[ws].free
+		from, to := (last-placed[ws])/termBlock*termBlock, last/termBlock*termBlock
 		if from == to {
 			continue
 		}

@@ -4,25 +4,26 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/posternhq/postern/internal/audit"
 	"github.com/posternhq/postern/internal/iam"
 )
 
-// tx is an [iam.Tx]. What it writes waits until something is read, or until the
-// end, and then leaves together: a process that is stopped in the middle must
-// not hold the head row for one round trip after the other. Reads send first
-// what waits, so that they see it.
+// tx is an [iam.Tx]. As long as one that changes something runs it holds the head
+// row, and all others wait. So what it writes is kept back and leaves together:
+// with COMMIT, or before a read, which is to see it.
 type tx struct {
 	reader
-	store  *Store
-	tx     transaction
-	head   head
-	found  iam.Found
-	writes []statement   // in the order in which they were asked for
-	events []audit.Event // without numbers yet
-	failed error         // the first error of the database: nothing after it counts
+	store   *Store
+	tx      transaction
+	head    head
+	found   iam.Found
+	writes  []statement         // in the order in which they were asked for
+	events  []audit.Event       // without numbers yet
+	numbers map[string]*numbers // of events, by workspace
+	failed  error               // the first error of the database: nothing after it counts
 }
 
 // head is the head row as the transaction found it, but that a change has taken
@@ -75,19 +76,16 @@ func (s *Store) note(ctx context.Context, fn func(iam.NoteTx) error) error {
 	if err := t.outcome(fn(t)); err != nil {
 		return err
 	}
-	if err := t.number(ctx); err != nil {
-		return err
-	}
 	return t.commit(ctx)
 }
 
 // begin opens a transaction with a statement that yields the head row, in which
 // %[1]s stands for the time, and with what is to be read first.
 func (s *Store) begin(ctx context.Context, m mode, first iam.First, query string) (*tx, error) {
-	t := &tx{store: s}
+	t := &tx{store: s, numbers: map[string]*numbers{}}
 	clock, args := s.clock()
 	head := statement{text: fmt.Sprintf(query, clock), args: args, scan: t.head.scan}
-	begun, err := s.db.begin(ctx, m, append([]statement{head}, firstReads(first, &t.found)...)...)
+	begun, err := s.db.begin(ctx, m, append([]statement{head}, t.first(first)...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -148,7 +146,7 @@ func (t *tx) write(st statement) error {
 
 // flush sends everything that waits.
 func (t *tx) flush(ctx context.Context) error {
-	if err := t.number(ctx); err != nil {
+	if err := t.placeEvents(ctx); err != nil {
 		return err
 	}
 	return t.send(ctx)
@@ -164,27 +162,8 @@ func (t *tx) send(ctx context.Context) error {
 	return t.fail(t.tx.send(ctx, writes))
 }
 
-// number sends the writes that wait together with the request for the numbers of
-// the events, and puts the events in their place, to be sent next.
-func (t *tx) number(ctx context.Context) error {
-	if len(t.events) == 0 {
-		return t.send(ctx)
-	}
-	taken := t.takeNumbers()
-	if err := t.send(ctx); err != nil {
-		return err
-	}
-	if err := t.placeEvents(taken); err != nil {
-		return err
-	}
-	return t.indexTerms(ctx, taken)
-}
-
 // commitChange ends the transaction with the change under its number.
 func (t *tx) commitChange(ctx context.Context, change iam.Change) (iam.Commit, error) {
-	if err := t.number(ctx); err != nil {
-		return iam.Commit{}, err
-	}
 	payload, err := change.Payload()
 	if err != nil {
 		return iam.Commit{}, err
@@ -206,11 +185,18 @@ func (t *tx) commitChange(ctx context.Context, change iam.Change) (iam.Commit, e
 	return iam.Commit{Seq: t.head.seq, Time: t.head.time}, nil
 }
 
-// commit sends what waits and COMMIT with it.
+// commit sends what waits and COMMIT with it. What the number of affected rows
+// decides goes before: COMMIT does not wait to hear it.
 func (t *tx) commit(ctx context.Context) (err error) {
-	defer func(began time.Time) { t.store.observe("commit", time.Since(began), err) }(time.Now())
-	if err := t.tx.commit(ctx, t.writes); err != nil {
-		return fmt.Errorf("commit: %w", err)
+	if err := t.placeEvents(ctx); err != nil {
+		return err
 	}
-	return nil
+	t.giveBackNumbers()
+	if slices.ContainsFunc(t.writes, func(st statement) bool { return st.missing != nil }) {
+		if err := t.send(ctx); err != nil {
+			return err
+		}
+	}
+	defer func(began time.Time) { t.store.observe("commit", time.Since(began), err) }(time.Now())
+	return t.tx.commit(ctx, t.writes)
 }

@@ -129,6 +129,9 @@ func testTaken(t *testing.T, open Open) {
 	} {
 		_, err := tryChange(t, w.s, insert)
 		isKind(t, what, err, iam.NameTaken)
+		if errors.Is(err, iam.Unknown) {
+			t.Errorf("%s: error %v: what was refused was not done", what, err)
+		}
 	}
 }
 

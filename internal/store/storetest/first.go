@@ -13,6 +13,7 @@ var firsts = []contract{
 	{"WhatIsReadFirstIsWhatIsThere", testFound},
 	{"WhatIsNotThereIsNotFoundFirst", testNothingFound},
 	{"WhatIsReadFirstIsReadAfterTheNumber", testFirstLostUpdate},
+	{"EventsHaveNoGapHoweverManyAChangeHas", testNumbersAhead},
 	{"ReplaysAreKeptForTheirWindow", testReplays},
 	{"WhatWasDoneIsNotForgottenForARefusal", testReplayRace},
 }
@@ -83,6 +84,44 @@ func testFirstLostUpdate(t *testing.T, open Open) {
 	if len(got)-len(name) != writers*each {
 		t.Errorf("%d additions are there, want %d", len(got)-len(name), writers*each)
 	}
+}
+
+// The number of one event of the caller's workspace is taken along with what is
+// read first, and there may be none, many, or those of another workspace.
+func testNumbersAhead(t *testing.T, open Open) {
+	w := newWorld(t, open)
+	other, role, member := w.workspace("other")
+	w.change(func(tx iam.Tx) error { return w.insertWorkspace(tx, other, role, member) })
+	first, appended := iam.First{Workspace: w.ws.ID, Key: w.key.ID}, 0
+	for _, events := range []struct{ own, others int }{{0, 0}, {1, 0}, {3, 0}, {0, 2}, {2, 1}, {1, 1}, {70, 0}} {
+		_, err := w.s.Change(t.Context(), first, func(tx iam.Tx) (iam.Change, error) {
+			for range events.others {
+				e := w.newEvent("key.created")
+				e.Workspace = string(other.ID)
+				if err := tx.AppendEvent(t.Context(), e); err != nil {
+					return iam.Change{}, err
+				}
+			}
+			for n := range events.own {
+				if err := tx.AppendEvent(t.Context(), w.newEvent("key.created")); err != nil {
+					return iam.Change{}, err
+				}
+				if n == 0 { // which sends what waits
+					if _, err := tx.Workspace(t.Context(), w.ws.Slug); err != nil {
+						return iam.Change{}, err
+					}
+				}
+			}
+			return iam.Change{}, nil
+		})
+		if err != nil {
+			t.Fatalf("%+v: %v", events, err)
+		}
+		appended += events.own
+		w.eventsHaveNoGap(appended)
+	}
+	w.ws = other
+	w.eventsHaveNoGap(4)
 }
 
 func testReplays(t *testing.T, open Open) {
