@@ -180,7 +180,7 @@ type Verdict struct {
 	Role       *Ref            `json:"role,omitempty"`
 	Decisions  map[string]bool `json:"decisions,omitempty"`
 	Revision   int64           `json:"revision" doc:"The change that the answer knows of, and all before it."`
-	FreshForMS int64           `json:"fresh_for_ms" doc:"Counted from when the request was sent: for how long the answer may be relied on."`
+	FreshForMS int64           `json:"fresh_for_ms" doc:"Counted from when the request was sent: for how long the answer may be relied on. 0: no longer than now."`
 	RequestID  string          `json:"request_id,omitempty"`
 }
 

@@ -211,10 +211,7 @@ func (a *tally) missing(t *testing.T) []string {
 
 func TestGoldenDocumentIsTheOneThatIsKept(t *testing.T) {
 	w := newWorld(t, "sqlite:"+t.TempDir()+"/postern.db")
-	have, err := w.server.OpenAPI()
-	if err != nil {
-		t.Fatal(err)
-	}
+	have := w.server.OpenAPI()
 	if *update {
 		if err := os.WriteFile(golden, have, 0o644); err != nil {
 			t.Fatal(err)
