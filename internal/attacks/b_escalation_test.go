@@ -276,6 +276,12 @@ func theLastOwner(t *testing.T, w *world) {
 			t.Fatalf("loop %d: two owners who remove each other, or leave together, are %d then", i, len(owners))
 		}
 	}
+	second, secondID := w.member("-", b.owner, "last@acme.example", "owner")
+	late := w.overtake(
+		func() answer { return w.call("DELETE", in("-", "members/"+secondID), second, nil) },
+		func() answer { return w.call("DELETE", in("-", "members/"+b.ownerID), b.owner, nil) })
+	w.wants(late, http.StatusConflict, "last_owner")
+	b.owner = second
 	// An owner of a tenant is nobody in the system workspace.
 	root := w.must("GET", "/v1/whoami", w.owner, nil).str("principal.id")
 	for _, ws := range []string{"-", "acme", "operations"} {

@@ -2,6 +2,7 @@ package attacks_test
 
 import (
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -118,9 +119,27 @@ func (w *world) seen(t *testing.T, a answer) {
 	w.values.search(t, fmt.Sprintf("the answer of %s", a.call), a.text+fmt.Sprint(a.header))
 }
 
+// databasePassword is what no output may have, in any case.
+const databasePassword = "Tr0ub4dor-hunter2"
+
+// withPassword are ways to name a database with its password, good and bad, and
+// whether the store is what finds fault with it.
+func withPassword() map[string]bool {
+	return map[string]bool{
+		"postgres://postern:" + databasePassword + "@127.0.0.1:1/postern":                                          true,
+		"postgres://postern:" + databasePassword + "@[::1/postern":                                                 true,
+		"postgres://postern:" + databasePassword + "%zz@127.0.0.1/postern":                                         true,
+		"postgres://postern@127.0.0.1:1/postern?password=" + databasePassword:                                      true,
+		"postgres://postern@127.0.0.1:1/postern?password=" + databasePassword + "&sslpassword=" + databasePassword: true,
+		"postgres://postern:" + databasePassword + "@127.0.0.1:1/postern?sslmode=perhaps":                          true,
+		"mysql://postern:" + databasePassword + "@127.0.0.1/postern":                                               false,
+		"host=127.0.0.1 port=1 user=postern password=" + databasePassword:                                          false,
+		databasePassword: false,
+	}
+}
+
 func thePasswordOfTheDatabase(t *testing.T, _ *world) {
 	dir := t.TempDir()
-	const password = "Tr0ub4dor-hunter2"
 	file := func(name, text string) string {
 		path := filepath.Join(dir, name)
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
@@ -128,35 +147,58 @@ func thePasswordOfTheDatabase(t *testing.T, _ *world) {
 		}
 		return path
 	}
-	for _, args := range [][]string{
-		{"serve", "--store-url", "postgres://postern:" + password + "@127.0.0.1:1/postern"},
-		{"serve", "--store-url", "postgres://postern:" + password + "@[::1/postern"},
-		{"serve", "--store-url", "postgres://postern:" + password + "%zz@127.0.0.1/postern"},
-		{"serve", "--store-url", "mysql://postern:" + password + "@127.0.0.1/postern"},
-		{"init", "--workspace", "w", "--email", "a@example.com", "--store-url", "postgres://postern:" + password + "@127.0.0.1:1/postern"},
-		{"config", "show", "--store-url", "postgres://postern:" + password + "@127.0.0.1:1/postern"},
-		{"serve", "--store-url", "postgres://postern@127.0.0.1:1/postern?password=" + password},
-		{"serve", "--store-url", "host=127.0.0.1 port=1 user=postern password=" + password},
-		{"serve", "--store-url", password},
-		{"config", "show", "--store-url", "postgres://postern:" + password + "@127.0.0.1:1/postern"},
-		{"config", "show", "--json", "--store-url", "postgres://postern@127.0.0.1:1/postern?password=" + password + "&sslpassword=" + password},
-		{"config", "check", "--store-url", "postgres://postern:" + password + "@127.0.0.1:1/postern"},
-		{"recover", "--email", "a@example.com", "--store-url", "postgres://postern:" + password + "@127.0.0.1:1/postern"},
-		{"doctor", "--store-url", "postgres://postern:" + password + "@127.0.0.1:1/postern"},
-		{"dev", "--listen", "127.0.0.1:0", "--store-url", "postgres://postern:" + password + "@127.0.0.1:1/postern"},
-		{"config", "show", "--config", file("good.toml", `store.url = "postgres://postern:`+password+`@127.0.0.1:1/postern"`)},
-		{"serve", "--config", file("bad.toml", `store.url = "postgres://postern:`+password+`@127.0.0.1:1/postern`)},
-		{"serve", "--config", file("odd.toml", `store.url = ["postgres://postern:`+password+`@127.0.0.1:1/postern"]`)},
-	} {
-		_, stdout, stderr := program(t, dir, "", args...)
-		shown := strings.ToLower(stdout + stderr)
-		if strings.Contains(shown, "tr0ub4dor") || strings.Contains(shown, "hunter2") {
-			t.Errorf("postern %v shows the password:\n%s%s", args, stdout, stderr)
+	secret := file("secret", strings.Repeat("5a", 32)+"\n")
+	taken := takenAddress(t) // so that a server that waits for its database ends
+	for url, reached := range withPassword() {
+		settings := []string{"--store-url", url, "--secret-file", secret}
+		for _, args := range [][]string{
+			{"serve", "--listen", taken}, {"init", "--workspace", "w", "--email", "a@example.com"},
+			{"recover", "--email", "a@example.com"}, {"dev", "--listen", taken},
+		} {
+			said := hidesPassword(t, dir, append(args, settings...)...)
+			if reached != strings.Contains(said, "store:") {
+				t.Errorf("postern %s: the store was asked: %v, want %v: %s", args[0], !reached, reached, said)
+			}
 		}
-		if shown == "" {
-			t.Errorf("postern %s says nothing", args[0])
+		for _, args := range [][]string{{"config", "show"}, {"config", "show", "--json"}, {"config", "check"}, {"doctor"}} {
+			hidesPassword(t, dir, append(args, settings...)...)
 		}
+		hidesPassword(t, dir, "serve", "--listen", taken, "--store-url", url) // and no secret is named
 	}
+	for name, text := range map[string]string{
+		"good.toml": `store.url = "postgres://postern:` + databasePassword + `@127.0.0.1:1/postern"`,
+		"bad.toml":  `store.url = "postgres://postern:` + databasePassword + `@127.0.0.1:1/postern`,
+		"odd.toml":  `store.url = ["postgres://postern:` + databasePassword + `@127.0.0.1:1/postern"]`,
+	} {
+		hidesPassword(t, dir, "config", "show", "--config", file(name, text))
+		hidesPassword(t, dir, "serve", "--listen", taken, "--config", file(name, text))
+	}
+}
+
+// takenAddress returns one that nobody else can listen on.
+func takenAddress(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	return listener.Addr().String()
+}
+
+// hidesPassword runs the command and returns what it says, which is something
+// without the password.
+func hidesPassword(t *testing.T, dir string, args ...string) string {
+	t.Helper()
+	_, stdout, stderr := program(t, dir, "", args...)
+	shown := strings.ToLower(stdout + stderr)
+	if strings.Contains(shown, "tr0ub4dor") || strings.Contains(shown, "hunter2") {
+		t.Errorf("postern %v shows the password:\n%s%s", args, stdout, stderr)
+	}
+	if shown == "" {
+		t.Errorf("postern %s says nothing", args[0])
+	}
+	return shown
 }
 
 func keysInAddresses(t *testing.T, w *world) {

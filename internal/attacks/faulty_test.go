@@ -18,12 +18,42 @@ type faulty struct {
 	unknown atomic.Bool            // fail after the commit
 	err     error                  // what a failed call returns; not changed while one runs
 	panics  atomic.Pointer[string] // what every call panics with, unless nil
+	held    atomic.Pointer[held]   // holds back the next change, unless nil
 }
+
+// held is a change that the server has let in, and that is not yet anywhere in
+// the database.
+type held struct{ arrived, release chan struct{} }
 
 var errDatabase = errors.New("the database said no")
 
+// overtake begins a call that changes something, makes another while the first is
+// held back before its transaction, and returns the answer of the first.
+func (w *world) overtake(first, second func() answer) answer {
+	w.t.Helper()
+	h := &held{make(chan struct{}), make(chan struct{})}
+	w.store.held.Store(h)
+	answers := make(chan answer, 1)
+	go func() { answers <- first() }()
+	select {
+	case <-h.arrived:
+	case a := <-answers:
+		w.t.Fatalf("%s changes nothing: %d %s", a.call, a.status, a.text)
+	}
+	a := second()
+	close(h.release)
+	if a.status < 200 || a.status > 299 {
+		w.t.Errorf("%s, which came first: %d %s", a.call, a.status, a.text)
+	}
+	return <-answers
+}
+
 // Change implements [iam.Store].
 func (f *faulty) Change(ctx context.Context, first iam.First, fn func(iam.Tx) (iam.Change, error)) (iam.Commit, error) {
+	if h := f.held.Swap(nil); h != nil {
+		close(h.arrived)
+		<-h.release
+	}
 	commit, err := f.Store.Change(ctx, first, func(tx iam.Tx) (iam.Change, error) { return fn(&faultyTx{tx, f}) })
 	if err == nil && f.unknown.Load() {
 		f.failed.Add(1)

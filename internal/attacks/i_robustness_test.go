@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -65,7 +66,27 @@ func bodiesThatCostTooMuch(t *testing.T, w *world) {
 			}
 		}
 	}
+	w.bodiesOfTwoMeanings()
 	w.wants(w.call("GET", in("-", "service_accounts/a"), w.owner, nil), http.StatusNotFound, "not_found")
+}
+
+// bodiesOfTwoMeanings are good ones with something that readers of JSON do not
+// agree about, for each of the ways in which bodies are read.
+func (w *world) bodiesOfTwoMeanings() {
+	w.t.Helper()
+	for path, good := range map[string]string{
+		in("-", "service_accounts"): `{"name":"a","role":"viewer"}`, "/v1/verify": `{"key":"a"}`,
+		"/v1/verify/batch": `{"items":[{"key":"a"}]}`, "/v1/invitations/accept": `{"token":"a","name":"a"}`,
+	} {
+		first, _, _ := strings.Cut(good[1:], ":")
+		for _, bad := range []string{
+			good + "{}", good + "x", good + ",", good + "\x00", "[" + good, good[:len(good)-1], strings.Replace(good, `"a"`, "\"a\xff\"", 1),
+			strings.Replace(good, `"a"`, `"a\ud800"`, 1), good[:len(good)-1] + "," + first + `:"b"}`,
+			good[:len(good)-1] + `,"\u00` + strconv.FormatInt(int64(first[1]), 16) + first[2:] + `:"b"}`,
+		} {
+			w.wants(w.call("POST", path, w.prober, bad), http.StatusBadRequest, "invalid_request")
+		}
+	}
 }
 
 func contains(all []int, n int) bool {
@@ -78,25 +99,27 @@ func contains(all []int, n int) bool {
 }
 
 // noiseAtTheOpenDoors sends what is nearly right, and what is nothing, to what
-// answers without a credential. The fuzz tests of package server go on from here.
+// answers without a credential, and to what reads bodies by itself. The fuzz tests
+// of package server go on from here.
 func noiseAtTheOpenDoors(t *testing.T, w *world) {
 	random := rand.New(rand.NewPCG(1, 2))
-	seeds := []string{`{"token":"inv_x","name":"Jo","key":{"name":"a"}}`, `{"key":"pst_sa_x","permissions":["a:b"]}`, `{}`, `[]`, `"`, "\x00\x01", `{"items":[{}]}`}
-	paths := []string{"/v1/invitations/accept", "/v1/verify", "/v1/verify/batch", "/v1/whoami", "/healthz", "/readyz", "/v1/openapi.json", "/docs/errors/", "/docs/errors/x", "/metrics", "/"}
+	doors := []string{"/v1/invitations/accept", "/v1/verify", "/v1/verify/batch"}
+	paths := append(doors[:3:3], "/v1/whoami", "/healthz", "/readyz", "/v1/openapi.json", "/docs/errors/", "/docs/errors/x", "/metrics", "/")
 	methods := []string{"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "X"}
 	const rounds = 3000
-	for range rounds {
-		text := []byte(seeds[random.IntN(len(seeds))])
-		for range random.IntN(4) {
-			if len(text) > 0 {
-				text[random.IntN(len(text))] = byte(random.UintN(256))
-			}
+	for i := range rounds {
+		path, method, key := paths[random.IntN(len(paths))], methods[random.IntN(len(methods))], ""
+		if i%2 == 0 {
+			path, method = doors[random.IntN(len(doors))], "POST"
 		}
-		path := paths[random.IntN(len(paths))]
+		if strings.HasPrefix(path, "/v1/verify") && i%3 != 0 {
+			key = w.prober
+		}
 		if random.IntN(4) == 0 {
 			path += "?" + []string{"cursor=%ff", "limit=1", "a=b&a=c", "%00=1", "="}[random.IntN(5)]
 		}
-		a := w.call(methods[random.IntN(len(methods))], path, "", string(text), "Idempotency-Key", "k", "Content-Type", "application/json")
+		text := noise(random)
+		a := w.call(method, path, key, text, "Idempotency-Key", "k", "Content-Type", "application/json")
 		if a.status >= 500 {
 			t.Fatalf("%s with %q: %d %s", a.call, text, a.status, a.text)
 		}
@@ -104,6 +127,23 @@ func noiseAtTheOpenDoors(t *testing.T, w *world) {
 	if strings.Contains(w.said.text(), "panic") {
 		t.Errorf("the log speaks of a panic: %s", w.said.text()[strings.Index(w.said.text(), "panic"):][:200])
 	}
+}
+
+// noise returns a body that is nearly one, with bytes changed and its end cut off.
+func noise(random *rand.Rand) string {
+	seeds := []string{
+		`{"token":"inv_x","name":"Jo","key":{"name":"a"}}`, `{"key":"pst_sa_x","permissions":["a:b"],"source":{"ip":"::1"},"min_revision":1}`,
+		`{}`, `[]`, `"`, "\x00\x01", `{"items":[{}]}`, `{"items":[{"key":"a"},{"key":"b","workspace":"any"}]}`,
+		`{"key":"\u0041\u00e9\ud83d\ude00\n\"","na\u006de":"\u00e9"}`, ` [ 1 , -2.5e+7 , true , false , null , "é😀" ] `,
+	}
+	text := []byte(seeds[random.IntN(len(seeds))])
+	for range random.IntN(4) {
+		text[random.IntN(len(text))] = byte(random.UintN(256))
+	}
+	if random.IntN(2) == 0 {
+		text = text[:random.IntN(len(text)+1)]
+	}
+	return string(text)
 }
 
 func batchesThatAreTooLong(t *testing.T, w *world) {

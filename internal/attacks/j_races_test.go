@@ -39,6 +39,13 @@ func makingAKeyWhileTheAccountIsRevoked(t *testing.T, w *world) {
 			t.Errorf("a key made while its account is revoked: %d %s", created.status, created.text)
 		}
 	}
+	w.account("-", w.owner, "overtaken", "operator")
+	late := w.overtake(
+		func() answer {
+			return w.call("POST", in("-", "service_accounts/overtaken/keys"), w.owner, body{"name": "late"})
+		},
+		func() answer { return w.call("POST", in("-", "service_accounts/overtaken/revoke"), w.owner, nil) })
+	w.wants(late, http.StatusConflict, "principal_inactive")
 	t.Logf("%d keys were made before the revocation, %d were refused after", made, refused)
 }
 
@@ -71,6 +78,15 @@ func aKeyThatMintsWhileItIsRevoked(t *testing.T, w *world) {
 	if children == 0 {
 		t.Error("nothing was minted before a revocation: the test is blind")
 	}
+	w.account("-", w.owner, "overtaken", "admin")
+	value := w.keyOf("-", w.owner, "overtaken")
+	revoke := in("-", "keys/"+w.idOf(value)+"/revoke")
+	late := w.overtake(
+		func() answer {
+			return w.call("POST", in("-", "service_accounts/overtaken/keys"), value, body{"name": "late"})
+		},
+		func() answer { return w.call("POST", revoke, w.owner, nil) })
+	w.wants(late, http.StatusUnauthorized, "unauthenticated")
 }
 
 // mintUntilRefused lets several make keys with a key, of which it waits for the
