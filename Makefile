@@ -5,7 +5,7 @@ TOOLS   := $(CURDIR)/.tools
 PG      := $(GO) run ./internal/store/storetest/withpg --
 STATICCHECK_VERSION := v0.8.2
 
-.PHONY: run test race lint bench fuzz generate clean
+.PHONY: run test race chaos torture lint bench fuzz generate clean
 
 run: ## a development server on localhost:7070, its data in postern-dev.db
 	$(GO) run ./cmd/postern dev
@@ -15,6 +15,12 @@ test: ## everything, a real PostgreSQL included
 
 race: ## the same tests under the race detector; the slowest ones shortened
 	$(PG) $(GO) test -race -short -timeout 60m ./...
+
+chaos: ## real processes and a real PostgreSQL under faults, two minutes; a part of test
+	$(GO) test -count 1 -timeout 20m -v ./internal/chaos
+
+torture: ## the same until ten million verifications and five thousand revocations count
+	$(GO) test -count 1 -timeout 120m -v ./internal/chaos -args -torture
 
 lint: $(TOOLS)/staticcheck-$(STATICCHECK_VERSION)
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "not gofmt-clean"; exit 1; }

@@ -28,6 +28,7 @@ var mayImport = map[string]string{
 	"":                 "api internal/token internal/replica",
 	"internal/cli":     "*",
 	"internal/attacks": "",
+	"internal/chaos":   "internal/store/storetest",
 	"cmd/postern":      "*",
 
 	"internal/store/storetest":        "internal/iam internal/token internal/audit",
@@ -37,16 +38,16 @@ var mayImport = map[string]string{
 // mayUse says which modules each package may import from, and why they are here.
 // A module that is not listed fails the test; so does one that nothing uses.
 var mayUse = map[string]string{
-	"github.com/danielgtaylor/huma/v2":    "internal/server",                         // OpenAPI from the same definitions as the handlers
-	"github.com/prometheus/client_golang": "internal/server",                         // metrics
-	"modernc.org/sqlite":                  "internal/store",                          // SQLite without cgo
-	"github.com/jackc/pgx/v5":             "internal/store internal/store/storetest", // PostgreSQL
-	"github.com/spf13/cobra":              "internal/cli",                            // commands, help and completion
-	"github.com/spf13/pflag":              "internal/cli internal/config",            // cobra's flags
-	"github.com/BurntSushi/toml":          "internal/config internal/cli",            // the configuration file
-	"github.com/zalando/go-keyring":       "internal/cli",                            // where the CLI keeps its key
-	"golang.org/x/term":                   "internal/cli",                            // is this a terminal?
-	"github.com/google/go-cmp":            "internal/store/storetest",                // what is different about two nouns
+	"github.com/danielgtaylor/huma/v2":    "internal/server",                                        // OpenAPI from the same definitions as the handlers
+	"github.com/prometheus/client_golang": "internal/server",                                        // metrics
+	"modernc.org/sqlite":                  "internal/store",                                         // SQLite without cgo
+	"github.com/jackc/pgx/v5":             "internal/store internal/store/storetest internal/chaos", // PostgreSQL
+	"github.com/spf13/cobra":              "internal/cli",                                           // commands, help and completion
+	"github.com/spf13/pflag":              "internal/cli internal/config",                           // cobra's flags
+	"github.com/BurntSushi/toml":          "internal/config internal/cli",                           // the configuration file
+	"github.com/zalando/go-keyring":       "internal/cli",                                           // where the CLI keeps its key
+	"golang.org/x/term":                   "internal/cli",                                           // is this a terminal?
+	"github.com/google/go-cmp":            "internal/store/storetest",                               // what is different about two nouns
 }
 
 // onlyStd lists the packages that import nothing from outside but the standard

@@ -89,21 +89,43 @@ func Memory() string {
 	return ""
 }
 
-func start(ctx context.Context, bin string) (*Cluster, error) {
+// Ground is what a server stands on that a test puts together by itself.
+type Ground struct {
+	Programs string               // the folder of PostgreSQL's programs
+	Dir      string               // an empty folder of the server's user, for whoever made it to remove
+	Rights   *syscall.SysProcAttr // as whom to run the programs, which refuse to run as root
+}
+
+// NewGround finds the installed programs and makes a folder for a server.
+func NewGround(ctx context.Context) (Ground, error) {
+	bin, err := findPrograms(ctx)
+	if err != nil {
+		return Ground{}, err
+	}
+	return newGround(bin)
+}
+
+func newGround(bin string) (Ground, error) {
 	dir, err := os.MkdirTemp(clusterParent(), "postern-pg-")
 	if err != nil {
-		return nil, err
+		return Ground{}, err
 	}
+	attr, err := unprivileged(dir)
+	return Ground{Programs: bin, Dir: dir, Rights: attr}, err
+}
+
+func start(ctx context.Context, bin string) (*Cluster, error) {
 	port, err := freePort()
 	if err != nil {
 		return nil, err
 	}
-	attr, err := unprivileged(dir)
+	ground, err := newGround(bin)
 	if err != nil {
 		return nil, err
 	}
+	dir := ground.Dir
 	cmd := exec.Command("sh", "-c", lifetime, "cluster", bin, dir, strconv.Itoa(port))
-	cmd.Dir, cmd.SysProcAttr = dir, attr
+	cmd.Dir, cmd.SysProcAttr = dir, ground.Rights
 	hold, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, err

@@ -1,0 +1,92 @@
+package chaos
+
+import (
+	"flag"
+	"math/rand/v2"
+	"testing"
+	"time"
+)
+
+var (
+	seed    = flag.Uint64("seed", 0, "seed of a run of chaos; 0: another one each time")
+	torture = flag.Bool("torture", false, "run until the full volumes are reached")
+)
+
+// plan is what a run does in some time, with a program.
+func plan(t *testing.T, program string, d time.Duration, faults []Fault) Plan {
+	s := *seed
+	if s == 0 {
+		s = rand.Uint64()
+	}
+	t.Logf("run it again with: go test ./internal/chaos -run %s -v -args -seed %d", t.Name(), s)
+	return Plan{
+		Program: program, Dir: t.TempDir(), Seed: s, For: d, TTL: time.Second,
+		Hunters: 8, Verifiers: 3, Pace: 5 * time.Millisecond, Faults: faults, Log: t.Logf,
+	}
+}
+
+// do makes a run and returns its report.
+func do(t *testing.T, p Plan) Report {
+	t.Helper()
+	r, err := Start(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	failed := r.Do(t.Context())
+	report := r.Report()
+	t.Logf("\n%v", report)
+	if failed != nil {
+		t.Error(failed)
+	}
+	if t.Failed() || report.Violating > 0 {
+		for _, n := range r.nodes {
+			t.Logf("the last words of %s:\n%s", n.Name, n.LastWords(60))
+		}
+	}
+	if err := r.Close(); err != nil {
+		t.Error(err)
+	}
+	return report
+}
+
+func TestWhatWasTakenIsNeverAcceptedWhateverHappens(t *testing.T) {
+	program, err := Build(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, least := 2*time.Minute, Volumes{Readings: 5000, Revocations: 100}
+	switch {
+	case *torture:
+		d, least = 40*time.Minute, Volumes{Readings: 10_000_000, Revocations: 5000}
+	case testing.Short():
+		d, least = 20*time.Second, Volumes{Readings: 100, Revocations: 5}
+	}
+	got := do(t, plan(t, program, d, Faults()))
+	if got.Violating > 0 {
+		t.Errorf("the promise was broken %d times", got.Violating)
+	}
+	for _, short := range got.Short(least) {
+		t.Error("the run shows too little:", short)
+	}
+	if len(got.Odds) > 0 {
+		t.Errorf("%d things that nobody expects", len(got.Odds))
+	}
+	for _, f := range Faults() {
+		if got.Faults[f.Kind] == 0 && !testing.Short() {
+			t.Errorf("nothing was ever %s", f.Kind)
+		}
+	}
+}
+
+// The same without the check that the lease lives must fail, or the run above
+// shows nothing.
+func TestWithoutLeasesTheSameFails(t *testing.T) {
+	program, err := BuildWithoutLeases(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := do(t, plan(t, program, 20*time.Second, CutOffs()))
+	if got.Violating == 0 {
+		t.Error("nodes that answer without a lease were not seen to break the promise")
+	}
+}
