@@ -27,12 +27,7 @@ type office struct {
 func newOffice(b *testing.B, ttl time.Duration) *office {
 	b.Helper()
 	o := &office{url: storetest.Postgres(b)}
-	for i := range 3 {
-		o.nodes = append(o.nodes, startProcess(b, o.url, fmt.Sprint("node-", i), ttl))
-	}
-	for _, p := range o.nodes {
-		p.ready(b)
-	}
+	o.nodes = startProcesses(b, o.url, 3, ttl)
 	_, key, err := o.service(0).Initialize(b.Context(), iam.Initialization{Workspace: "Acme", Email: "owner@example.com", KeyName: "first"})
 	if err != nil {
 		b.Fatal(err)

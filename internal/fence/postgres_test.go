@@ -2,91 +2,21 @@ package fence_test
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/binary"
 	"fmt"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/posternhq/postern/internal/fence"
 	"github.com/posternhq/postern/internal/iam"
 	"github.com/posternhq/postern/internal/replica"
-	"github.com/posternhq/postern/internal/store"
 	"github.com/posternhq/postern/internal/store/storetest"
 	"github.com/posternhq/postern/internal/token"
 )
 
-func TestMain(m *testing.M) { storetest.Main(m) }
-
-// process is what a process of Postern has of this: a store, and a node.
-type process struct {
-	*fence.Node
-	store   *store.Store
-	replica *replica.Replica
-	kill    func() // ends it without a word
-}
-
-func startProcess(tb testing.TB, url, name string, ttl time.Duration) *process {
-	tb.Helper()
-	s, err := store.Open(tb.Context(), url, store.Options{})
-	if err != nil {
-		tb.Fatal(err)
-	}
-	db, err := s.Nodes()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	clock := fence.SystemClock()
-	p := &process{store: s, replica: replica.New(replica.Options{Clock: clock.Now, Node: name})}
-	p.Node, err = fence.New(fence.Options{
-		Name: name, TTL: ttl, Replica: p.replica, Database: db, Clock: clock, Random: rand.Reader,
-	})
-	if err != nil {
-		tb.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	running.Go(func() { p.Run(ctx) })
-	p.kill = sync.OnceFunc(func() {
-		cancel()
-		running.Wait()
-		if err := db.Close(); err != nil {
-			tb.Error(err)
-		}
-		if err := s.Close(); err != nil {
-			tb.Error(err)
-		}
-	})
-	tb.Cleanup(p.kill)
-	return p
-}
-
-// ready waits until a node answers.
-func (p *process) ready(tb testing.TB) {
-	tb.Helper()
-	ctx, cancel := context.WithTimeout(tb.Context(), 30*time.Second)
-	defer cancel()
-	for p.Ready() != nil {
-		select {
-		case <-p.replica.Published():
-		case <-ctx.Done():
-			tb.Fatalf("it is not ready: %v", p.Ready())
-		}
-	}
-}
-
 // cluster is three processes on one database.
 func cluster(tb testing.TB, ttl time.Duration) []*process {
 	tb.Helper()
-	url := storetest.Postgres(tb)
-	var all []*process
-	for i := range 3 {
-		all = append(all, startProcess(tb, url, fmt.Sprint("node-", i), ttl))
-	}
-	for _, p := range all {
-		p.ready(tb)
-	}
+	all := startProcesses(tb, storetest.Postgres(tb), 3, ttl)
 	_, err := all[0].store.Change(tb.Context(), iam.First{}, func(iam.Tx) (iam.Change, error) {
 		return iam.Change{
 			Workspaces: []iam.WorkspaceRecord{{ID: "ws_1", Slug: "one"}},
@@ -125,13 +55,8 @@ func (p *process) change(tb testing.TB, key iam.KeyRecord) iam.Receipt {
 	return receipt
 }
 
-func (p *process) ask(ctx context.Context, key iam.KeyRecord) (code replica.Code) {
-	if err := p.Answer(ctx, func(v replica.View) {
-		code = v.Verify(key.Hash, replica.Query{Scope: replica.AnyWorkspace()}).Code
-	}); err != nil {
-		return replica.Stale
-	}
-	return code
+func (p *process) ask(ctx context.Context, key iam.KeyRecord) replica.Code {
+	return p.verdict(ctx, key.Hash).Code
 }
 
 func TestOnPostgreSQLAKeyWorksAndEndsEverywhereAtOnce(t *testing.T) {
