@@ -96,7 +96,7 @@ func (w *world) start() {
 // serve answers HTTP from a replica.
 func (w *world) serve(mem *replica.Replica) {
 	w.t.Helper()
-	w.service = &iam.Service{Store: w.store, Fence: mem, Now: w.clock.now}
+	w.service = &iam.Service{Store: w.store, Fence: mem, Roster: mem, Now: w.clock.now}
 	srv, err := server.New(server.Options{
 		IAM: w.service, Replica: mem, Prefixes: token.Prefixes{token.DefaultPrefix}, Secret: rootSecret,
 		Log: slog.New(slog.NewTextHandler(w.said, &slog.HandlerOptions{Level: slog.LevelDebug})), Node: "node-1", Now: w.clock.now,

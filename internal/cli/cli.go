@@ -119,7 +119,7 @@ func (a *app) root() *cobra.Command {
 		a.whoamiCommand(), a.contextCommand(),
 		a.accountCommand(), a.keyCommand(), a.roleCommand(), a.permissionCommand(),
 		a.workspaceCommand(), a.memberCommand(), a.seatCommand(), a.checkCommand(),
-		a.auditCommand(), a.doctorCommand(), a.configCommand(), a.apiCommand(),
+		a.auditCommand(), a.nodeCommand(), a.doctorCommand(), a.configCommand(), a.apiCommand(),
 		a.completionCommand(), a.versionCommand(),
 	)
 	return root

@@ -57,7 +57,7 @@ func openNode(ctx context.Context, cfg config.Config, log *slog.Logger, observe 
 	if cfg.Postgres() {
 		return n, n.join()
 	}
-	n.memory = replica.New(replica.Options{Log: log, Node: nodeName(cfg)})
+	n.memory = replica.New(replica.Options{Log: log, Node: nodeName(cfg), Version: buildVersion()})
 	return n, nil
 }
 
@@ -101,6 +101,14 @@ func (n *node) fence() iam.Fence {
 
 // door is what lets answers out.
 func (n *node) door() server.Door {
+	if n.among != nil {
+		return n.among
+	}
+	return n.memory
+}
+
+// roster is who knows the nodes.
+func (n *node) roster() iam.Roster {
 	if n.among != nil {
 		return n.among
 	}

@@ -70,6 +70,7 @@ func (a *app) serve(ctx context.Context, cfg config.Config, m mode) (err error) 
 	}
 
 	service := newService(cfg, node.rows, node.fence())
+	service.Roster = node.roster()
 	api, err := server.New(server.Options{
 		IAM: service, Replica: node.memory, Door: node.door(), Prefixes: prefixes(cfg), Secret: secret,
 		Log: log, Node: nodeName(cfg), Metrics: metrics, BehindProxy: cfg.BehindProxy,

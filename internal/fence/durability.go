@@ -11,8 +11,8 @@ import (
 
 // What a commit that was acknowledged survives.
 const (
-	quorum = "quorum" // a failover, if the standby that takes over is one that had to hear
-	local  = "local"  // a crash of the one server; a failover can undo it
+	quorum = iam.Quorum
+	local  = iam.Local
 )
 
 // Refused is the error of a database that is not safe to promise anything on: what

@@ -98,12 +98,14 @@ type Node struct {
 	acked   bell // rings after an acknowledgement
 	waiting bell // rings when somebody begins to wait
 
+	roll *roll
+
 	mu      sync.Mutex // guards what follows
 	row     member
 	leaving bool
 	waiters []*waiter
 	view    outlook
-	alarms  Alarms
+	alarms  iam.Alarms
 	failure error // of the last attempt to get a lease; nil: it got one
 }
 
@@ -128,7 +130,7 @@ func New(o Options) (*Node, error) {
 	n := &Node{
 		name: o.Name, version: o.Version, ttl: o.TTL, bounded: o.Bounded, local: o.Local,
 		replica: o.Replica, db: o.Database, clock: o.Clock, random: o.Random, log: o.Log,
-		renewal: newBell(), acked: newBell(), waiting: newBell(),
+		renewal: newBell(), acked: newBell(), waiting: newBell(), roll: newRoll(),
 		view: outlook{longest: o.TTL, seen: map[string]sighting{}},
 	}
 	if n.log == nil {

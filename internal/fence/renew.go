@@ -110,7 +110,7 @@ func (n *Node) fence(why string) error {
 func (n *Node) diverge(cause error) error {
 	n.replica.Fail(cause)
 	n.forget()
-	n.alarm(func(a *Alarms) { a.Diverged++ })
+	n.alarm(func(a *iam.Alarms) { a.Diverged++ })
 	n.log.Error("the database has lost changes that this node had applied: what they ended stays denied here", "error", cause)
 	return fmt.Errorf("%w: %w", errFenced, cause)
 }

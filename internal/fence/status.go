@@ -2,25 +2,22 @@ package fence
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/posternhq/postern/internal/iam"
+	"github.com/posternhq/postern/internal/replica"
 )
 
-// Alarms counts what must not happen, for metrics.
-type Alarms struct {
-	Diverged int64 // the database had lost changes that this node had applied
-	Clocks   int64 // the clocks of this machine and the database disagreed by two TTLs
-}
-
 // Alarms returns what has happened since the process began.
-func (n *Node) Alarms() Alarms {
+func (n *Node) Alarms() iam.Alarms {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.alarms
 }
 
-func (n *Node) alarm(raise func(*Alarms)) {
+func (n *Node) alarm(raise func(*iam.Alarms)) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	raise(&n.alarms)
@@ -30,31 +27,84 @@ func (n *Node) alarm(raise func(*Alarms)) {
 // and false when it answers nothing: the gauge of how much could be missed.
 func (n *Node) OldestAccept() (time.Duration, bool) { return n.replica.LeaseAge() }
 
-// Status is what this node knows of a node.
-type Status struct {
-	iam.NodeRow
-	Own       bool
-	Lag       int64         // changes that it has not acknowledged
-	Silent    time.Duration // since its last sign of life, as far as this node has watched
-	LeaseLeft time.Duration // for how long it may answer, if that was its last
-}
-
-// Nodes returns all nodes, as the database has them.
-func (n *Node) Nodes(ctx context.Context) ([]Status, error) {
-	roll, err := n.db.All(ctx)
-	if err != nil {
-		return nil, err
+// Vitals returns what this node knows of itself.
+func (n *Node) Vitals() iam.Vitals {
+	v := iam.Vitals{Leased: true}
+	if v.NewsAge, v.Answers = n.OldestAccept(); v.Answers {
+		v.LeaseLeft = max(0, (n.ttl+n.bounded)*4/5-v.NewsAge)
 	}
-	now, head := n.clock.Now(), n.replica.Position().Seq
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	all := make([]Status, len(roll.Nodes))
+	v.Durability, v.Waiting, v.Alarms = n.row.durability, len(n.waiters), n.alarms
+	return v
+}
+
+// roll is the list of all nodes as it was last read, for those who ask soon
+// after: the connection that it comes over is the one that renews the lease.
+type roll struct {
+	free chan struct{} // holds one while nobody reads or asks
+	iam.Roll
+	at   replica.Instant
+	read bool // there is one
+}
+
+func newRoll() *roll {
+	r := &roll{free: make(chan struct{}, 1)}
+	r.free <- struct{}{}
+	return r
+}
+
+var _ iam.Roster = (*Node)(nil)
+
+// Nodes returns all nodes, as the database had them within the last moment. It
+// implements [iam.Roster].
+func (n *Node) Nodes(ctx context.Context) ([]iam.NodeStatus, error) {
+	roll, err := n.recentRoll(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list the nodes: %w", err)
+	}
+	now, head := n.clock.Now(), n.replica.Position().Seq
+	for _, row := range roll.Nodes {
+		head = max(head, row.Acked)
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	all := make([]iam.NodeStatus, len(roll.Nodes))
 	for i, row := range roll.Nodes {
-		all[i] = Status{NodeRow: row, Own: row.Incarnation == n.row.incarnation, Lag: max(0, head-row.Acked)}
+		var silent time.Duration
 		if s, known := n.view.seen[row.Incarnation]; known && s.counter == row.Counter {
-			all[i].Silent = now.Monotonic - s.since.Monotonic
+			silent = now.Monotonic - s.since.Monotonic
 		}
-		all[i].LeaseLeft = max(0, row.Lingers()-all[i].Silent)
+		all[i] = iam.NodeStatus{
+			NodeRow: row, Own: row.Incarnation == n.row.incarnation, Lag: head - row.Acked,
+			LastContact: roll.Now.Add(-silent), LeaseLeft: max(0, row.Lingers()-silent),
+		}
 	}
 	return all, nil
+}
+
+// recentRoll asks for the list, at most ten times a second, however many want it.
+func (n *Node) recentRoll(ctx context.Context) (iam.Roll, error) {
+	const recent = 100 * time.Millisecond
+	select {
+	case <-n.roll.free:
+	case <-ctx.Done():
+		return iam.Roll{}, ctx.Err()
+	}
+	defer func() { n.roll.free <- struct{}{} }()
+	now := n.clock.Now()
+	if n.roll.read && now.Since(n.roll.at) < recent {
+		return n.roll.Roll, nil
+	}
+	limited, cancel := n.limited(ctx)
+	defer cancel()
+	roll, err := n.db.All(limited)
+	if err != nil {
+		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+			err = fmt.Errorf("%w: %w", iam.Errorf(iam.Unavailable, "the database does not answer"), err)
+		}
+		return iam.Roll{}, err
+	}
+	n.roll.Roll, n.roll.at, n.roll.read = roll, now, true
+	return roll, nil
 }

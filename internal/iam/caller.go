@@ -73,6 +73,12 @@ type Receipt struct {
 	Took        time.Duration // from the commit to the confirmation
 }
 
+// What a change that was confirmed survives.
+const (
+	Quorum = "quorum" // a failover, if the standby that takes over is one that had to hear
+	Local  = "local"  // a crash of the one server; a failover can undo it
+)
+
 // ReceiptNodes says which nodes a receipt rests on.
 type ReceiptNodes struct {
 	Total     int64

@@ -1,6 +1,9 @@
 package iam
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // NodeRow is what a node has written down of itself where all nodes can read it.
 type NodeRow struct {
@@ -51,4 +54,41 @@ type Renewal struct {
 type Roll struct {
 	Authority
 	Nodes []NodeRow // in the order of their incarnations
+}
+
+// Roster knows the nodes that answer verifications.
+type Roster interface {
+	// Nodes returns all of them, in any order. An error of kind [Unavailable]
+	// means that this cannot be found out now.
+	Nodes(ctx context.Context) ([]NodeStatus, error)
+}
+
+// NodeStatus is what the node that is asked knows of a node.
+type NodeStatus struct {
+	NodeRow
+	Own         bool          // it is the one that is asked
+	Lag         int64         // changes that it has not acknowledged
+	LastContact time.Time     // the database's time at its last sign of life
+	LeaseLeft   time.Duration // for how long it may answer, if that was its last
+}
+
+// Leased reports whether the node answers only under a lease. Only one that is
+// alone does not.
+func (s NodeStatus) Leased() bool { return s.TTL > 0 }
+
+// Vitals is what a node knows of itself, for whoever watches over it.
+type Vitals struct {
+	Answers    bool
+	NewsAge    time.Duration // with Answers: how old the news can be that an answer rests on
+	Leased     bool          // false: it is alone, and needs no lease
+	LeaseLeft  time.Duration // with Leased: for how long it answers without hearing of the database
+	Durability string        // quorum or local; empty: it has no lease yet
+	Waiting    int           // changes that wait until every node has applied them
+	Alarms     Alarms
+}
+
+// Alarms counts what must not happen, since the process began.
+type Alarms struct {
+	Diverged int64 // the database had lost changes that this node had applied
+	Clocks   int64 // the clocks of this machine and the database disagreed by two TTLs
 }

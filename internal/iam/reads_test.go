@@ -102,6 +102,10 @@ func readingsOfWhatIs() map[string]reading {
 			_, err := w.Workspace(ctx, c, "-")
 			return err
 		}},
+		"Nodes": {"iam.nodes:read", "node.read", func(ctx context.Context, w *world, c iam.Caller) error {
+			_, err := w.Nodes(ctx, c, "-", page)
+			return err
+		}},
 		"Require": {"iam.keys:verify", "key.verify", func(ctx context.Context, w *world, c iam.Caller) error {
 			return w.Require(ctx, c, iam.VerifyKeys, audit.Target{Type: "key"})
 		}},

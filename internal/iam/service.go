@@ -24,10 +24,11 @@ type Fence interface {
 // Service does what a caller asks, or says why not. It is safe for concurrent
 // use. Its fields are set once, before the first call.
 type Service struct {
-	Store Store
-	Fence Fence
-	Mint  token.Mint
-	Now   func() time.Time // for what is only read or summed; a change is decided by the database's time
+	Store  Store
+	Fence  Fence
+	Roster Roster
+	Mint   token.Mint
+	Now    func() time.Time // for what is only read or summed; a change is decided by the database's time
 
 	running  inFlight
 	refusals refusals

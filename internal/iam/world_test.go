@@ -84,7 +84,7 @@ func emptyWorld(t *testing.T, url string) *world {
 	}
 	w.db, w.replica = db, replica.New(replica.Options{Now: w.clock.now, Node: "node-1"})
 	w.Service = &iam.Service{
-		Store: faultyStore{db, w.faults}, Fence: faultyFence{w.replica, w.faults}, Now: w.clock.now,
+		Store: faultyStore{db, w.faults}, Fence: faultyFence{w.replica, w.faults}, Roster: w.replica, Now: w.clock.now,
 	}
 	if err := w.replica.Load(t.Context(), db); err != nil {
 		t.Fatalf("load the replica: %v", err)

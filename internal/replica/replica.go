@@ -24,6 +24,8 @@ type Options struct {
 	Log  *slog.Logger     // nil: nothing is logged
 	Node string           // the name of this node, for receipts
 
+	Version string // of the program, for lists of nodes
+
 	// Clock reads both clocks of the machine. Without it there are no leases:
 	// this process is the only one that answers, and the replica is stale only
 	// when it cannot follow. With it the replica answers only under a [Lease].
@@ -39,8 +41,12 @@ type Replica struct {
 	now        func() time.Time
 	log        *slog.Logger
 	node       string
+	version    string
 	clock      func() Instant // nil: there are no leases
 	publishing func()
+
+	incarnation string // of a node that is alone
+	started     time.Time
 
 	current atomic.Pointer[state] // never nil
 	level   atomic.Pointer[time.Time]
@@ -55,9 +61,10 @@ var errNotLoaded = errors.New("nothing has been loaded yet")
 // New returns a replica that is stale until it has loaded.
 func New(o Options) *Replica {
 	r := &Replica{
-		now: o.Now, log: o.Log, node: o.Node, clock: o.Clock, publishing: o.Publishing,
-		kicked:  make(chan struct{}, 1),
-		changed: make(chan struct{}),
+		now: o.Now, log: o.Log, node: o.Node, version: o.Version, clock: o.Clock, publishing: o.Publishing,
+		incarnation: newIncarnation(),
+		kicked:      make(chan struct{}, 1),
+		changed:     make(chan struct{}),
 	}
 	if r.now == nil {
 		r.now = time.Now
@@ -68,6 +75,7 @@ func New(o Options) *Replica {
 	if r.publishing == nil {
 		r.publishing = func() {}
 	}
+	r.started = r.now()
 	r.current.Store(&state{stale: errNotLoaded, tables: newTables()})
 	return r
 }

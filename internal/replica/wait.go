@@ -7,11 +7,8 @@ import (
 	"github.com/posternhq/postern/internal/iam"
 )
 
-// What the receipts of a single node rest on.
-const (
-	byAcked         = "acked"
-	durabilityLocal = "local"
-)
+// byAcked is what the receipts of a single node rest on.
+const byAcked = "acked"
 
 // Wait is the [iam.Fence] of a deployment with one node: it has Follow ask the
 // feed and returns once this process answers from change seq or a later one. It
@@ -22,7 +19,7 @@ func (r *Replica) Wait(ctx context.Context, seq int64) (iam.Receipt, error) {
 	begun := r.now()
 	receipt := iam.Receipt{
 		ID: iam.ReceiptID(iam.NewID(iam.ReceiptPrefix, begun)), Revision: seq,
-		By: byAcked, Durability: durabilityLocal, Nodes: iam.ReceiptNodes{Total: 1},
+		By: byAcked, Durability: iam.Local, Nodes: iam.ReceiptNodes{Total: 1},
 	}
 	err := r.reach(ctx, seq)
 	receipt.Took = r.now().Sub(begun)

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 
+	"github.com/posternhq/postern/internal/iam"
 	"github.com/posternhq/postern/internal/replica"
 )
 
@@ -17,6 +18,9 @@ type Door interface {
 	// Ready returns nil while answers are let out, else an error of kind
 	// [iam.Stale] that wraps the reason why not.
 	Ready() error
+
+	// Vitals returns what the node knows of itself, for metrics. It does no I/O.
+	Vitals() iam.Vitals
 }
 
 var _ Door = (*replica.Replica)(nil)

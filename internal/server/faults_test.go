@@ -12,6 +12,7 @@ import (
 // fail after succeeding, or to be held back.
 type faults struct {
 	iam.Store
+	roster iam.Roster
 
 	mu     sync.Mutex // guards what follows
 	fence  iam.Fence
@@ -148,6 +149,11 @@ func (f *faults) Event(ctx context.Context, ws iam.WorkspaceID, id iam.EventID) 
 
 func (f *faults) Events(ctx context.Context, ws iam.WorkspaceID, e iam.EventFilter, p iam.Page) (iam.List[iam.AuditEvent], error) {
 	return asking(f, func() (iam.List[iam.AuditEvent], error) { return f.Store.Events(ctx, ws, e, p) })
+}
+
+// Nodes implements iam.Roster.
+func (f *faults) Nodes(ctx context.Context) ([]iam.NodeStatus, error) {
+	return asking(f, func() ([]iam.NodeStatus, error) { return f.roster.Nodes(ctx) })
 }
 
 func asking[T any](f *faults, read func() (T, error)) (T, error) {

@@ -116,6 +116,7 @@ func operationSamples() map[string]sample {
 		"get-readiness": bySystem(http.MethodGet, "/readyz", nil),
 		"get-openapi":   bySystem(http.MethodGet, "/v1/openapi.json", nil),
 		"get-metrics":   bySystem(http.MethodGet, "/metrics", nil),
+		"list-nodes":    on(http.MethodGet, "/nodes", nil),
 		"whoami":        func(x *tenant) call { return get("/v1/whoami", x.owner) },
 		"verify":        func(x *tenant) call { return post("/v1/verify", x.owner, api.Verify{Key: x.owner}) },
 		"verify-batch": func(x *tenant) call {

@@ -96,6 +96,7 @@ func (m *Metrics) watch(r *replica.Replica, d Door) error {
 			}
 			return 0
 		}),
+		newNodeMetrics(d),
 	} {
 		if err := m.registry.Register(c); err != nil {
 			return fmt.Errorf("register the replica's metrics: %w", err)

@@ -149,6 +149,7 @@ func (s *Server) registerAll() {
 	s.registerPermissions()
 	s.registerCheck()
 	s.registerAudit()
+	s.registerNodes()
 }
 
 // Handler returns the whole API.

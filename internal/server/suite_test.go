@@ -67,8 +67,8 @@ func newWorld(t *testing.T, url string) *world {
 	if strings.HasPrefix(url, "postgres") {
 		w.database = "PostgreSQL"
 	}
-	w.faults = &faults{Store: st, fence: w.replica}
-	w.iam = &iam.Service{Store: w.faults, Fence: w.faults, Now: time.Now}
+	w.faults = &faults{Store: st, fence: w.replica, roster: w.replica}
+	w.iam = &iam.Service{Store: w.faults, Fence: w.faults, Roster: w.faults, Now: time.Now}
 	ctx, cancel := context.WithCancel(context.Background())
 	var following sync.WaitGroup
 	t.Cleanup(func() {

@@ -1,0 +1,64 @@
+package iam
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/posternhq/postern/internal/audit"
+)
+
+// ServerNode is the kind of a node that serves this API.
+const ServerNode = "server"
+
+// Nodes lists the nodes that answer verifications, as the one that is asked knows
+// of them. A tenant sees the servers.
+func (s *Service) Nodes(ctx context.Context, c Caller, ws string, page Page) (List[NodeStatus], error) {
+	if _, err := s.reading(ctx, c, ws, ReadNodes, audit.Target{Type: "node"}); err != nil {
+		return List[NodeStatus]{}, err
+	}
+	compare, err := nodeOrder(page.Sort)
+	if err != nil {
+		return List[NodeStatus]{}, err
+	}
+	all, err := s.Roster.Nodes(ctx)
+	if err != nil {
+		return List[NodeStatus]{}, err
+	}
+	all = slices.DeleteFunc(all, func(n NodeStatus) bool {
+		return n.Kind != ServerNode && !c.System || page.After != nil && compare(n, nodePlace(page.After)) <= 0
+	})
+	slices.SortFunc(all, compare)
+	limit := max(page.Limit, 1)
+	if len(all) <= limit {
+		return List[NodeStatus]{Items: all}, nil
+	}
+	all = all[:limit]
+	last := all[limit-1]
+	return List[NodeStatus]{Items: all, Next: []string{last.Name, last.Incarnation}}, nil
+}
+
+// nodeOrder returns the order that a list of nodes is asked for in.
+func nodeOrder(sort string) (func(a, b NodeStatus) int, error) {
+	byName := func(a, b NodeStatus) int {
+		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Incarnation, b.Incarnation))
+	}
+	switch sort {
+	case "", "name":
+		return byName, nil
+	case "-name":
+		return func(a, b NodeStatus) int { return byName(b, a) }, nil
+	}
+	return nil, Invalid("/sort", "not_a_sort", "nodes are sorted by name, with - before it for descending")
+}
+
+// nodePlace returns the place in the order that an After stands for.
+func nodePlace(after []string) (n NodeStatus) {
+	for i, part := range []*string{&n.Name, &n.Incarnation} {
+		if i < len(after) {
+			*part = after[i]
+		}
+	}
+	return n
+}

@@ -1,0 +1,77 @@
+package iam_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/posternhq/postern/internal/iam"
+)
+
+// roster is what a test says that the nodes are.
+type roster []iam.NodeStatus
+
+// Nodes implements [iam.Roster].
+func (r roster) Nodes(context.Context) ([]iam.NodeStatus, error) { return slices.Clone(r), nil }
+
+func nodeRow(name, incarnation, kind string) iam.NodeStatus {
+	return iam.NodeStatus{NodeRow: iam.NodeRow{Name: name, Incarnation: incarnation, Kind: kind}}
+}
+
+// walk reads a list of nodes to its end, as name/incarnation.
+func (w *world) walk(c iam.Caller, page iam.Page) (seen string) {
+	w.t.Helper()
+	for range 10 {
+		list, err := w.Nodes(w.t.Context(), c, "-", page)
+		if err != nil {
+			w.t.Fatalf("list nodes after %v: %v", page.After, err)
+		}
+		for _, n := range list.Items {
+			seen += n.Name + "/" + n.Incarnation + " "
+		}
+		if list.Next == nil {
+			return strings.TrimSpace(seen)
+		}
+		page.After = list.Next
+	}
+	w.t.Fatalf("the list has no end: %s", seen)
+	return ""
+}
+
+func TestNodesAreListedByNameWhateverThePages(t *testing.T) {
+	eachWorld(t, func(t *testing.T, w *world) {
+		w.Roster = roster{nodeRow("b", "3", iam.ServerNode), nodeRow("a", "2", iam.ServerNode), nodeRow("b", "1", iam.ServerNode), nodeRow("c", "0", iam.ServerNode)}
+		for sort, want := range map[string]string{"": "a/2 b/1 b/3 c/0", "name": "a/2 b/1 b/3 c/0", "-name": "c/0 b/3 b/1 a/2"} {
+			for limit := 1; limit <= 5; limit++ {
+				if got := w.walk(w.owner, iam.Page{Limit: limit, Sort: sort}); got != want {
+					t.Errorf("sort %q, limit %d: got %s, want %s", sort, limit, got, want)
+				}
+			}
+		}
+		if _, err := w.Nodes(t.Context(), w.owner, "-", iam.Page{Limit: 1, Sort: "lag"}); !errors.Is(err, iam.ValidationFailed) {
+			t.Errorf("by what they are not sorted by: got %v, want %v", err, iam.ValidationFailed)
+		}
+		for _, after := range [][]string{{}, {"a"}, {"a", "2", "x"}} {
+			if _, err := w.Nodes(t.Context(), w.owner, "-", iam.Page{Limit: 1, After: after}); err != nil {
+				t.Errorf("after %q: %v", after, err)
+			}
+		}
+	})
+}
+
+func TestATenantSeesServersAlone(t *testing.T) {
+	eachWorld(t, func(t *testing.T, w *world) {
+		w.Roster = roster{nodeRow("gateway", "1", "gateway"), nodeRow("server", "2", iam.ServerNode)}
+		for _, tt := range []struct {
+			who  string
+			c    iam.Caller
+			want string
+		}{{"a tenant", w.owner, "server/2"}, {"an operator", w.system, "gateway/1 server/2"}} {
+			if got := w.walk(tt.c, iam.Page{Limit: 10}); got != tt.want {
+				t.Errorf("%s sees %s, want %s", tt.who, got, tt.want)
+			}
+		}
+	})
+}
