@@ -1,6 +1,7 @@
 package fence
 
 import (
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -69,6 +70,36 @@ func TestADatabaseThatKeepsLessThanItDidFencesTheNode(t *testing.T) {
 		time.Sleep(6 * time.Second)
 		a.expect(t, d.key, "they do again", replica.Revoked)
 	})
+}
+
+// What ends the lease says less than what keeps the node from joining again, and
+// comes first.
+func TestTheLogOfANodeThatRefusesSaysWhatToChange(t *testing.T) {
+	deploy(t, func(t *testing.T, d *deployment) {
+		d.authority.Settings.SynchronousStandbyNames, d.authority.Settings.Standbys = "ANY 1 (a, b)", 2
+		said := make(lines, 100)
+		d.node(t, Options{Log: slog.New(slog.NewTextHandler(said, nil))})
+		settle()
+		d.set(func() { d.authority.Settings.SynchronousStandbyNames = "" })
+		time.Sleep(time.Minute)
+		if got := said.count("set synchronous_standby_names"); got != 1 {
+			t.Errorf("the log says %d times what to change, want once", got)
+		}
+	})
+}
+
+// lines keeps what is logged.
+type lines chan string
+
+func (l lines) Write(p []byte) (int, error) { l <- string(p); return len(p), nil }
+
+func (l lines) count(text string) (n int) {
+	for len(l) > 0 {
+		if strings.Contains(<-l, text) {
+			n++
+		}
+	}
+	return n
 }
 
 func TestABackupDoesNotStopANodeOfASingleServer(t *testing.T) {

@@ -45,8 +45,9 @@ func (n *Node) report(now error) {
 	before := n.failure
 	n.failure = now
 	n.mu.Unlock()
+	refused := errors.Is(now, Refused) && !errors.Is(before, Refused) // whoever reads it has something to do
 	switch {
-	case now != nil && before == nil:
+	case now != nil && before == nil || refused:
 		n.log.Warn("the node cannot renew its lease", "revision", n.replica.Position().Seq, "error", now)
 	case now == nil && before != nil:
 		n.log.Info("the node has a lease again", "revision", n.replica.Position().Seq)

@@ -20,7 +20,8 @@ const (
 type waiter struct {
 	seq     int64
 	since   replica.Instant // when it was known to be committed
-	clock   time.Time       // what the database's clock showed later than that; zero: not heard yet
+	looked  replica.Instant // when the first look was answered
+	clock   time.Time       // what the database's clock showed then; zero: not heard yet
 	done    chan struct{}   // closed when the receipt is confirmed
 	receipt iam.Receipt     // as of the last look; guarded by Node.mu
 	alarmed bool            // the clocks disagreed; guarded by Node.mu
@@ -151,7 +152,7 @@ func (n *Node) lookOnce(ctx context.Context) {
 // of the database.
 func (n *Node) judge(w *waiter, roll iam.Roll, now replica.Instant, settled bool) {
 	if w.clock.IsZero() {
-		w.clock = roll.Now
+		w.looked, w.clock = now, roll.Now
 	}
 	local, remote := now.Monotonic-w.since.Monotonic, roll.Now.Sub(w.clock)
 	passed := min(local, remote)
@@ -162,7 +163,7 @@ func (n *Node) judge(w *waiter, roll iam.Roll, now replica.Instant, settled bool
 			nodes.Confirmed++
 		case passed < row.TTL:
 			nodes.Waiting = append(nodes.Waiting, iam.WaitingNode{Name: row.Name, LeaseLeft: row.TTL - passed})
-			n.compare(w, local, remote, row.TTL)
+			n.compare(w, now.Monotonic-w.looked.Monotonic, remote, row.TTL)
 		case passed < row.Lingers():
 			nodes.Bounded = append(nodes.Bounded, row.Name)
 		default:

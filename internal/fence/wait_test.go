@@ -116,6 +116,26 @@ func TestADeadNodeIsWaitedForOnce(t *testing.T) {
 	})
 }
 
+// A process that is stopped before it first looks finds its own clock far ahead
+// of what it has seen of the database's. None of the two runs wrong.
+func TestAPauseBeforeTheFirstLookIsNoAlarm(t *testing.T) {
+	deploy(t, func(t *testing.T, d *deployment) {
+		a, b := d.node(t, Options{Name: "a"}), d.node(t, Options{Name: "b"})
+		settle()
+		defer b.door.hold("ack")()
+		release := a.door.hold("lagging")
+		done := a.await(t, time.Minute, d.revoke(t))
+		time.Sleep(11 * time.Second)
+		release()
+		if o := <-done; o.err != nil {
+			t.Errorf("%+v, %v", o.Receipt, o.err)
+		}
+		if n := a.Alarms().Clocks; n != 0 {
+			t.Errorf("%d alarms about clocks that agree", n)
+		}
+	})
+}
+
 func TestBothClocksMustHaveSeenTheTTLPass(t *testing.T) {
 	tests := map[string]struct {
 		step  time.Duration // of the database's clock, a second after the change
