@@ -8,18 +8,19 @@ import (
 	"testing"
 )
 
-// wider lists sets of permissions that a caller who holds only docs:read and the
-// named administration must not be able to give.
+// wider lists sets of permissions that a caller who holds only docs:read,
+// notes/a*:read and the named administration must not be able to give.
 var wider = [][]string{
 	{"*:*"}, {"*:read"}, {"docs:*"}, {"docs:write"}, {"docs:read", "docs:write"}, {"doc:read"},
+	{"notes:read"}, {"notes/*:read"}, {"notes/b:read"}, {"notes/a:read", "notes/b*:read"}, {"notes/a*:*"},
 	{"iam.*:*"}, {"iam.audit:read"}, {"iam.keys:verify"}, {"iam.workspaces:write"}, {"iam.owners:write"},
 }
 
 // restricted makes a caller who may change all that gives power, and holds
-// nothing else but docs:read.
+// nothing else but docs:read and notes/a*:read.
 func restricted(w *world, b tenant) string {
 	w.must("POST", in("-", "roles"), b.owner, body{"name": "restricted", "permissions": []string{
-		"docs:read", "iam.service_accounts:write", "iam.service_accounts:read", "iam.keys:write", "iam.keys:read",
+		"docs:read", "notes/a*:read", "iam.service_accounts:write", "iam.service_accounts:read", "iam.keys:write", "iam.keys:read",
 		"iam.roles:write", "iam.roles:read", "iam.members:write", "iam.members:read",
 	}})
 	return w.keyOf("-", b.owner, w.account("-", b.owner, "restricted", "restricted"))
