@@ -106,6 +106,7 @@ func noiseAtTheOpenDoors(t *testing.T, w *world) {
 	doors := []string{"/v1/invitations/accept", "/v1/verify", "/v1/verify/batch"}
 	paths := append(doors[:3:3], "/v1/whoami", "/healthz", "/readyz", "/v1/openapi.json", "/docs/errors/", "/docs/errors/x", "/metrics", "/")
 	methods := []string{"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "X"}
+	codes := map[string]int{}
 	const rounds = 3000
 	for i := range rounds {
 		path, method, key := paths[random.IntN(len(paths))], methods[random.IntN(len(methods))], ""
@@ -119,9 +120,15 @@ func noiseAtTheOpenDoors(t *testing.T, w *world) {
 			path += "?" + []string{"cursor=%ff", "limit=1", "a=b&a=c", "%00=1", "="}[random.IntN(5)]
 		}
 		text := noise(random)
-		a := w.call(method, path, key, text, "Idempotency-Key", "k", "Content-Type", "application/json")
+		a := w.call(method, path, key, text, "Idempotency-Key", "k")
 		if a.status >= 500 {
 			t.Fatalf("%s with %q: %d %s", a.call, text, a.status, a.text)
+		}
+		codes[a.str("code")]++
+	}
+	for _, code := range []string{"invalid_request", "unknown_field", "validation_failed", "unauthenticated", "method_not_allowed"} {
+		if codes[code] < rounds/100 {
+			t.Errorf("%d of %d calls were answered %s: the noise hardly reached what says so", codes[code], rounds, code)
 		}
 	}
 	if strings.Contains(w.said.text(), "panic") {

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -191,7 +192,7 @@ func (w *world) request(method, path, key string, content io.Reader, headers []s
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if content != nil {
+	if content != nil && !slices.Contains(headers, "Content-Type") {
 		req.Header.Set("Content-Type", "application/json")
 	}
 	if key != "" {
