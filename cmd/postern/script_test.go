@@ -44,6 +44,7 @@ type watched struct {
 var (
 	devIsUp   = regexp.MustCompile(`API +(http\S+)/v1(?s:.*)curl`)
 	serveIsUp = regexp.MustCompile(`"msg":"answering","url":"([^"]+)"`)
+	serveIsOn = regexp.MustCompile(`"msg":"listening","url":"([^"]+)"`)
 )
 
 func (w *watched) Write(p []byte) (int, error) {
@@ -63,7 +64,10 @@ func (w *watched) String() string {
 }
 
 // launch starts a server and waits until it says that it answers.
-func launch(cmd *exec.Cmd) (p *process, url string, err error) {
+func launch(cmd *exec.Cmd) (p *process, url string, err error) { return launchUntil(cmd, serveIsUp) }
+
+// launchUntil starts a server and waits for a line that says where it is.
+func launchUntil(cmd *exec.Cmd, says *regexp.Regexp) (p *process, url string, err error) {
 	up := make(chan string, 1)
 	say := func(url string) {
 		select {
@@ -73,7 +77,7 @@ func launch(cmd *exec.Cmd) (p *process, url string, err error) {
 	}
 	p = &process{
 		cmd: cmd, ended: make(chan error, 1),
-		stdout: &watched{up: devIsUp, ready: say}, stderr: &watched{up: serveIsUp, ready: say},
+		stdout: &watched{up: devIsUp, ready: say}, stderr: &watched{up: says, ready: say},
 	}
 	cmd.Stdout, cmd.Stderr = p.stdout, p.stderr
 	if err := cmd.Start(); err != nil {
