@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -42,6 +43,11 @@ func TestRequestIDGoesInAndOut(t *testing.T) {
 		p := w.do(t, get("/v1/nowhere", "").holding("X-Request-Id", "mine")).wantProblem(http.StatusNotFound, api.CodeNotFound)
 		if p.RequestID != "mine" {
 			t.Errorf("the problem has %q, want the id that was sent", p.RequestID)
+		}
+		if took := regexp.MustCompile(`took_ms=(\S+)`).FindStringSubmatch(w.log.String()); took == nil {
+			t.Error("no line of the log says how many milliseconds the request took")
+		} else if ms, err := strconv.ParseFloat(took[1], 64); err != nil || ms < 0 || ms > 60_000 {
+			t.Errorf("took_ms=%s, want milliseconds as a number", took[1])
 		}
 		if !strings.Contains(w.log.String(), "request_id=mine") {
 			t.Error("the log does not have the id that was sent")

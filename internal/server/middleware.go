@@ -152,6 +152,6 @@ func (s *Server) logAccess(r *http.Request, req *request, status int, begun time
 	}
 	s.log.LogAttrs(r.Context(), level, "request",
 		slog.String("method", knownMethod(r.Method)), slog.String("route", route), slog.Int("status", status),
-		slog.Duration("took", s.now().Sub(begun)), slog.String("request_id", req.id),
+		slog.Float64("took_ms", float64(s.now().Sub(begun).Microseconds())/1000), slog.String("request_id", req.id),
 		slog.String("principal", string(req.caller.Principal.ID)))
 }
