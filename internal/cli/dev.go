@@ -114,12 +114,6 @@ func (a *app) devKey(ctx context.Context, n running) (token.Secret, error) {
 		return key, err
 	}
 	recovered, recovery, err := n.service.Recover(ctx, devEmail, "")
-	if errors.Is(err, iam.NameTaken) { // recovery keys are named by the second, and this start is the second in one
-		if err := wait(ctx, time.Second); err != nil {
-			return token.Secret{}, err
-		}
-		recovered, recovery, err = n.service.Recover(ctx, devEmail, "")
-	}
 	if errors.Is(err, iam.NotFound) {
 		return token.Secret{}, usagef("%s was not made by postern dev: name another store with --store-url", config.MaskURL(n.cfg.StoreURL))
 	} else if err != nil {

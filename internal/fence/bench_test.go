@@ -55,7 +55,7 @@ func (o *office) mint(ctx context.Context, node int, name string) (iam.KeyID, to
 }
 
 func (o *office) revoke(ctx context.Context, node int, id iam.KeyID) error {
-	_, err := o.service(node).RevokeKey(ctx, o.caller(node), "-", id, iam.Ending{})
+	_, err := o.service(node).RevokeKey(ctx, o.caller(node), "-", id, iam.Why{})
 	return err
 }
 

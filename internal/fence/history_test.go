@@ -141,11 +141,11 @@ func (r *recorder) change(ctx context.Context, p *process, k *heard, slot int, w
 	var err error
 	switch what {
 	case "pause":
-		_, err = p.service.PauseKey(patient, r.owner, "-", k.id, iam.Ending{})
+		_, err = p.service.PauseKey(patient, r.owner, "-", k.id, iam.Why{})
 	case "resume":
-		_, err = p.service.ResumeKey(patient, r.owner, "-", k.id, iam.Ending{})
+		_, err = p.service.ResumeKey(patient, r.owner, "-", k.id, iam.Why{})
 	case "revoke":
-		_, err = p.service.RevokeKey(patient, r.owner, "-", k.id, iam.Ending{})
+		_, err = p.service.RevokeKey(patient, r.owner, "-", k.id, iam.Why{})
 	}
 	switch {
 	case err == nil:

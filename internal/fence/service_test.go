@@ -26,7 +26,7 @@ type ended struct {
 func (p *process) revoking(ctx context.Context, c iam.Caller, id iam.KeyID) <-chan ended {
 	done := make(chan ended, 1)
 	go func() {
-		out, err := p.service.RevokeKey(ctx, c, "-", id, iam.Ending{Reason: "compromised"})
+		out, err := p.service.RevokeKey(ctx, c, "-", id, iam.Why{Reason: "compromised"})
 		done <- ended{out.Receipt, err}
 	}()
 	return done

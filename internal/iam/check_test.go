@@ -27,15 +27,15 @@ func TestCheckSaysWhatAVerificationDecides(t *testing.T) {
 			}
 		}
 		agree("active")
-		made(w.PauseKey(t.Context(), w.owner, "-", key.ID, iam.Ending{}))(t)
+		made(w.PauseKey(t.Context(), w.owner, "-", key.ID, iam.Why{}))(t)
 		agree("paused")
-		made(w.ResumeKey(t.Context(), w.owner, "-", key.ID, iam.Ending{}))(t)
+		made(w.ResumeKey(t.Context(), w.owner, "-", key.ID, iam.Why{}))(t)
 		made(w.PauseServiceAccount(t.Context(), w.owner, "-", bot.Name, ""))(t)
 		agree("account paused")
 		made(w.ResumeServiceAccount(t.Context(), w.owner, "-", bot.Name, ""))(t)
 		w.clock.advance(time.Hour)
 		agree("expired")
-		made(w.RevokeKey(t.Context(), w.owner, "-", key.ID, iam.Ending{}))(t)
+		made(w.RevokeKey(t.Context(), w.owner, "-", key.ID, iam.Why{}))(t)
 		agree("revoked")
 
 		for _, principal := range []string{bot.Name, string(bot.ID)} {

@@ -40,7 +40,7 @@ func (w *world) family() family {
 func TestRevokingAKeyTellsWhatWasMadeWithIt(t *testing.T) {
 	eachWorld(t, func(t *testing.T, w *world) {
 		f := w.family()
-		done := made(w.RevokeKey(t.Context(), w.owner, "-", f.root.Key.ID, iam.Ending{Reason: "compromised"}))(t)
+		done := made(w.RevokeKey(t.Context(), w.owner, "-", f.root.Key.ID, iam.Why{Reason: "compromised"}))(t)
 		keys := []iam.KeyID{done.Keys[0].ID, done.Keys[1].ID}
 		accounts := []iam.PrincipalID{done.Accounts[0].ID, done.Accounts[1].ID}
 		if !slices.Equal(keys, []iam.KeyID{f.key.Key.ID, f.last.Key.ID}) || !slices.Equal(accounts, []iam.PrincipalID{f.account.ID, f.grandchild.ID}) {
@@ -62,7 +62,7 @@ func TestRevokingAKeyWithItsDescendantsEndsThemAll(t *testing.T) {
 		var done iam.Done[iam.RevokedKey]
 		var err error
 		events := w.since(func() {
-			done, err = w.RevokeKey(t.Context(), w.owner, "-", f.root.Key.ID, iam.Ending{Reason: "compromised", Note: "seen in a log", Descendants: true})
+			done, err = w.RevokeKey(t.Context(), w.owner, "-", f.root.Key.ID, iam.Why{Reason: "compromised", Note: "seen in a log", Descendants: true})
 		})
 		if err != nil {
 			t.Fatalf("revoke: %v", err)
@@ -100,11 +100,11 @@ func TestDescendantsTakeThePermissionForThem(t *testing.T) {
 		c := w.holding("iam.keys:write")
 		var err error
 		changes := w.changed(func() {
-			_, err = w.RevokeKey(t.Context(), c, "-", f.root.Key.ID, iam.Ending{Descendants: true})
+			_, err = w.RevokeKey(t.Context(), c, "-", f.root.Key.ID, iam.Why{Descendants: true})
 		})
 		wantDenied(t, err, "iam.service_accounts:write")
 		wantNothing(t, changes)
-		made(w.RevokeKey(t.Context(), c, "-", f.root.Key.ID, iam.Ending{}))(t)
+		made(w.RevokeKey(t.Context(), c, "-", f.root.Key.ID, iam.Why{}))(t)
 	})
 }
 
@@ -112,7 +112,7 @@ func TestDescendantsTakeThePermissionForThem(t *testing.T) {
 func TestKeyStopsItselfAndLearnsNothingOfOthers(t *testing.T) {
 	eachWorld(t, func(t *testing.T, w *world) {
 		f := w.family()
-		done := made(w.RevokeSelf(t.Context(), f.root, iam.Ending{Descendants: true}))(t)
+		done := made(w.RevokeSelf(t.Context(), f.root, iam.Why{Descendants: true}))(t)
 		if done.Key.ID != f.root.Key.ID || done.Keys != nil || done.Accounts != nil {
 			t.Errorf("got %+v, want the key alone", done)
 		}

@@ -18,7 +18,7 @@ func TestWhatHasEndedStaysEnded(t *testing.T) {
 		key, _ := w.key(w.account(iam.Viewer), iam.NewKey{})
 		_, orphan := w.subjectKey()
 		m, own := w.member(iam.Viewer)
-		made(w.RevokeKey(t.Context(), w.owner, "-", key.ID, iam.Ending{}))(t)
+		made(w.RevokeKey(t.Context(), w.owner, "-", key.ID, iam.Why{}))(t)
 		made(w.RevokeServiceAccount(t.Context(), w.owner, "-", "subject", ""))(t)
 		made(w.RemoveMember(t.Context(), w.owner, "-", m.ID))(t)
 		keys := func(id iam.KeyID) map[string]ask {
@@ -32,11 +32,11 @@ func TestWhatHasEndedStaysEnded(t *testing.T) {
 					return err
 				},
 				"paused": func(ctx context.Context, w *world, c iam.Caller) error {
-					_, err := w.PauseKey(ctx, c, "-", id, iam.Ending{})
+					_, err := w.PauseKey(ctx, c, "-", id, iam.Why{})
 					return err
 				},
 				"resumed": func(ctx context.Context, w *world, c iam.Caller) error {
-					_, err := w.ResumeKey(ctx, c, "-", id, iam.Ending{})
+					_, err := w.ResumeKey(ctx, c, "-", id, iam.Why{})
 					return err
 				},
 			}
@@ -96,13 +96,13 @@ func TestEndingTwiceKeepsTheFirstEnd(t *testing.T) {
 		_, id := w.subjectKey()
 		endings := map[string]call{
 			"key": func(ctx context.Context, c iam.Caller) (result, error) {
-				return plain(w.RevokeKey(ctx, c, "-", id, iam.Ending{Reason: "unused", Note: "again"}))
+				return plain(w.RevokeKey(ctx, c, "-", id, iam.Why{Reason: "unused", Note: "again"}))
 			},
 			"account": func(ctx context.Context, c iam.Caller) (result, error) {
 				return plain(w.RevokeServiceAccount(ctx, c, "-", "subject", "again"))
 			},
 		}
-		made(w.RevokeKey(t.Context(), w.owner, "-", id, iam.Ending{Reason: "compromised"}))(t)
+		made(w.RevokeKey(t.Context(), w.owner, "-", id, iam.Why{Reason: "compromised"}))(t)
 		made(w.RevokeServiceAccount(t.Context(), w.owner, "-", "subject", "first"))(t)
 		_, other := w.member(iam.Admin)
 		for what, again := range endings {

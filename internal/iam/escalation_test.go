@@ -191,7 +191,7 @@ func actsOnOwners() map[string]func(b boss) ask {
 	turned := func(turn func(*world) keyTurn) func(boss) ask {
 		return func(b boss) ask {
 			return func(ctx context.Context, w *world, c iam.Caller) error {
-				_, err := turn(w)(ctx, c, "-", b.key.Key.ID, iam.Ending{})
+				_, err := turn(w)(ctx, c, "-", b.key.Key.ID, iam.Why{})
 				return err
 			}
 		}
@@ -215,7 +215,7 @@ func actsOnOwners() map[string]func(b boss) ask {
 		"resumes their key":  turned(func(w *world) keyTurn { return w.ResumeKey }),
 		"revokes their key": func(b boss) ask {
 			return func(ctx context.Context, w *world, c iam.Caller) error {
-				_, err := w.RevokeKey(ctx, c, "-", b.key.Key.ID, iam.Ending{Descendants: true})
+				_, err := w.RevokeKey(ctx, c, "-", b.key.Key.ID, iam.Why{Descendants: true})
 				return err
 			}
 		},
@@ -234,7 +234,7 @@ func actsOnOwners() map[string]func(b boss) ask {
 	}
 }
 
-type keyTurn = func(context.Context, iam.Caller, string, iam.KeyID, iam.Ending) (iam.Done[iam.Key], error)
+type keyTurn = func(context.Context, iam.Caller, string, iam.KeyID, iam.Why) (iam.Done[iam.Key], error)
 
 // Only an Owner acts on an Owner, whatever else somebody holds.
 func TestAttackB05OnlyAnOwnerActsOnAnOwner(t *testing.T) {

@@ -116,7 +116,7 @@ func (s *Service) Recover(ctx context.Context, email, workspace string) (Done[Ke
 		if err != nil {
 			return Key{}, err
 		}
-		name := "recovery-" + w.Now().UTC().Format("20060102-150405")
+		name := fmt.Sprintf("recovery-%s-%d", w.Now().UTC().Format("20060102-150405"), w.Seq())
 		return w.newKey(owner, NewKey{Name: name, Expiry: &Expiry{In: recoveryLife}}, secret)
 	})
 	if err != nil {

@@ -39,7 +39,7 @@ func TestAttackB13InitializationHappensOnce(t *testing.T) {
 		if got := text(actions); got != `["workspace.created","member.joined","key.created"]` {
 			t.Errorf("got the events %s", got)
 		}
-		made(w.RevokeSelf(t.Context(), w.owner, iam.Ending{}))(t) // not even when nobody is left who can do anything
+		made(w.RevokeSelf(t.Context(), w.owner, iam.Why{}))(t) // not even when nobody is left who can do anything
 		changes := w.changed(func() {
 			_, shown, err := w.Initialize(t.Context(), in)
 			wantKind(t, err, iam.Gone)
@@ -79,6 +79,10 @@ func TestRecoveryGivesAnOwnerABriefKey(t *testing.T) {
 		})
 		if len(events) != 1 || events[0].Action != "key.created" || events[0].Actor.Name != "recovery" || events[0].Workspace != string(w.owner.Workspace.ID) {
 			t.Errorf("got the events %s, want key.created by recovery in the tenant's log", text(events))
+		}
+		_, again := issued(w.Recover(t.Context(), m.Person.Email, "acme"))(t) // at the same time to the microsecond
+		if w.caller(again).Key.ID == shownTo.Key.ID {
+			t.Error("the second recovery gave the key of the first, want another")
 		}
 		w.clock.advance(time.Hour)
 		if w.works(shownTo) {

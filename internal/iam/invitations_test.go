@@ -32,11 +32,11 @@ func endings() map[string]ending {
 func endingsOfTheInviter() map[string]ending {
 	return map[string]ending{
 		"the inviting key was revoked": func(ctx context.Context, w *world, inviter iam.Caller, _ iam.Invitation) error {
-			_, err := w.RevokeKey(ctx, w.owner, "-", inviter.Key.ID, iam.Ending{})
+			_, err := w.RevokeKey(ctx, w.owner, "-", inviter.Key.ID, iam.Why{})
 			return err
 		},
 		"the inviting key was paused": func(ctx context.Context, w *world, inviter iam.Caller, _ iam.Invitation) error {
-			_, err := w.PauseKey(ctx, w.owner, "-", inviter.Key.ID, iam.Ending{})
+			_, err := w.PauseKey(ctx, w.owner, "-", inviter.Key.ID, iam.Why{})
 			return err
 		},
 		"the inviter was removed": func(ctx context.Context, w *world, inviter iam.Caller, _ iam.Invitation) error {
@@ -270,7 +270,7 @@ func TestNewTenantsFirstOwnerIsInvitedByTheOperators(t *testing.T) {
 	eachWorld(t, func(t *testing.T, w *world) {
 		for name, end := range map[string]func(operator iam.Caller){
 			"the operator's key was revoked": func(o iam.Caller) {
-				made(w.RevokeKey(t.Context(), w.system, "-", o.Key.ID, iam.Ending{}))(t)
+				made(w.RevokeKey(t.Context(), w.system, "-", o.Key.ID, iam.Why{}))(t)
 			},
 			"the operator may no longer make workspaces": func(o iam.Caller) {
 				viewer := iam.Viewer

@@ -23,19 +23,19 @@ type Optional[T any] struct{ Value *T }
 // The words for why a key is paused, resumed or revoked.
 var keyReasons = []string{"", "compromised", "superseded", "unused", "owner_left", "other"}
 
-// Ending says why a key is paused, resumed or revoked.
-type Ending struct {
+// Why says why a key is paused, resumed or revoked.
+type Why struct {
 	Reason      string // compromised, superseded, unused, owner_left, other, or empty
 	Note        string
 	Descendants bool // RevokeKey only: revoke, in the same revision, all that was made with the key
 }
 
-func (e Ending) check() error {
+func (y Why) check() error {
 	var v validation
-	if !slices.Contains(keyReasons, e.Reason) {
+	if !slices.Contains(keyReasons, y.Reason) {
 		v.add("/reason", "unknown_reason", "is not compromised, superseded, unused, owner_left or other")
 	}
-	v.text("/note", e.Note, maxNote)
+	v.text("/note", y.Note, maxNote)
 	return v.err()
 }
 
@@ -170,7 +170,7 @@ func networkTexts(nets []netip.Prefix) []string {
 }
 
 // PauseKey stops a key until it is resumed. Once it returns nil, no node accepts it.
-func (s *Service) PauseKey(ctx context.Context, c Caller, ws string, id KeyID, why Ending) (Done[Key], error) {
+func (s *Service) PauseKey(ctx context.Context, c Caller, ws string, id KeyID, why Why) (Done[Key], error) {
 	return s.turnKey(ctx, c, ws, id, why, "key.paused", func(w *work, key *Key) error {
 		if w.works(*key) {
 			w.keysStopped = 1
@@ -181,14 +181,14 @@ func (s *Service) PauseKey(ctx context.Context, c Caller, ws string, id KeyID, w
 }
 
 // ResumeKey lets a paused key work again. It gives all that the key holds.
-func (s *Service) ResumeKey(ctx context.Context, c Caller, ws string, id KeyID, why Ending) (Done[Key], error) {
+func (s *Service) ResumeKey(ctx context.Context, c Caller, ws string, id KeyID, why Why) (Done[Key], error) {
 	return s.turnKey(ctx, c, ws, id, why, "key.resumed", func(w *work, key *Key) error {
 		key.Pauses = key.Pauses.Without(ByPerson)
 		return w.mayGive(key.Effective(), Permissions{})
 	})
 }
 
-func (s *Service) turnKey(ctx context.Context, c Caller, ws string, id KeyID, why Ending, action string, turn func(*work, *Key) error) (Done[Key], error) {
+func (s *Service) turnKey(ctx context.Context, c Caller, ws string, id KeyID, why Why, action string, turn func(*work, *Key) error) (Done[Key], error) {
 	a := attempt{in: ws, action: action, needs: WriteKeys, target: aim("key", string(id))}
 	return do(ctx, s, c, a, func(w *work) (Key, error) {
 		key, err := w.key(id)
@@ -211,30 +211,30 @@ func (s *Service) turnKey(ctx context.Context, c Caller, ws string, id KeyID, wh
 	})
 }
 
-func (e Ending) text() string {
-	if e.Reason != "" && e.Note != "" {
-		return e.Reason + ": " + e.Note
+func (y Why) text() string {
+	if y.Reason != "" && y.Note != "" {
+		return y.Reason + ": " + y.Note
 	}
-	return e.Reason + e.Note
+	return y.Reason + y.Note
 }
 
 // RevokeKey stops a key for good. Once it returns nil, no node accepts it.
 // What was made with the key is listed, and revoked with it when asked. Revoking
 // twice is not an error: the second call waits for the fence as well.
-func (s *Service) RevokeKey(ctx context.Context, c Caller, ws string, id KeyID, why Ending) (Done[RevokedKey], error) {
+func (s *Service) RevokeKey(ctx context.Context, c Caller, ws string, id KeyID, why Why) (Done[RevokedKey], error) {
 	a := attempt{in: ws, action: "key.revoked", needs: WriteKeys, target: aim("key", string(id))}
 	return s.revokeKey(ctx, c, a, why, func(w *work) (Key, error) { return w.key(id) })
 }
 
 // RevokeSelf stops the key that the caller holds. Whoever holds a key can stop
 // it, and learns nothing of what was made with it.
-func (s *Service) RevokeSelf(ctx context.Context, c Caller, why Ending) (Done[RevokedKey], error) {
+func (s *Service) RevokeSelf(ctx context.Context, c Caller, why Why) (Done[RevokedKey], error) {
 	why.Descendants = false // taking from others needs the permission
 	a := attempt{in: own, action: "key.revoked", target: aim("key", string(c.Key.ID))}
 	return s.revokeKey(ctx, c, a, why, func(w *work) (Key, error) { return w.Key(ctx, w.ws.ID, c.Key.ID) })
 }
 
-func (s *Service) revokeKey(ctx context.Context, c Caller, a attempt, why Ending, find func(*work) (Key, error)) (Done[RevokedKey], error) {
+func (s *Service) revokeKey(ctx context.Context, c Caller, a attempt, why Why, find func(*work) (Key, error)) (Done[RevokedKey], error) {
 	return do(ctx, s, c, a, func(w *work) (out RevokedKey, err error) {
 		if out.Key, err = find(w); err != nil {
 			return out, err
@@ -261,7 +261,7 @@ func (s *Service) revokeKey(ctx context.Context, c Caller, a attempt, why Ending
 func (w *work) works(k Key) bool { return k.State(w.Now()) == Active && k.Principal.State == Active }
 
 // endKey revokes one key, and says so in an event. One that is revoked stays so.
-func (w *work) endKey(key *Key, why Ending, e *audit.Event) error {
+func (w *work) endKey(key *Key, why Why, e *audit.Event) error {
 	if key.Revoked != nil {
 		e.Reason = repeated(e.Reason)
 		return nil
@@ -277,7 +277,7 @@ func (w *work) endKey(key *Key, why Ending, e *audit.Event) error {
 
 // endDescendants revokes all that was made with a key, in the same transaction,
 // each with an event of its own.
-func (w *work) endDescendants(out *RevokedKey, why Ending) error {
+func (w *work) endDescendants(out *RevokedKey, why Why) error {
 	for i := range out.Keys {
 		key := &out.Keys[i]
 		if key.Revoked != nil {

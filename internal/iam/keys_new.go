@@ -64,8 +64,9 @@ func (s *Service) CreateMyKey(ctx context.Context, c Caller, ws string, in NewKe
 }
 
 // errPeopleOnly is what a service account hears that asks for personal keys.
+// It names no permission: there is none that would help.
 var errPeopleOnly = &Error{
-	Kind: PermissionDenied, Permission: WriteKeys.String(),
+	Kind:   PermissionDenied,
 	Reason: "only a person has personal keys; a service account's are made under the account",
 }
 

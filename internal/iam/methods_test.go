@@ -268,7 +268,7 @@ func keyChanges() map[string]change {
 			ready: func(w *world, _ iam.Caller) call {
 				id := w.freshKey()
 				return func(ctx context.Context, c iam.Caller) (result, error) {
-					return plain(w.PauseKey(ctx, c, "-", id, iam.Ending{Reason: "unused", Note: "looks idle"}))
+					return plain(w.PauseKey(ctx, c, "-", id, iam.Why{Reason: "unused", Note: "looks idle"}))
 				}
 			},
 		},
@@ -279,9 +279,9 @@ func keyChanges() map[string]change {
 			}},
 			ready: func(w *world, _ iam.Caller) call {
 				id := w.freshKey()
-				made(w.PauseKey(w.t.Context(), w.owner, "-", id, iam.Ending{}))(w.t)
+				made(w.PauseKey(w.t.Context(), w.owner, "-", id, iam.Why{}))(w.t)
 				return func(ctx context.Context, c iam.Caller) (result, error) {
-					return plain(w.ResumeKey(ctx, c, "-", id, iam.Ending{}))
+					return plain(w.ResumeKey(ctx, c, "-", id, iam.Why{}))
 				}
 			},
 		},
@@ -298,7 +298,7 @@ func keyEnds() map[string]change {
 			ready: func(w *world, _ iam.Caller) call {
 				id := w.freshKey()
 				return func(ctx context.Context, c iam.Caller) (result, error) {
-					return plain(w.RevokeKey(ctx, c, "-", id, iam.Ending{Reason: "superseded"}))
+					return plain(w.RevokeKey(ctx, c, "-", id, iam.Why{Reason: "superseded"}))
 				}
 			},
 		},
@@ -309,7 +309,7 @@ func keyEnds() map[string]change {
 			}},
 			ready: func(w *world, _ iam.Caller) call {
 				return func(ctx context.Context, c iam.Caller) (result, error) {
-					return plain(w.RevokeSelf(ctx, c, iam.Ending{Reason: "compromised"}))
+					return plain(w.RevokeSelf(ctx, c, iam.Why{Reason: "compromised"}))
 				}
 			},
 		},

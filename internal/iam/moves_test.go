@@ -156,20 +156,20 @@ func (g *game) turnKey(rt *rapid.T) {
 	id, resume := pick(rt, "key", g.keyIDs), rapid.Bool().Draw(rt, "resume")
 	if !resume {
 		g.try("pause key", pick(rt, "caller", g.callers), nil, func(ctx context.Context, c iam.Caller) (iam.Receipt, error) {
-			d, err := g.PauseKey(ctx, c, "-", id, iam.Ending{})
+			d, err := g.PauseKey(ctx, c, "-", id, iam.Why{})
 			return d.Receipt, err
 		})
 		return
 	}
 	g.try("resume key", pick(rt, "caller", g.callers), []iam.KeyID{id}, func(ctx context.Context, c iam.Caller) (iam.Receipt, error) {
-		d, err := g.ResumeKey(ctx, c, "-", id, iam.Ending{})
+		d, err := g.ResumeKey(ctx, c, "-", id, iam.Why{})
 		return d.Receipt, err
 	})
 }
 
 func (g *game) revokeKey(rt *rapid.T) {
 	c := pick(rt, "caller", g.callers)
-	id, why := pick(rt, "key", g.keyIDs), iam.Ending{Descendants: rapid.Bool().Draw(rt, "descendants")}
+	id, why := pick(rt, "key", g.keyIDs), iam.Why{Descendants: rapid.Bool().Draw(rt, "descendants")}
 	if rapid.IntRange(0, 9).Draw(rt, "self") == 0 {
 		g.try("revoke self", c, nil, func(ctx context.Context, c iam.Caller) (iam.Receipt, error) {
 			d, err := g.RevokeSelf(ctx, c, why)

@@ -88,7 +88,7 @@ func TestAttackJ03MintingKeysDoesNotOutliveTheRevocation(t *testing.T) {
 				wg.Go(m.mint)
 			}
 			<-m.enough
-			gone, err := w.RevokeKey(t.Context(), w.owner, "-", leaked.Key.ID, iam.Ending{Reason: "compromised", Descendants: true})
+			gone, err := w.RevokeKey(t.Context(), w.owner, "-", leaked.Key.ID, iam.Why{Reason: "compromised", Descendants: true})
 			if err != nil {
 				t.Fatalf("revoke: %v", err)
 			}

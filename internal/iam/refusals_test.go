@@ -113,7 +113,7 @@ func TestWhoCannotProveWhoTheyAreLeavesNoEvent(t *testing.T) {
 	eachChange(t, func(w *world, ch change) {
 		c, revoker := w.admin(ch)
 		call := ch.ready(w, c)
-		made(w.RevokeKey(w.t.Context(), revoker, "-", c.Key.ID, iam.Ending{}))(w.t)
+		made(w.RevokeKey(w.t.Context(), revoker, "-", c.Key.ID, iam.Why{}))(w.t)
 		for name, c := range map[string]iam.Caller{"a revoked key": c, "nobody": w.anonymous()} {
 			var err error
 			var events []iam.AuditEvent

@@ -129,7 +129,7 @@ func TestReplayAsksAgainWhetherTheCallerMay(t *testing.T) {
 		c = w.once(c)
 		w.succeed(call, c)
 		if !ch.ends && ch.caller != byNobody {
-			made(w.RevokeKey(w.t.Context(), revoker, "-", c.Key.ID, iam.Ending{}))(w.t)
+			made(w.RevokeKey(w.t.Context(), revoker, "-", c.Key.ID, iam.Why{}))(w.t)
 		}
 		again, err := call(w.t.Context(), c)
 		if ch.caller == byNobody {

@@ -104,7 +104,7 @@ func (w *world) head() int64 {
 // revoke returns the call that revokes the key of k.
 func (w *world) revoke(k iam.Caller) call {
 	return func(ctx context.Context, c iam.Caller) (result, error) {
-		return plain(w.RevokeKey(ctx, c, "-", k.Key.ID, iam.Ending{Reason: "compromised"}))
+		return plain(w.RevokeKey(ctx, c, "-", k.Key.ID, iam.Why{Reason: "compromised"}))
 	}
 }
 

@@ -30,12 +30,12 @@ func takers() map[string]taker {
 		"key revoked": {take: func(w *world, p prey) call { return w.revoke(p.Caller) }},
 		"key it was made with revoked along with all made with it": {take: func(w *world, p prey) call {
 			return func(ctx context.Context, c iam.Caller) (result, error) {
-				return plain(w.RevokeKey(ctx, c, "-", p.parent.Key.ID, iam.Ending{Reason: "compromised", Descendants: true}))
+				return plain(w.RevokeKey(ctx, c, "-", p.parent.Key.ID, iam.Why{Reason: "compromised", Descendants: true}))
 			}
 		}},
 		"key paused": {take: func(w *world, p prey) call {
 			return func(ctx context.Context, c iam.Caller) (result, error) {
-				return plain(w.PauseKey(ctx, c, "-", p.Key.ID, iam.Ending{}))
+				return plain(w.PauseKey(ctx, c, "-", p.Key.ID, iam.Why{}))
 			}
 		}},
 		"limit narrowed": {take: func(w *world, p prey) call {

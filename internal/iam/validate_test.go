@@ -233,7 +233,7 @@ func TestReasonsAndRolesTextsAreBounded(t *testing.T) {
 	refuses(t, func(w *world) []bad {
 		w.subject()
 		key, _ := w.key(w.account(iam.Viewer), iam.NewKey{})
-		ending := func(turn func(*world) keyTurn, e iam.Ending) ask {
+		ending := func(turn func(*world) keyTurn, e iam.Why) ask {
 			return func(ctx context.Context, w *world, c iam.Caller) error {
 				_, err := turn(w)(ctx, c, "-", key.ID, e)
 				return err
@@ -255,15 +255,15 @@ func TestReasonsAndRolesTextsAreBounded(t *testing.T) {
 			}
 		}
 		return []bad{
-			{"pause a key, reason", "/reason", "unknown_reason", ending(pause, iam.Ending{Reason: "boredom"})},
-			{"resume a key, reason", "/reason", "unknown_reason", ending(resume, iam.Ending{Reason: "boredom"})},
-			{"pause a key, note", "/note", "too_long", ending(pause, iam.Ending{Note: long})},
+			{"pause a key, reason", "/reason", "unknown_reason", ending(pause, iam.Why{Reason: "boredom"})},
+			{"resume a key, reason", "/reason", "unknown_reason", ending(resume, iam.Why{Reason: "boredom"})},
+			{"pause a key, note", "/note", "too_long", ending(pause, iam.Why{Note: long})},
 			{"revoke a key, note", "/note", "control_character", func(ctx context.Context, w *world, c iam.Caller) error {
-				_, err := w.RevokeKey(ctx, c, "-", key.ID, iam.Ending{Note: "a\tb"})
+				_, err := w.RevokeKey(ctx, c, "-", key.ID, iam.Why{Note: "a\tb"})
 				return err
 			}},
 			{"revoke self, reason", "/reason", "unknown_reason", func(ctx context.Context, w *world, c iam.Caller) error {
-				_, err := w.RevokeSelf(ctx, c, iam.Ending{Reason: "boredom"})
+				_, err := w.RevokeSelf(ctx, c, iam.Why{Reason: "boredom"})
 				return err
 			}},
 			{"pause an account", "/reason", "too_long", account(func(w *world) accountTurn { return w.PauseServiceAccount })},
@@ -336,6 +336,6 @@ func TestInputAtItsLimitsIsTaken(t *testing.T) {
 		if key.Limit.Len() != 256 || len(key.AllowedNetworks) != 64 || len(bot.Metadata) != 50 {
 			t.Errorf("got %s of %s, want all of it kept", text(key), text(bot))
 		}
-		made(w.PauseKey(t.Context(), w.owner, "-", key.ID, iam.Ending{Reason: "other", Note: long}))(t)
+		made(w.PauseKey(t.Context(), w.owner, "-", key.ID, iam.Why{Reason: "other", Note: long}))(t)
 	})
 }

@@ -36,11 +36,11 @@ func descendants(r iam.RevokedKey, now time.Time) []api.Descendant {
 	return append(keys, accounts...)
 }
 
-func ending(in *api.Ending) iam.Ending {
+func whyOf(in *api.Ending) iam.Why {
 	if in == nil {
-		return iam.Ending{}
+		return iam.Why{}
 	}
-	return iam.Ending{Reason: in.Reason, Note: in.Note, Descendants: in.Descendants}
+	return iam.Why{Reason: in.Reason, Note: in.Note, Descendants: in.Descendants}
 }
 
 func newKey(in api.CreateKey) (iam.NewKey, error) {

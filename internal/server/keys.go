@@ -258,12 +258,12 @@ type keyActionInput struct {
 	Body *api.Ending
 }
 
-type keyAction func(ctx context.Context, c iam.Caller, ws string, id iam.KeyID, why iam.Ending) (iam.Done[iam.Key], error)
+type keyAction func(ctx context.Context, c iam.Caller, ws string, id iam.KeyID, why iam.Why) (iam.Done[iam.Key], error)
 
 // onKey answers an action that concerns one key and nothing made with it.
 func (s *Server) onKey(act keyAction) func(context.Context, iam.Caller, *keyActionInput) (*answer[api.KeyAnswer], error) {
 	return func(ctx context.Context, c iam.Caller, in *keyActionInput) (*answer[api.KeyAnswer], error) {
-		why, err := endingOfOne(in.Body)
+		why, err := whyOfOne(in.Body)
 		if err != nil {
 			return nil, err
 		}
@@ -279,23 +279,23 @@ func (s *Server) onKey(act keyAction) func(context.Context, iam.Caller, *keyActi
 }
 
 func (s *Server) revokeKey(ctx context.Context, c iam.Caller, in *keyActionInput) (*answer[api.KeyAnswer], error) {
-	return s.revokedKey(s.iam.RevokeKey(ctx, c, in.Workspace, iam.KeyID(in.ID), ending(in.Body)))
+	return s.revokedKey(s.iam.RevokeKey(ctx, c, in.Workspace, iam.KeyID(in.ID), whyOf(in.Body)))
 }
 
 type revokeSelfInput struct{ Body *api.Ending }
 
 func (s *Server) revokeSelf(ctx context.Context, c iam.Caller, in *revokeSelfInput) (*answer[api.KeyAnswer], error) {
-	why, err := endingOfOne(in.Body)
+	why, err := whyOfOne(in.Body)
 	if err != nil {
 		return nil, err
 	}
 	return s.revokedKey(s.iam.RevokeSelf(ctx, c, why))
 }
 
-// endingOfOne reads the body of an action that cannot take in what was made with
+// whyOfOne reads the body of an action that cannot take in what was made with
 // the key. It refuses the wish rather than forget it.
-func endingOfOne(body *api.Ending) (iam.Ending, error) {
-	why := ending(body)
+func whyOfOne(body *api.Ending) (iam.Why, error) {
+	why := whyOf(body)
 	if why.Descendants {
 		return why, iam.Invalid("/descendants", "not_possible", "goes with revoking a key by its id only")
 	}
