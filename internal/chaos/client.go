@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"syscall"
 	"time"
 )
 
@@ -124,6 +126,7 @@ func all(n int, code Code) []Code {
 type reply struct {
 	status  int // 0: nobody answered
 	text    string
+	unsent  bool   // nobody was there to hear it
 	ID      string `json:"id"`
 	Value   string `json:"value"`
 	Code    string `json:"code"`
@@ -145,7 +148,7 @@ func (c *Client) Change(ctx context.Context, method, path string, in any) reply 
 	}
 	status, text, err := c.do(ctx, method, path, body)
 	if err != nil {
-		return reply{text: err.Error()}
+		return reply{text: err.Error(), unsent: errors.Is(err, syscall.ECONNREFUSED)}
 	}
 	r := reply{status: status, text: string(text)}
 	if err := json.Unmarshal(text, &r); err != nil {
@@ -158,6 +161,8 @@ func (c *Client) Change(ctx context.Context, method, path string, in any) reply 
 // anything; only what is the caller's own fault has surely not happened.
 func (r reply) outcome() Outcome {
 	switch {
+	case r.unsent:
+		return Open // more than is known
 	case r.status == 0:
 		return Lost
 	case r.status < 300:

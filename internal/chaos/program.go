@@ -35,11 +35,12 @@ func BuildWithoutLeases(ctx context.Context, dir string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if n := strings.Count(string(text), leaseCheck); n != 1 {
-		return "", fmt.Errorf("%s has %q %d times, and not once: see where the lease is checked now", leaseFile, leaseCheck, n)
+	without, err := withoutCheck(string(text))
+	if err != nil {
+		return "", err
 	}
 	patched := filepath.Join(dir, "lease.go")
-	if err := os.WriteFile(patched, []byte(strings.Replace(string(text), leaseCheck, noCheck, 1)), 0o600); err != nil {
+	if err := os.WriteFile(patched, []byte(without), 0o600); err != nil {
 		return "", err
 	}
 	overlay, err := json.Marshal(map[string]map[string]string{"Replace": {source: patched}})
@@ -51,6 +52,14 @@ func BuildWithoutLeases(ctx context.Context, dir string) (string, error) {
 		return "", err
 	}
 	return build(ctx, filepath.Join(dir, "postern-without-leases"), "-overlay", file)
+}
+
+// withoutCheck returns the text of the file with the check without it.
+func withoutCheck(text string) (string, error) {
+	if n := strings.Count(text, leaseCheck); n != 1 {
+		return "", fmt.Errorf("%s has %q %d times, and not once: see where the lease is checked now", leaseFile, leaseCheck, n)
+	}
+	return strings.Replace(text, leaseCheck, noCheck, 1), nil
 }
 
 func build(ctx context.Context, path string, flags ...string) (string, error) {

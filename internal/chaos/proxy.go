@@ -156,24 +156,17 @@ func (p *Proxy) leave(one *pair) {
 // pass hands on what comes from one side to the other, in the weather that there
 // is, and then that it has ended.
 func (p *Proxy) pass(from, to *net.TCPConn, held func(Weather) bool) {
-	piece := make([]byte, 32<<10)
+	buffer := make([]byte, 32<<10)
 	for {
-		w, _ := p.now()
-		most := len(piece)
-		if w.Piece > 0 {
-			most = min(most, w.Piece)
-		}
-		n, err := from.Read(piece[:most])
-		p.await(held)
-		if n > 0 {
-			if _, err := to.Write(piece[:n]); err != nil {
-				reset(from)
-				return
-			}
+		n, err := from.Read(buffer)
+		if err := p.hand(buffer[:n], to, held); err != nil {
+			reset(from)
+			return
 		}
 		switch err {
 		case nil:
 		case io.EOF:
+			p.await(held)
 			_ = to.CloseWrite() // it may be gone
 			return
 		default: // broken off
@@ -183,8 +176,23 @@ func (p *Proxy) pass(from, to *net.TCPConn, held func(Weather) bool) {
 	}
 }
 
-// await returns when what was read may pass.
-func (p *Proxy) await(held func(Weather) bool) {
+// hand writes what was read, in pieces when the weather is bad.
+func (p *Proxy) hand(read []byte, to *net.TCPConn, held func(Weather) bool) error {
+	for len(read) > 0 {
+		n := len(read)
+		if w := p.await(held); w.Piece > 0 {
+			n = min(n, w.Piece)
+		}
+		if _, err := to.Write(read[:n]); err != nil {
+			return err
+		}
+		read = read[n:]
+	}
+	return nil
+}
+
+// await returns when the next piece may pass, and in what weather.
+func (p *Proxy) await(held func(Weather) bool) Weather {
 	w, _ := p.now()
 	if w.Delay > 0 {
 		time.Sleep(w.Delay) // a slow network
@@ -192,7 +200,7 @@ func (p *Proxy) await(held func(Weather) bool) {
 	for {
 		w, changed := p.now()
 		if !held(w) {
-			return
+			return w
 		}
 		<-changed
 	}

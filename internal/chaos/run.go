@@ -24,6 +24,7 @@ type Plan struct {
 	Hunters   int
 	Verifiers int           // for each node
 	Pace      time.Duration // of each verifier, between two questions
+	Account   int           // keys of an account that is revoked as a whole
 	Faults    []Fault       // each as often as it is listed, in any order, again and again
 	Log       func(format string, args ...any)
 }

@@ -1,0 +1,79 @@
+package chaos
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// The process that started them is killed without a chance to clean up, while one
+// of them is stopped.
+func TestNothingOutlivesTheProcessThatStartedIt(t *testing.T) {
+	if os.Getenv("CHAOS_HOLD") != "" {
+		hold(t)
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
+	cmd.Env = append(os.Environ(), "CHAOS_HOLD=1")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var pid int
+	var address string
+	if _, err := fmt.Fscanln(bufio.NewReader(out), &pid, &address); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := pgx.Connect(t.Context(), urlAt(address))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(t.Context()) }() // its server has ended
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // it was killed
+	// The server ends the connection when it ends; nothing else answers here.
+	if _, err := conn.Exec(t.Context(), `SELECT pg_sleep(30)`); err == nil {
+		t.Error("the database still runs after 30 seconds")
+	}
+	end := time.Now().Add(30 * time.Second)
+	for !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+		if time.Now().After(end) {
+			t.Fatal("the node still runs after 30 seconds")
+		}
+		_ = pause(t.Context(), 10*time.Millisecond) // the loop looks
+	}
+}
+
+// hold starts a pair of servers and a node, stops the node, says where they are,
+// and waits to be killed.
+func hold(t *testing.T) {
+	program := filepath.Join(t.TempDir(), "program")
+	if err := os.WriteFile(program, []byte("#!/bin/sh\nexec sleep 1000\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	pair, err := StartPair(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := newNode("node", program, t.TempDir(), pair.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(n.Start(), n.Signal(syscall.SIGSTOP)); err != nil {
+		t.Fatal(err)
+	}
+	fmt.Println(n.pid, pair.Addr())
+	select {}
+}
