@@ -20,6 +20,7 @@ import (
 const (
 	poolSize    = 10               // connections, unless the URL says pool_max_conns
 	poolWait    = 5 * time.Second  // for a free one
+	poolLook    = time.Second      // after which whoever waits for a new one looks for a free one again
 	commitWait  = 20 * time.Second // for the answer to a COMMIT, also when the caller has gone
 	cleanupWait = 2 * time.Second
 	// changesAtOnce is how many transactions of this process may be after the
@@ -107,14 +108,23 @@ const migrationLock = "7232180417001"
 
 var textType = regexp.MustCompile(`\bTEXT\b`)
 
+// acquire gets a connection. Whoever finds none free makes one and waits for it,
+// which on a busy server takes longer than until another is free again.
 func (db *postgres) acquire(ctx context.Context) (*pgxpool.Conn, error) {
-	wait, cancel := context.WithTimeout(ctx, poolWait)
-	defer cancel()
-	conn, err := db.pool.Acquire(wait)
-	if err != nil && ctx.Err() == nil {
-		return nil, &lostError{fmt.Errorf("get a connection: %w", err), away}
+	for began := time.Now(); ; {
+		wait, cancel := context.WithTimeout(ctx, poolLook)
+		conn, err := db.pool.Acquire(wait)
+		tooLong := wait.Err() != nil
+		cancel()
+		switch {
+		case err == nil:
+			return conn, nil
+		case ctx.Err() != nil:
+			return nil, err
+		case !tooLong || time.Since(began) > poolWait:
+			return nil, &lostError{fmt.Errorf("get a connection: %w", err), away}
+		}
 	}
-	return conn, err
 }
 
 func (db *postgres) query(ctx context.Context, text string, args ...any) (rows, error) {

@@ -5,8 +5,11 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -283,6 +286,94 @@ func TestADatabaseThatIsGoneIsUnavailable(t *testing.T) {
 	}
 	disturb(t, raw(t, u.String()), `ALTER DATABASE `+name+` ALLOW_CONNECTIONS true`)
 	changes(t, s, 1) // and it comes back by itself
+}
+
+// The server is slow to take on another connection while one comes free again.
+func TestWhoWaitsForANewConnectionTakesOneThatComesFree(t *testing.T) {
+	t.Parallel()
+	at, more := oneConnection(t, storetest.Postgres(t))
+	s := open(t, at, store.Options{})
+	inside, release, done := make(chan struct{}), make(chan struct{}), make(chan error, 2)
+	go func() {
+		_, err := s.Change(t.Context(), iam.First{}, func(iam.Tx) (iam.Change, error) {
+			close(inside)
+			<-release
+			return iam.Change{}, nil
+		})
+		done <- err
+	}()
+	<-inside
+	go func() {
+		_, err := s.Initialized(t.Context())
+		done <- err
+	}()
+	<-more // the second has begun to make a connection, and nobody answers
+	close(release)
+	for range 2 {
+		if err := <-done; err != nil {
+			t.Errorf("error %v, want none", err)
+		}
+	}
+}
+
+// oneConnection lets one connection through to a server. It tells of each further
+// one, which it leaves without an answer.
+func oneConnection(t *testing.T, at string) (through string, more <-chan struct{}) {
+	t.Helper()
+	u, err := url.Parse(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, further := u.Host, make(chan struct{}, 100)
+	var running sync.WaitGroup
+	running.Go(func() {
+		var open []net.Conn
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				break // closed
+			}
+			open = append(open, client)
+			if len(open) > 1 {
+				further <- struct{}{}
+				continue
+			}
+			running.Go(func() { passOn(t, client, server) })
+		}
+		for _, c := range open {
+			_ = c.Close() // the other side may have closed it
+		}
+	})
+	t.Cleanup(func() {
+		if err := listener.Close(); err != nil {
+			t.Error(err)
+		}
+		running.Wait()
+	})
+	u.Host = listener.Addr().String()
+	return u.String(), further
+}
+
+// passOn passes on what a client and a server say to each other, until one of
+// them has gone.
+func passOn(t *testing.T, client net.Conn, server string) {
+	conn, err := net.Dial("tcp", server)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	var there sync.WaitGroup
+	there.Go(func() {
+		_, _ = io.Copy(conn, client) // until the client has gone
+		_ = conn.Close()
+	})
+	_, _ = io.Copy(client, conn) // until the server has gone
+	_ = client.Close()
+	there.Wait()
 }
 
 // The tables compare text by its bytes, as SQLite does, whatever the database's
