@@ -89,6 +89,7 @@ func idsOfAnotherTenantElsewhere(t *testing.T, w *world) {
 	for _, query := range []string{
 		"keys?principal=" + theirs["service_accounts"], "service_accounts?role=" + theirs["roles"], "members?role=" + theirs["roles"],
 		"audit_events?actor=" + b.ownerID, "audit_events?target=" + theirs["keys"],
+		"members?q=tenant-b", "invitations?q=tenant-b", "service_accounts?q=thing", "roles?q=thing", "keys?q=thing",
 	} {
 		got := w.call("GET", in("-", query), a.owner, nil)
 		if got.status == http.StatusOK && len(got.items()) != 0 {

@@ -2,6 +2,8 @@ package attacks_test
 
 import (
 	"maps"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -63,4 +65,57 @@ func TestEveryAttackThatIsDueIsTried(t *testing.T) {
 			t.Errorf("row %s is tried and not in the list of what is due", id)
 		}
 	}
+}
+
+// inFile is the end of a cell that says what is tried: the file that tries it.
+var inFile = regexp.MustCompile("\\(`([a-z_]+_test\\.go)`\\)$")
+
+func TestTheDocumentSaysOfEachAttackWhoFellToItWhatIsTriedAndWhenThatFails(t *testing.T) {
+	rows := documented(t)
+	for _, id := range strings.Fields(due) {
+		if len(rows[id]) != 1 {
+			t.Errorf("docs/attacks.md has %d rows for %s, want 1", len(rows[id]), id)
+			continue
+		}
+		cells := rows[id][0]
+		if len(cells) != 4 || slices.Contains(cells, "") {
+			t.Errorf("docs/attacks.md, %s: %q, want a text in each of 4 columns", id, cells)
+			continue
+		}
+		file := inFile.FindStringSubmatch(cells[2])
+		if file == nil {
+			t.Errorf("docs/attacks.md, %s: %q names no file", id, cells[2])
+			continue
+		}
+		if text, err := os.ReadFile(file[1]); err != nil || !strings.Contains(string(text), `"`+id+`":`) {
+			t.Errorf("docs/attacks.md, %s: it is not in %s (%v)", id, file[1], err)
+		}
+	}
+	for id := range rows {
+		if !slices.Contains(strings.Fields(due), id) {
+			t.Errorf("docs/attacks.md has the row %s, which is not due", id)
+		}
+	}
+}
+
+var rowID = regexp.MustCompile(`^[A-Z][0-9]{2}$`)
+
+// documented returns the rows of docs/attacks.md by their ids, each cut into cells.
+func documented(t *testing.T) map[string][][]string {
+	t.Helper()
+	text, err := os.ReadFile("../../docs/attacks.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := map[string][][]string{}
+	for line := range strings.Lines(string(text)) {
+		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|")
+		for i := range cells {
+			cells[i] = strings.TrimSpace(cells[i])
+		}
+		if rowID.MatchString(cells[0]) {
+			rows[cells[0]] = append(rows[cells[0]], cells)
+		}
+	}
+	return rows
 }
