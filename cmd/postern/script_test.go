@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
@@ -202,4 +204,26 @@ func get(ts *testscript.TestScript, neg bool, args []string) {
 // keep NAME puts what was printed last into a variable.
 func keep(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile("stdout")))
+}
+
+// sql STATEMENT runs a statement on the PostgreSQL database at $STORE, behind
+// Postern's back.
+func runSQL(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: sql STATEMENT")
+	}
+	ctx := context.Background() // the script's own is not handed to its commands
+	conn, err := pgx.Connect(ctx, ts.Getenv("STORE"))
+	ts.Check(err)
+	_, err = conn.Exec(ctx, args[0])
+	ts.Check(errors.Join(err, conn.Close(ctx)))
+}
+
+// eventually COMMAND ARG… runs a command until it succeeds or, with !, fails.
+func eventually(ts *testscript.TestScript, neg bool, args []string) {
+	for began := time.Now(); (ts.Exec(args[0], args[1:]...) != nil) != neg; time.Sleep(100 * time.Millisecond) {
+		if time.Since(began) > patience {
+			ts.Fatalf("%v: that does not happen", args)
+		}
+	}
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 
@@ -87,7 +86,7 @@ func (a *app) showDrill(d drill) error {
 // error there may be a receipt all the same. Whatever happens, what was made is
 // revoked, or named.
 func (a *app) drill(ctx context.Context, s session) (d drill, err error) {
-	nodes, err := find(ctx, s, s.path(nodesPart), url.Values{}, func(api.Node) bool { return true })
+	nodes, err := s.nodes(ctx)
 	if err != nil {
 		return d, err
 	}

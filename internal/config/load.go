@@ -20,6 +20,11 @@ type Loaded struct {
 	from map[string]string // by a setting's name
 }
 
+// Given reports whether somebody said what a setting is to be.
+func (l Loaded) Given(name string) bool { return l.from[name] != fromDefault }
+
+const fromDefault = "default"
+
 // Shown is one setting as [Loaded.Show] presents it.
 type Shown struct {
 	Name  string `json:"name"`
@@ -47,7 +52,7 @@ func Load(flags *pflag.FlagSet, environ []string, path string) (Loaded, error) {
 			text, assignErr = s.fromFile(file[s.Name])
 			from = path
 		default:
-			text, from = f.DefValue, "default"
+			text, from = f.DefValue, fromDefault
 		}
 		if assignErr == nil {
 			assignErr = s.assign(&loaded.Config, text)

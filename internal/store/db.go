@@ -88,6 +88,7 @@ type words struct {
 	notify    string      // tells other processes of a change's number, as a hint; empty: there are none
 	unhurried []statement // opens a transaction that may take long
 	exclusive []statement // opens a transaction that changes tables
+	tables    string      // a query for the names of the tables that there are
 	schema    func(text string) string
 }
 
