@@ -20,7 +20,7 @@ chaos: ## real processes and a real PostgreSQL under faults, two minutes; a part
 	$(GO) test -count 1 -timeout 20m -v ./internal/chaos
 
 torture: ## the same until ten million verifications and five thousand revocations count
-	$(GO) test -count 1 -timeout 120m -v ./internal/chaos -args -torture
+	$(GO) test -count 1 -timeout 60m -v ./internal/chaos -args -torture
 
 lint: $(TOOLS)/staticcheck-$(STATICCHECK_VERSION)
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "not gofmt-clean"; exit 1; }

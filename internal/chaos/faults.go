@@ -134,7 +134,7 @@ func betweenHeadAndCommit(then func(context.Context, *Run, *Node, *rand.Rand) er
 			return err
 		}
 		watched := make(chan error, 1)
-		go func() { // ends within a second
+		go func() { // ends within two seconds
 			_ = pause(ctx, 20*time.Millisecond) // until it has happened to the node
 			release()
 			watched <- r.seeHead(ctx, pid)

@@ -32,14 +32,14 @@ func (r *Run) holdHead(ctx context.Context) (release func(), err error) {
 }
 
 // nextInLine returns a node that waits for the head row, and the database's
-// process that does so for it, when there is one within a second.
+// process that does so for it, when there is one before others give up.
 func (r *Run) nextInLine(ctx context.Context) (n *Node, pid int, err error) {
 	conn, err := pgx.Connect(ctx, r.pair.primary.url())
 	if err != nil {
 		return nil, 0, err
 	}
 	defer func() { _ = conn.Close(ctx) }() // nothing was written
-	for end := r.clock.Now() + time.Second; r.clock.Now() < end; {
+	for end := r.clock.Now() + 1500*time.Millisecond; r.clock.Now() < end; {
 		var port int
 		err := conn.QueryRow(ctx, `
 			SELECT pid, client_port FROM pg_stat_activity
@@ -67,7 +67,7 @@ func (r *Run) seeHead(ctx context.Context, pid int) error {
 		return err
 	}
 	defer func() { _ = conn.Close(ctx) }() // nothing was written
-	for end := r.clock.Now() + time.Second/2; r.clock.Now() < end; {
+	for end := r.clock.Now() + 1500*time.Millisecond; r.clock.Now() < end; {
 		var left bool
 		err := conn.QueryRow(ctx, `
 			SELECT COUNT(*) > 0 FROM pg_stat_activity

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -236,10 +237,16 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
+// freePort returns a port that nobody uses, below those that a machine gives to
+// whoever asks for any: a process that is started again finds it free again.
+func freePort() (port int, err error) {
+	const least, most, tries = 20_000, 30_000, 100
+	for range tries {
+		port = least + rand.IntN(most-least)
+		var l net.Listener
+		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			return port, l.Close()
+		}
 	}
-	return l.Addr().(*net.TCPAddr).Port, l.Close()
+	return 0, err
 }
