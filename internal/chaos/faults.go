@@ -3,22 +3,23 @@ package chaos
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"syscall"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 )
 
 // Fault is one way in which things go wrong for a while. It has ended, and what
-// it did is mended, when its function returns.
+// it did is mended, when its function returns. Of the two functions it has one.
 type Fault struct {
-	Kind string
-	// Node does it to a node, and may run beside one on another node. Else Database does it.
-	Node     func(ctx context.Context, r *Run, n *Node, random *rand.Rand) error
-	Database func(ctx context.Context, r *Run, random *rand.Rand) error
+	Kind     string
+	Node     onNode // may run beside one on another node
+	Database onDatabase
 }
+
+type (
+	onNode     func(ctx context.Context, r *Run, n *Node, random *rand.Rand) error
+	onDatabase func(ctx context.Context, r *Run, random *rand.Rand) error
+)
 
 // Faults are all that this package knows.
 func Faults() []Fault {
@@ -86,7 +87,7 @@ func left(ctx context.Context, r *Run, n *Node, random *rand.Rand) error {
 
 // cutOff keeps a node from its database. When it is over, what was kept back
 // arrives after all, or the connections break.
-func cutOff(w Weather) func(context.Context, *Run, *Node, *rand.Rand) error {
+func cutOff(w Weather) onNode {
 	return func(ctx context.Context, r *Run, n *Node, random *rand.Rand) error {
 		n.Proxy.Turn(w)
 		if w.Refuse {
@@ -121,7 +122,7 @@ func slow(ctx context.Context, r *Run, n *Node, random *rand.Rand) error {
 // betweenHeadAndCommit does something to a node at the moment at which it has the
 // head row and has not committed: it holds the row itself until a node waits for
 // it, does it, and lets the row go.
-func betweenHeadAndCommit(then func(context.Context, *Run, *Node, *rand.Rand) error) func(context.Context, *Run, *rand.Rand) error {
+func betweenHeadAndCommit(then onNode) onDatabase {
 	return func(ctx context.Context, r *Run, random *rand.Rand) error {
 		ctx = context.WithoutCancel(ctx) // it takes seconds
 		release, err := r.holdHead(ctx)
@@ -141,90 +142,4 @@ func betweenHeadAndCommit(then func(context.Context, *Run, *Node, *rand.Rand) er
 		}()
 		return errors.Join(then(ctx, r, n, random), <-watched)
 	}
-}
-
-func crash(ctx context.Context, r *Run, _ *rand.Rand) error {
-	return r.pair.Crash(context.WithoutCancel(ctx))
-}
-
-// What becomes of the old primary in a failover. Nobody follows it any more, so
-// that it can complete no commit.
-type old uint8
-
-const (
-	oldStopped old = iota
-	oldCutOff      // it runs, and nobody reaches it
-	oldKept        // it runs, one node goes on with it, and somebody cancels its waiting for standbys
-)
-
-// failover promotes the standby and leads the nodes to it.
-func failover(what old) func(context.Context, *Run, *rand.Rand) error {
-	return func(ctx context.Context, r *Run, random *rand.Rand) error {
-		ctx = context.WithoutCancel(ctx) // there is no way back
-		kept := len(r.nodes)
-		switch what {
-		case oldStopped:
-			if err := r.pair.stop(ctx, r.pair.primary, "immediate"); err != nil {
-				return err
-			}
-		case oldKept:
-			kept = random.IntN(len(r.nodes))
-		}
-		for i, n := range r.nodes {
-			if i != kept && what != oldStopped {
-				n.Proxy.Turn(Weather{HoldUp: true, HoldDown: true})
-			}
-		}
-		if err := r.pair.Promote(ctx); err != nil {
-			return err
-		}
-		for i, n := range r.nodes {
-			if i == kept && random.IntN(2) == 0 {
-				continue // nor do its new connections lead elsewhere
-			}
-			n.Proxy.Lead(r.pair.Addr())
-			if i != kept {
-				n.Proxy.Reset()
-				n.Proxy.Turn(Weather{})
-			}
-		}
-		if err := r.pair.Follow(ctx); err != nil {
-			return err
-		}
-		return r.bury(ctx, kept, random)
-	}
-}
-
-// bury ends the old primary. While a node goes on with it, every wait for a
-// standby is cancelled there for a while: PostgreSQL then answers that the commit
-// is done, with a warning that it may not have been replicated.
-func (r *Run) bury(ctx context.Context, kept int, random *rand.Rand) error {
-	mode := "immediate"
-	if kept < len(r.nodes) {
-		if err := r.cancelWaits(ctx, 2*r.plan.TTL); err != nil {
-			return err
-		}
-		mode = []string{"immediate", "fast"}[random.IntN(2)]
-	}
-	err := r.pair.Retire(ctx, mode)
-	if kept < len(r.nodes) {
-		r.nodes[kept].Proxy.Lead(r.pair.Addr())
-		r.nodes[kept].Proxy.Reset()
-	}
-	return err
-}
-
-func (r *Run) cancelWaits(ctx context.Context, d time.Duration) error {
-	conn, err := pgx.Connect(ctx, r.pair.spare.url())
-	if err != nil {
-		return fmt.Errorf("connect to the old primary: %w", err)
-	}
-	defer func() { _ = conn.Close(ctx) }() // nothing was written
-	for end := r.clock.Now() + d; r.clock.Now() < end; {
-		if _, err := conn.Exec(ctx, `SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'`); err != nil {
-			return err
-		}
-		_ = pause(ctx, 20*time.Millisecond) // the loop looks
-	}
-	return nil
 }

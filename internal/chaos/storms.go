@@ -41,12 +41,12 @@ func (r *Run) storms(ctx context.Context) error {
 		}
 		deck = deck[used:]
 		if random.IntN(2) == 0 || n%together == together-1 {
-			if err := r.recover(ctx); err != nil {
+			if err := r.awaitAll(ctx); err != nil {
 				return err
 			}
 		}
 	}
-	return r.recover(ctx)
+	return r.awaitAll(ctx)
 }
 
 // storm makes the next fault or two, and returns how many.
@@ -97,8 +97,8 @@ func (r *Run) whom(where int) string {
 	return ": " + r.nodes[where].Name
 }
 
-// recover waits until every node is ready, and notes how long that took.
-func (r *Run) recover(ctx context.Context) error {
+// awaitAll waits until every node is ready, and notes how long that took.
+func (r *Run) awaitAll(ctx context.Context) error {
 	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
 	begun := r.clock.Now()
