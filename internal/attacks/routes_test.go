@@ -168,8 +168,8 @@ func eachRouteNeedsItsOwnPermission(t *testing.T, w *world) {
 			}
 			continue
 		}
-		ws, target := b.id, b // operations of the system workspace are tried there, on a tenant of their own
-		if strings.HasPrefix(op.permission, "iam.workspaces") || strings.HasPrefix(op.permission, "iam.nodes") {
+		ws, target := b.id, b // what is for the system workspace is tried there, on a tenant of its own
+		if strings.HasPrefix(op.permission, "iam.workspaces") || !strings.Contains(op.path, "{workspace}") {
 			ws, target = "-", w.newTenant("acme-"+op.id)
 		}
 		but := append(slices.DeleteFunc(slices.Clone(administration), func(p string) bool { return p == op.permission }), "*:*")
