@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -322,9 +323,24 @@ func (s *shifted) shift(d time.Duration) {
 // peer is a node of a test.
 type peer struct {
 	*Node
-	door  *door
-	clock *shifted
-	end   func() // ends Run and waits for it
+	door    *door
+	clock   *shifted
+	publish atomic.Pointer[chan struct{}] // publishers wait for it; nil: for nobody
+	end     func()                        // ends Run and waits for it
+}
+
+// holdPublishers holds whoever publishes a state back, when it is made and not yet
+// in its place, until release is called.
+func (p *peer) holdPublishers() (release func()) {
+	held := make(chan struct{})
+	p.publish.Store(&held)
+	return sync.OnceFunc(func() { p.publish.Store(nil); close(held) })
+}
+
+func (p *peer) publishing() {
+	if held := p.publish.Load(); held != nil {
+		<-*held
+	}
 }
 
 // deployment is a database in memory and the nodes that a test starts on it.
@@ -355,12 +371,12 @@ func (d *deployment) node(t *testing.T, o Options) *peer {
 }
 
 // prepare makes a node that does not run yet.
-func (d *deployment) prepare(t *testing.T, o Options) *peer {
+func (d *deployment) prepare(t testing.TB, o Options) *peer {
 	t.Helper()
 	p := &peer{door: newDoor(d.memory), clock: &shifted{Clock: SystemClock()}}
 	o.Name = cmp.Or(o.Name, "a")
 	o.TTL = cmp.Or(o.TTL, 5*time.Second)
-	o.Replica = replica.New(replica.Options{Now: time.Now, Clock: p.clock.Now})
+	o.Replica = replica.New(replica.Options{Now: time.Now, Clock: p.clock.Now, Publishing: p.publishing})
 	o.Database, o.Clock, o.Random = p.door, p.clock, rand.Reader
 	n, err := New(o)
 	if err != nil {

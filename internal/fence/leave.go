@@ -3,7 +3,12 @@ package fence
 import (
 	"context"
 	"fmt"
+	"time"
 )
+
+// farewell is how long a node tries to remove its row. Whoever is told to stop is
+// not to wait for a database that does not answer.
+const farewell = 2 * time.Second
 
 // Leave ends this process as a node: it answers nothing from here on, then calls
 // drain, which returns when every request in flight has been answered, and only
@@ -21,6 +26,8 @@ func (n *Node) Leave(ctx context.Context, drain func(context.Context) error) err
 	if row.incarnation == "" {
 		return nil
 	}
+	ctx, cancel := n.clock.Limit(ctx, farewell)
+	defer cancel()
 	if err := n.db.Leave(ctx, row.incarnation); err != nil {
 		return fmt.Errorf("leave: %w", err)
 	}

@@ -15,16 +15,12 @@ func TestWhatAnEarlierProcessSentDoesNotHarmALater(t *testing.T) {
 	deploy(t, func(t *testing.T, d *deployment) {
 		a, before := d.node(t, Options{Name: "a"}), d.node(t, Options{Name: "b"})
 		settle()
-		arrives := before.door.hold("leave")
-		left := make(chan error, 1)
-		go func() { left <- before.Leave(t.Context(), func(context.Context) error { return nil }) }()
-		synctest.Wait()
+		last := before.me().incarnation
 		before.end()
 		b := d.node(t, Options{Name: "b"})
 		settle()
 		b.expect(t, d.key, "the successor", replica.Valid)
-		arrives()
-		if err := <-left; err != nil {
+		if err := before.door.Leave(t.Context(), last); err != nil {
 			t.Errorf("leave: %v", err)
 		}
 		release := b.door.hold("changes")
@@ -94,5 +90,20 @@ func TestALeaseThatComesWhileLeavingIsNotTakenUp(t *testing.T) {
 		if err := <-left; err != nil {
 			t.Errorf("leave: %v", err)
 		}
+	})
+}
+
+// The database does not answer when a node that is told to stop says goodbye.
+func TestLeavingDoesNotWaitForADatabaseThatIsSilent(t *testing.T) {
+	deploy(t, func(t *testing.T, d *deployment) {
+		a := d.node(t, Options{})
+		time.Sleep(10 * time.Second)
+		defer a.door.hold(every)()
+		begun := time.Now()
+		err := a.Leave(context.Background(), func(context.Context) error { return nil })
+		if took := time.Since(begun); err == nil || took > farewell {
+			t.Errorf("it left after %v, %v; want it to give up after %v, and to say so", took, err, farewell)
+		}
+		a.expect(t, d.key, "leaving", replica.Stale)
 	})
 }

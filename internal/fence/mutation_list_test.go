@@ -49,6 +49,11 @@ var mutations = []mutation{
 	{name: "leave, and be renewed once more"},
 	{name: "reap a bounded node as if it were strict", test: "TestAReaperRemovesOnlyWhatCannotAnswer"},
 	{name: "say nothing of a bounded node"},
+	{name: "confirm before a TTL of one timeline", test: "TestNothingIsConfirmedBeforeATTLOfOneTimeline"},
+	{name: "another timeline goes unnoticed", test: "TestAnotherTimelineFencesANode"},
+	{name: "sightings outlive a restart", test: "TestAReaperForgetsWhatItSawBeforeARestart"},
+	{name: "a change of the future is passed over", test: "TestAChangeOfTheFutureMakesANodeStaleAndUnacknowledged"},
+	{name: "wait for a goodbye", test: "TestLeavingDoesNotWaitForADatabaseThatIsSilent"},
 }
 
 // spoiled are the mutations of the simulated database, or of the statements that
@@ -219,7 +224,8 @@ var patches = []patch{
 			}
 `},
 	{"fence/wait.go", `	if settled && len(nodes.Waiting) == 0 {
-`, `	if settled && len(nodes.Waiting) == 0 || mutant("no wait") {
+`, `	settled = settled || mutant("confirm before a TTL of one timeline")
+	if settled && len(nodes.Waiting) == 0 || mutant("no wait") {
 `},
 	{"fence/reap.go", `		if now.Monotonic-s.since.Monotonic >= row.Lingers() && row.Incarnation != n.row.incarnation {
 `, `		silence, lingers := now.Monotonic-s.since.Monotonic, row.Lingers()
@@ -256,6 +262,26 @@ var patches = []patch{
 `, `	seen      map[string]sighting
 	asked     replica.Instant
 }
+`},
+	{"fence/renew.go", `	} else if !row.authority.Same(answer.Authority) {
+`, `	} else if !row.authority.Same(answer.Authority) && !mutant("another timeline goes unnoticed") {
+`},
+	{"fence/reap.go", `		if before.Started != a.Started {
+`, `		if before.Started != a.Started && !mutant("sightings outlive a restart") {
+`},
+	{"replica/follow.go", `		if !passing(err) {
+			r.stopFrom(from, err)
+		}
+`, `		if !passing(err) && !mutant("a change of the future is passed over") {
+			r.stopFrom(from, err)
+		}
+`},
+	{"fence/leave.go", `	ctx, cancel := n.clock.Limit(ctx, farewell)
+`, `	patience := farewell
+	if mutant("wait for a goodbye") {
+		patience = time.Hour
+	}
+	ctx, cancel := n.clock.Limit(ctx, patience)
 `},
 	{"fence/leave.go", `	n.replica.Fence()
 	if err := drain(ctx); err != nil {

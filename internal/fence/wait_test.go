@@ -34,15 +34,33 @@ func TestAChangeReturnsOnceEveryNodeHasIt(t *testing.T) {
 	})
 }
 
-// A publisher, an acknowledgement and a lease are each held back where it would
-// hurt. In no case may a change return before the node's lease is over.
+// holds are the points at which a node can be held back between a change and its
+// acknowledgement.
+func holds() map[string]func(*peer) (release func()) {
+	at := func(call string) func(*peer) func() { return func(p *peer) func() { return p.door.hold(call) } }
+	after := func(call string) func(*peer) func() {
+		return func(p *peer) func() { return p.door.holdAnswer(call) }
+	}
+	return map[string]func(*peer) (release func()){
+		"before it asks for changes":             at("changes"),
+		"before it hears of changes":             after("changes"),
+		"before it publishes":                    (*peer).holdPublishers,
+		"before it acknowledges":                 at("ack"),
+		"before every call":                      at(every),
+		"before every answer but what came true": func(p *peer) func() { p.door.fail("ack", errCut); return after(every)(p) },
+	}
+}
+
+// Wherever a node is held back, no change returns before it has acknowledged it or
+// its lease is over; and what it answers later is right.
 func TestAChangeWaitsForALeaseThatItCannotEnd(t *testing.T) {
-	for _, call := range []string{"changes", "ack", every} {
-		t.Run("held "+call, func(t *testing.T) {
+	for name, hold := range holds() {
+		t.Run("held "+name, func(t *testing.T) {
 			deploy(t, func(t *testing.T, d *deployment) {
 				a, b := d.node(t, Options{Name: "a"}), d.node(t, Options{Name: "b"})
 				settle()
-				defer b.door.hold(call)()
+				release := hold(b)
+				defer release()
 				done := a.await(t, time.Minute, d.revoke(t))
 				time.Sleep(5*time.Second - 1)
 				pending(t, "a moment before b's row is old enough", done)
@@ -56,6 +74,42 @@ func TestAChangeWaitsForALeaseThatItCannotEnd(t *testing.T) {
 				if o.took > 5*time.Second+50*time.Millisecond {
 					t.Errorf("it took %v, want a TTL and one look", o.took)
 				}
+				b.door.fail("ack", nil)
+				release()
+				for range 100 {
+					time.Sleep(20 * time.Millisecond)
+					if got := b.ask(d.key); got == replica.Valid {
+						t.Fatal("b accepts the key when it goes on")
+					}
+				}
+				b.expect(t, d.key, "2 s later", replica.Revoked)
+			})
+		})
+	}
+}
+
+// What a node was about to hear or to say when it was held back comes after a
+// revocation that it acknowledged.
+func TestWhatComesLateRevivesNothing(t *testing.T) {
+	for _, call := range []string{"renew", "ack", "all", "reap", "lagging"} {
+		t.Run("the answer to "+call, func(t *testing.T) {
+			deploy(t, func(t *testing.T, d *deployment) {
+				a, b := d.node(t, Options{Name: "a"}), d.node(t, Options{Name: "b"})
+				settle()
+				release := b.door.holdAnswer(call)
+				defer release()
+				time.Sleep(700 * time.Millisecond) // one is under way, if it is one that nobody has to cause
+				if o := <-a.await(t, time.Minute, d.revoke(t)); o.err != nil || o.Nodes.Confirmed != 2 {
+					t.Fatalf("%+v, %v", o.Receipt, o.err)
+				}
+				release()
+				for range 100 {
+					if got := b.ask(d.key); got != replica.Revoked && got != replica.Stale {
+						t.Fatalf("b says %s", got)
+					}
+					time.Sleep(20 * time.Millisecond)
+				}
+				b.expect(t, d.key, "2 s later", replica.Revoked)
 			})
 		})
 	}
