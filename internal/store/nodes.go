@@ -162,8 +162,29 @@ func (n *Nodes) Listen(ctx context.Context, heard func()) error {
 		return n.store.explain(ctx, fmt.Errorf("listen for changes: %w", lost(conn, err)))
 	}
 	for heard(); ; heard() { // what was said before LISTEN was missed
-		if _, err := conn.WaitForNotification(ctx); err != nil {
+		if err := awaitNotification(ctx, conn); err != nil {
 			return n.store.explain(ctx, fmt.Errorf("listen for changes: %w", &lostError{err, away}))
+		}
+	}
+}
+
+// awaitNotification returns when the server has said something. When it is quiet
+// for a while it is asked whether it is there: a connection that leads nowhere any
+// more, because something in between has forgotten it, is as quiet.
+func awaitNotification(ctx context.Context, conn *pgx.Conn) error {
+	const quiet = 2 * time.Second
+	for {
+		limited, cancel := context.WithTimeout(ctx, quiet)
+		_, err := conn.WaitForNotification(limited)
+		cancel()
+		if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
+			return err
+		}
+		limited, cancel = context.WithTimeout(ctx, cleanupWait)
+		err = conn.Ping(limited)
+		cancel()
+		if err != nil {
+			return err
 		}
 	}
 }

@@ -4,11 +4,13 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/posternhq/postern/internal/chaos"
 	"github.com/posternhq/postern/internal/iam"
 	"github.com/posternhq/postern/internal/store"
 	"github.com/posternhq/postern/internal/store/storetest"
@@ -284,6 +286,40 @@ func TestAListenerHearsOfAChangeAndOfWhatItMissed(t *testing.T) {
 	hearsSoon(t, heard)
 	cancel()
 	listening.Wait()
+}
+
+// Something between a listener and its server drops what the server says, and
+// tells neither.
+func TestAListenerNoticesThatItHearsNothing(t *testing.T) {
+	t.Parallel()
+	at := storetest.Postgres(t)
+	u, err := url.Parse(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy, err := chaos.NewProxy(u.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(proxy.Close)
+	u.Host = proxy.Addr()
+	s := open(t, u.String(), store.Options{})
+	n := openNodes(t, s)
+	heard, ended := make(chan struct{}, 100), make(chan error, 1)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	go func() { ended <- n.Listen(ctx, func() { heard <- struct{}{} }) }()
+	hearsSoon(t, heard)
+	untilYes(t, raw(t, at), `SELECT COUNT(*) > 0 FROM pg_stat_activity WHERE query = '-- ping' AND datname = current_database()`)
+	if _, err := s.Change(t.Context(), iam.First{}, empty); err != nil {
+		t.Fatal(err)
+	}
+	hearsSoon(t, heard) // after it was quiet
+	proxy.Turn(chaos.Weather{HoldDown: true})
+	if err := <-ended; !errors.Is(err, iam.Unavailable) {
+		t.Errorf("listen: got %v, want unavailable", err)
+	}
+	proxy.Turn(chaos.Weather{})
 }
 
 func hearsSoon(t *testing.T, heard <-chan struct{}) {
