@@ -52,10 +52,7 @@ func (n *Node) enter(seq int64) *waiter {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	w := &waiter{seq: seq, since: now, done: make(chan struct{})}
-	w.receipt = iam.Receipt{
-		ID:       iam.ReceiptID(iam.NewID(iam.ReceiptPrefix, time.Unix(0, int64(now.Wall)))),
-		Revision: seq, Durability: n.row.durability,
-	}
+	w.receipt = iam.Receipt{Revision: seq, Durability: n.row.durability}
 	n.waiters = append(n.waiters, w)
 	n.waiting.ring()
 	return w

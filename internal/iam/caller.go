@@ -2,7 +2,6 @@ package iam
 
 import (
 	"crypto/sha256"
-	"time"
 
 	"github.com/posternhq/postern/internal/audit"
 )
@@ -29,6 +28,7 @@ type Caller struct {
 	RequestID   string
 	Idempotency *Idempotency // nil: the call has no Idempotency-Key
 	IfMatch     *int64       // the Version that a change requires, or nil
+	Prefer      Preference   // how to wait until a change is confirmed
 
 	internal string // not empty: Postern itself, and why
 }
@@ -58,39 +58,3 @@ func (c Caller) actor() audit.Actor {
 
 // createdBy is the caller as the maker of something.
 func (c Caller) createdBy() Actor { return Actor{Actor: c.actor(), State: Active} }
-
-// Receipt is the proof of a change: which number it has, which nodes confirmed
-// that they know of it, and how long that took.
-type Receipt struct {
-	ID          ReceiptID
-	Revision    int64
-	DecidedAt   time.Time
-	KeysStopped int64
-	Confirmed   bool
-	By          string // acked, expired or bounded
-	Durability  string // quorum or local: a failover can undo this
-	Nodes       ReceiptNodes
-	Took        time.Duration // from the commit to the confirmation
-}
-
-// What a change that was confirmed survives.
-const (
-	Quorum = "quorum" // a failover, if the standby that takes over is one that had to hear
-	Local  = "local"  // a crash of the one server; a failover can undo it
-)
-
-// ReceiptNodes says which nodes a receipt rests on.
-type ReceiptNodes struct {
-	Total     int64
-	Confirmed int64
-	Expired   []string
-	Bounded   []string
-	Waiting   []WaitingNode
-}
-
-// WaitingNode is a node that has not confirmed yet, and for how much longer it
-// could still answer.
-type WaitingNode struct {
-	Name      string
-	LeaseLeft time.Duration
-}

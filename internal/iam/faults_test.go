@@ -157,6 +157,10 @@ func (n faultyNote) Remember(ctx context.Context, r iam.Replay) error {
 	return write(n.faults, "Remember", func() error { return errors.Join(ctx.Err(), n.NoteTx.Remember(ctx, r)) })
 }
 
+func (n faultyNote) ConfirmReceipt(ctx context.Context, r iam.Receipt) error {
+	return write(n.faults, "ConfirmReceipt", func() error { return errors.Join(ctx.Err(), n.NoteTx.ConfirmReceipt(ctx, r)) })
+}
+
 // faultyTx is a transaction with faults at each of its statements.
 type faultyTx struct {
 	iam.Tx
@@ -251,6 +255,10 @@ func (x faultyTx) AppendEvent(ctx context.Context, e audit.Event) error {
 
 func (x faultyTx) Remember(ctx context.Context, r iam.Replay) error {
 	return write(x.faults, "Remember", func() error { return x.Tx.Remember(ctx, r) })
+}
+
+func (x faultyTx) InsertReceipt(ctx context.Context, r iam.Receipt) error {
+	return write(x.faults, "InsertReceipt", func() error { return x.Tx.InsertReceipt(ctx, r) })
 }
 
 func (x faultyTx) InsertWorkspace(ctx context.Context, ws iam.Workspace) error {

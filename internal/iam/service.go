@@ -30,11 +30,17 @@ type Service struct {
 	Mint   token.Mint
 	Now    func() time.Time // for what is only read or summed; a change is decided by the database's time
 
+	// Waited hears once for each change for how long its caller waited and how
+	// that ended: acked, expired, bounded or unconfirmed. Nil: nobody does.
+	Waited func(outcome string, took time.Duration)
+
 	running  inFlight
 	refusals refusals
+	receipts ledger
 }
 
-// Done is the end of a call that changed something, or found it already so.
+// Done is the end of a call that changed something, or found it already so. Its
+// receipt is confirmed, unless the caller preferred not to wait for that.
 type Done[T any] struct {
 	Value    T
 	Revision int64
@@ -68,6 +74,7 @@ type work struct {
 
 	change      Change
 	event       audit.Event
+	receipt     Receipt
 	further     []audit.Event // of things that ended along with the target
 	keysStopped int64
 	issued      string // the id of a thing whose secret will be shown
@@ -94,7 +101,7 @@ func do[T targeted](ctx context.Context, s *Service, c Caller, a attempt, fn fun
 	var out Done[T]
 	var w *work
 	var shown error // what a replay is told once the fence has confirmed
-	commit, err := s.Store.Change(ctx, a.first(c), func(tx Tx) (_ Change, err error) {
+	_, err = s.Store.Change(ctx, a.first(c), func(tx Tx) (_ Change, err error) {
 		w = &work{Tx: tx, ctx: ctx, caller: c}
 		out, shown, err = transact(w, a, fn)
 		return w.change, err
@@ -102,18 +109,19 @@ func do[T targeted](ctx context.Context, s *Service, c Caller, a attempt, fn fun
 	if err != nil {
 		return Done[T]{}, s.refused(ctx, c, a, w, err)
 	}
-	receipt, err := s.Fence.Wait(ctx, commit.Seq)
-	receipt.DecidedAt, receipt.KeysStopped = commit.Time, w.keysStopped
-	out.Receipt = receipt
-	if err != nil {
-		return out, fmt.Errorf("%s, revision %d: %w", a.action, commit.Seq, err)
+	prefer := c.Prefer
+	if w.issued != "" || shown != nil {
+		prefer.Async = false // no value is shown, nor said to have been, before it works everywhere
+	}
+	if out.Receipt, err = s.settle(ctx, w.receipt, prefer); err != nil {
+		return out, fmt.Errorf("%s, revision %d: %w", a.action, w.receipt.Revision, err)
 	}
 	return out, shown
 }
 
 // transact is what do does inside the transaction, all of it or nothing: the
 // caller is admitted, then the change is decided and made, or found made before,
-// and the events and the outcome for a replay are written. shown is what a replay
+// and the events, the outcome for a replay and the receipt are written. shown is what a replay
 // is told in place of a value that is not shown twice.
 func transact[T targeted](w *work, a attempt, fn func(*work) (T, error)) (out Done[T], shown, err error) {
 	w.event.Target = a.target
@@ -136,7 +144,7 @@ func transact[T targeted](w *work, a attempt, fn func(*work) (T, error)) (out Do
 	if p, ok := any(out.Value).(placed); ok {
 		w.ws.ID = p.workspace()
 	}
-	return out, shown, errors.Join(w.writeEvents(a.action, again), w.remember(out.Value, again))
+	return out, shown, errors.Join(w.writeEvents(a.action, again), w.remember(out.Value, again), w.insertReceipt())
 }
 
 var errStopped = Errorf(Unauthenticated, "the credential of this call does not work, or no longer does")

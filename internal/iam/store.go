@@ -27,8 +27,8 @@ type Store interface {
 	// than once and must have no effect outside tx.
 	Change(ctx context.Context, first First, fn func(tx Tx) (Change, error)) (Commit, error)
 
-	// Note runs fn in a transaction that appends to the audit log and keeps
-	// idempotency records, and changes nothing else. It does not take a number
+	// Note runs fn in a transaction that appends to the audit log, keeps
+	// idempotency records and completes receipts, and changes nothing else. It does not take a number
 	// of the change log, so that refused attempts hold nobody up.
 	Note(ctx context.Context, fn func(tx NoteTx) error) error
 
@@ -111,6 +111,10 @@ type Reader interface {
 	// oldest first.
 	EventsAbout(ctx context.Context, ws WorkspaceID, target string, after int64) ([]audit.Event, error)
 
+	// Receipt returns the receipt of a change: unless what it rests on has been
+	// written down, it is not confirmed.
+	Receipt(ctx context.Context, ws WorkspaceID, id ReceiptID) (Receipt, error)
+
 	// Initialized reports whether there is a system workspace.
 	Initialized(ctx context.Context) (bool, error)
 }
@@ -124,6 +128,9 @@ type NoteTx interface {
 	// Remember keeps the outcome of a call for a replay. The first outcome of a
 	// scope and a key stays. Outcomes older than [ReplayWindow] are dropped.
 	Remember(ctx context.Context, r Replay) error
+	// ConfirmReceipt writes down what a receipt rests on: by, durability, nodes
+	// and how long it took. The first stays.
+	ConfirmReceipt(ctx context.Context, r Receipt) error
 }
 
 // Tx is what a [Store] can do inside a transaction that changes something.
@@ -158,6 +165,9 @@ type Tx interface {
 	InsertInvitation(ctx context.Context, i Invitation) error
 	UpdateInvitation(ctx context.Context, i Invitation) error
 	ReplacePermissionTypes(ctx context.Context, ws WorkspaceID, types []PermissionType) error
+
+	// InsertReceipt adds the receipt of this change, which is not confirmed yet.
+	InsertReceipt(ctx context.Context, r Receipt) error
 }
 
 // First names the rows that a change is decided from, as far as they are known

@@ -17,17 +17,14 @@ const byAcked = "acked"
 // have applied it.
 func (r *Replica) Wait(ctx context.Context, seq int64) (iam.Receipt, error) {
 	begun := r.now()
-	receipt := iam.Receipt{
-		ID: iam.ReceiptID(iam.NewID(iam.ReceiptPrefix, begun)), Revision: seq,
-		By: byAcked, Durability: iam.Local, Nodes: iam.ReceiptNodes{Total: 1},
-	}
+	receipt := iam.Receipt{Revision: seq, Durability: iam.Local, Nodes: iam.ReceiptNodes{Total: 1}}
 	err := r.reach(ctx, seq)
 	receipt.Took = r.now().Sub(begun)
 	if err != nil {
 		receipt.Nodes.Waiting = []iam.WaitingNode{{Name: r.node}}
 		return receipt, err
 	}
-	receipt.Confirmed, receipt.Nodes.Confirmed = true, 1
+	receipt.Confirmed, receipt.By, receipt.Nodes.Confirmed = true, byAcked, 1
 	return receipt, nil
 }
 
