@@ -47,6 +47,11 @@ type Client struct {
 	HTTP      *http.Client // nil: [http.DefaultClient]; its CheckRedirect is not used
 	UserAgent string       // empty: postern-go
 
+	// Prefer is sent as the header Prefer (RFC 7240) with every call, such as
+	// wait=5 or respond-async. Empty: where a context has a deadline, the server
+	// is asked to answer changes before it.
+	Prefer string
+
 	// PlainHTTP allows a key to be sent without encryption to another machine.
 	// To this one it always may.
 	PlainHTTP bool
@@ -84,7 +89,7 @@ func (c *Client) Verify(ctx context.Context, in api.Verify) (api.Verdict, error)
 // Where the connection is lost, or the server does not know how a change ended,
 // Do asks again; it does so where the method allows it, and for POST because it
 // sends an Idempotency-Key, so that the call has its effect once. When ctx has a
-// deadline, the server is asked to answer before it.
+// deadline, the server is asked to answer before it, unless Prefer says otherwise.
 func (c *Client) Do(ctx context.Context, method, path string, in, out any) error {
 	r, err := c.newCall(method, path, in)
 	if err != nil {
@@ -192,7 +197,9 @@ func (c *Client) send(ctx context.Context, r call) (*http.Response, error) {
 	if !c.Key.IsZero() {
 		req.Header.Set("Authorization", "Bearer "+c.Key.Reveal())
 	}
-	if deadline, ok := ctx.Deadline(); ok && r.method != http.MethodGet {
+	if deadline, ok := ctx.Deadline(); c.Prefer != "" {
+		req.Header.Set("Prefer", c.Prefer)
+	} else if ok && r.method != http.MethodGet {
 		left := int(time.Until(deadline).Seconds()) - 1 // the answer needs time to arrive
 		req.Header.Set("Prefer", "wait="+strconv.Itoa(min(max(left, 1), maxWait)))
 	}

@@ -345,20 +345,20 @@ type Target struct {
 	Name string `json:"name"`
 }
 
-// Receipt is the proof of a revocation.
+// Receipt is the proof of a change.
 type Receipt struct {
 	ID          string       `json:"id"`
 	Revision    int64        `json:"revision"`
 	DecidedAt   time.Time    `json:"decided_at"`
 	KeysStopped int64        `json:"keys_stopped"`
-	Confirmed   bool         `json:"confirmed"`
-	By          string       `json:"by" enum:"acked,expired,bounded"`
-	Durability  string       `json:"durability" enum:"quorum,local"`
+	Confirmed   bool         `json:"confirmed" doc:"No node answers from before the change any more, but for those of nodes.bounded."`
+	By          *string      `json:"by" enum:"acked,expired,bounded" doc:"What that rests on; null until it is confirmed."`
+	Durability  *string      `json:"durability" enum:"quorum,local" doc:"local: a failover of the database can undo the change. null until somebody has looked."`
 	Nodes       ReceiptNodes `json:"nodes"`
-	TookMS      float64      `json:"took_ms"`
+	TookMS      float64      `json:"took_ms" doc:"From the commit to the confirmation, or until now."`
 }
 
-// ReceiptNodes says which nodes a receipt rests on.
+// ReceiptNodes says which nodes a receipt rests on, as of the last look at them.
 type ReceiptNodes struct {
 	Total     int64         `json:"total"`
 	Confirmed int64         `json:"confirmed"`

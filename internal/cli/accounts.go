@@ -171,10 +171,11 @@ func (a *app) accountRevoke() *cobra.Command {
 
 func (a *app) accountAction(verb, done, short string, examples [2]string) *cobra.Command {
 	var reason string
+	var p patience
 	cmd := a.leaf(command{
 		use: verb + " ACCOUNT", short: short, examples: examples, complete: a.accountNames,
 		run: func(ctx context.Context, _ *cobra.Command, args []string) error {
-			s, err := a.session(ctx)
+			s, err := p.session(ctx, a)
 			if err != nil {
 				return err
 			}
@@ -197,6 +198,7 @@ func (a *app) accountAction(verb, done, short string, examples [2]string) *cobra
 		},
 	})
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for the audit log")
+	p.register(cmd.Flags())
 	return cmd
 }
 

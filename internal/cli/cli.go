@@ -119,7 +119,7 @@ func (a *app) root() *cobra.Command {
 		a.whoamiCommand(), a.contextCommand(),
 		a.accountCommand(), a.keyCommand(), a.roleCommand(), a.permissionCommand(),
 		a.workspaceCommand(), a.memberCommand(), a.seatCommand(), a.checkCommand(),
-		a.auditCommand(), a.nodeCommand(), a.doctorCommand(), a.configCommand(), a.apiCommand(),
+		a.auditCommand(), a.receiptCommand(), a.nodeCommand(), a.doctorCommand(), a.configCommand(), a.apiCommand(),
 		a.completionCommand(), a.versionCommand(),
 	)
 	return root
@@ -170,12 +170,16 @@ func (a *app) leaf(c command) *cobra.Command {
 	return cmd
 }
 
-// group makes a command of commands; its examples are those of the first two.
+// group makes a command of commands; its examples are those of the first two, or
+// of the only one.
 func (a *app) group(use, short string, commands ...*cobra.Command) *cobra.Command {
 	var examples []string
 	for _, c := range commands[:min(2, len(commands))] {
 		first, _, _ := strings.Cut(c.Example, "\n")
 		examples = append(examples, first)
+	}
+	if len(commands) == 1 {
+		examples = strings.Split(commands[0].Example, "\n")
 	}
 	cmd := &cobra.Command{
 		Use: use, Short: short, Example: strings.Join(examples, "\n"), Args: cobra.ArbitraryArgs,

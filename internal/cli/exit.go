@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"strings"
-	"time"
 
 	"github.com/posternhq/postern"
 	"github.com/posternhq/postern/api"
@@ -189,14 +188,11 @@ func explainProblem(p *api.Problem) string {
 	return strings.Join(lines, "\n")
 }
 
-// waitingWords says which nodes have not confirmed a revocation.
+// waitingWords says which nodes have not confirmed a change, and how to look again.
 func waitingWords(p *api.Problem) string {
 	words := fmt.Sprintf("  It is recorded as revision %d and goes on.", p.Revision)
 	if p.Receipt == nil {
 		return words
 	}
-	for _, n := range p.Receipt.Nodes.Waiting {
-		words += fmt.Sprintf(" Not confirmed by %s, whose lease ends in %s.", n.Name, time.Duration(n.LeaseLeftMS)*time.Millisecond)
-	}
-	return words
+	return words + unconfirmedWords(*p.Receipt)
 }

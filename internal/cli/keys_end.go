@@ -66,11 +66,12 @@ func (a *app) keyRevoke() *cobra.Command {
 
 func (a *app) keyAction(verb, done, short string, examples [2]string) *cobra.Command {
 	var in api.Ending
+	var p patience
 	cmd := a.leaf(command{
 		use: verb + " KEY", short: short, examples: examples,
 		long: "A key is named by its id, by its name where only one has it, or as ACCOUNT/NAME.",
 		run: func(ctx context.Context, _ *cobra.Command, args []string) error {
-			s, err := a.session(ctx)
+			s, err := p.session(ctx, a)
 			if err != nil {
 				return err
 			}
@@ -97,6 +98,7 @@ func (a *app) keyAction(verb, done, short string, examples [2]string) *cobra.Com
 	fs := cmd.Flags()
 	fs.StringVar(&in.Reason, "reason", "", "why, for the audit log: compromised, superseded, unused, owner_left or other")
 	fs.StringVar(&in.Note, "note", "", "more words for the audit log")
+	p.register(fs)
 	if verb == "revoke" {
 		fs.BoolVar(&in.Descendants, "descendants", false, "revoke also every key and account that was made with it, or with those")
 	}

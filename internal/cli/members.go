@@ -231,7 +231,8 @@ func (a *app) memberUpdate() *cobra.Command {
 }
 
 func (a *app) memberRemove() *cobra.Command {
-	return a.leaf(command{
+	var p patience
+	cmd := a.leaf(command{
 		use: "remove MEMBER", short: "Remove a member and stop their own keys, or take an invitation back",
 		long: "The accounts that they made, and those accounts' keys, go on.",
 		examples: [2]string{
@@ -239,7 +240,7 @@ func (a *app) memberRemove() *cobra.Command {
 			"postern member remove kim@example.com --json",
 		},
 		run: func(ctx context.Context, _ *cobra.Command, args []string) error {
-			s, err := a.session(ctx)
+			s, err := p.session(ctx, a)
 			if err != nil {
 				return err
 			}
@@ -257,6 +258,8 @@ func (a *app) memberRemove() *cobra.Command {
 			return a.removeMember(ctx, s, args[0])
 		},
 	})
+	p.register(cmd.Flags())
+	return cmd
 }
 
 // pendingInvitation returns the id of the invitation that a reference names, if

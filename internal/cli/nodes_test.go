@@ -31,7 +31,7 @@ func drilled(t *testing.T) *world {
 	w.answer("POST "+W+"service_accounts", api.CreatedServiceAccount{ServiceAccount: account("drill")})
 	w.answer("POST "+W+"service_accounts/drill/keys", api.CreatedKey{Key: key(keyID, "drill", "drill"), Value: newValue})
 	w.answer("POST "+W+"service_accounts/drill/revoke", api.ServiceAccountAnswer{Receipt: api.Receipt{
-		ID: "rcp_1", Confirmed: true, By: "acked", Nodes: api.ReceiptNodes{Total: 3, Confirmed: 3}, TookMS: 3,
+		ID: "rcp_1", Confirmed: true, By: new("acked"), Nodes: api.ReceiptNodes{Total: 3, Confirmed: 3}, TookMS: 3,
 	}})
 	w.answer("GET /v1/whoami", func(asked) any {
 		if slices.Contains(w.lines(), "POST "+W+"service_accounts/drill/revoke") {
@@ -92,7 +92,7 @@ func TestDrillThatIsNotConfirmedNamesTheNodesAndExits8(t *testing.T) {
 func TestDrillSaysABoundedNode(t *testing.T) {
 	w := drilled(t)
 	w.answer("POST "+W+"service_accounts/drill/revoke", api.ServiceAccountAnswer{Receipt: api.Receipt{
-		ID: "rcp_1", Confirmed: true, By: "bounded", Nodes: api.ReceiptNodes{Total: 3, Confirmed: 2, Bounded: []string{"a"}},
+		ID: "rcp_1", Confirmed: true, By: new("bounded"), Nodes: api.ReceiptNodes{Total: 3, Confirmed: 2, Bounded: []string{"a"}},
 	}})
 	if r := w.must("node", "drill"); !strings.Contains(r.stdout, "1   may still answer\n") || strings.Count(r.stdout, "confirmed\n") != 2 {
 		t.Errorf("got %s", r.stdout)

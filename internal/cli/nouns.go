@@ -47,18 +47,6 @@ func lastUse(u *api.LastUse) string {
 	return when(u.At) + " from " + u.Source.IP
 }
 
-// receiptWords says on what the confirmation of a change rests.
-func receiptWords(r api.Receipt) string {
-	words := fmt.Sprintf("Confirmed by %d of %d nodes in %s ms.", r.Nodes.Confirmed, r.Nodes.Total, millis(r.TookMS))
-	if len(r.Nodes.Expired) > 0 {
-		words += " Waited until the leases of these had ended: " + texts(r.Nodes.Expired) + "."
-	}
-	if len(r.Nodes.Bounded) > 0 {
-		words += " These may still answer from memory: " + texts(r.Nodes.Bounded) + "."
-	}
-	return words
-}
-
 // millis writes milliseconds with one digit after the point below ten.
 func millis(ms float64) string {
 	if ms >= 10 {

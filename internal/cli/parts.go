@@ -13,16 +13,21 @@ import (
 // asked before.
 const grace = 10 * time.Second
 
-// sumsEvery is how often sums of refused attempts are written.
-const sumsEvery = time.Second
+// How often a server writes down what need not be written at once.
+const (
+	sumsEvery     = time.Second            // of refused attempts
+	receiptsEvery = 200 * time.Millisecond // what they rest on
+)
 
 // parts is what runs while a server does.
 type parts struct {
-	doors *doors
-	log   *slog.Logger
-	node  func(ctx context.Context) error // keeps the memory up to date until ctx ends
-	leave func(ctx context.Context, drain func(context.Context) error) error
-	sums  func(ctx context.Context, all bool) error
+	doors    *doors
+	log      *slog.Logger
+	node     func(ctx context.Context) error // keeps the memory up to date until ctx ends
+	leave    func(ctx context.Context, drain func(context.Context) error) error
+	await    func(ctx context.Context) // waits for what nobody else waits for any more, until ctx ends
+	receipts func(ctx context.Context) error
+	sums     func(ctx context.Context, all bool) error
 }
 
 // run serves until ctx ends or something fails, then stops in reverse: first no
@@ -38,7 +43,11 @@ func (p parts) run(ctx context.Context, up func(ctx context.Context) error) erro
 			stop(fmt.Errorf("follow the store: %w", err))
 		}
 	})
-	work.Go(func() { p.writeSums(below) })
+	work.Go(func() { p.await(below) })
+	work.Go(func() { p.repeat(below, receiptsEvery, "write down what receipts rest on", p.receipts) })
+	work.Go(func() {
+		p.repeat(below, sumsEvery, "write sums of refused attempts", func(ctx context.Context) error { return p.sums(ctx, false) })
+	})
 	for _, d := range p.doors.all {
 		work.Go(func() {
 			if err := d.serve(); err != nil {
@@ -55,23 +64,27 @@ func (p parts) run(ctx context.Context, up func(ctx context.Context) error) erro
 	work.Wait()
 	last, done := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer done()
-	err = errors.Join(err, p.sums(last, true))
+	err = errors.Join(err, p.receipts(last), p.sums(last, true))
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
 		err = errors.Join(cause, err)
 	}
 	return err
 }
 
-// writeSums writes the sums of refused attempts as their seconds end.
-func (p parts) writeSums(ctx context.Context) {
-	tick := time.NewTicker(sumsEvery)
+// repeat does something over and over. What fails is tried again; the log hears of
+// the first of several failures.
+func (p parts) repeat(ctx context.Context, every time.Duration, what string, do func(context.Context) error) {
+	tick := time.NewTicker(every)
 	defer tick.Stop()
+	failing := false
 	for {
 		select {
 		case <-tick.C:
-			if err := p.sums(ctx, false); err != nil && ctx.Err() == nil {
-				p.log.Warn("sums of refused attempts are kept for the next try", "error", err)
+			err := do(ctx)
+			if err != nil && !failing && ctx.Err() == nil {
+				p.log.Warn("it is tried again: "+what, "error", err)
 			}
+			failing = err != nil
 		case <-ctx.Done():
 			return
 		}

@@ -38,6 +38,8 @@ func newStage(t *testing.T, h http.Handler) *stage {
 			<-ctx.Done()
 			return nil
 		},
+		await:    func(ctx context.Context) { <-ctx.Done() },
+		receipts: func(context.Context) error { return nil },
 		sums: func(_ context.Context, all bool) error {
 			if all {
 				s.summed.Store(true)

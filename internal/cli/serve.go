@@ -71,6 +71,7 @@ func (a *app) serve(ctx context.Context, cfg config.Config, m mode) (err error) 
 
 	service := newService(cfg, node.rows, node.fence())
 	service.Roster = node.roster()
+	service.Waited = metrics.ObserveWait
 	api, err := server.New(server.Options{
 		IAM: service, Replica: node.memory, Door: node.door(), Prefixes: prefixes(cfg), Secret: secret,
 		Log: log, Node: nodeName(cfg), Metrics: metrics, BehindProxy: cfg.BehindProxy,
@@ -90,7 +91,10 @@ func (a *app) serve(ctx context.Context, cfg config.Config, m mode) (err error) 
 	n := running{
 		cfg: cfg, url: doors.url(cfg), addresses: doors.addresses(), service: service, ready: node.ready, initialized: initialized, log: log,
 	}
-	parts := parts{doors: doors, log: log, node: node.run, leave: node.leave, sums: service.WriteSums}
+	parts := parts{
+		doors: doors, log: log, node: node.run, leave: node.leave,
+		await: service.AwaitReceipts, receipts: service.WriteReceipts, sums: service.WriteSums,
+	}
 	return parts.run(ctx, func(ctx context.Context) error { return m.up(ctx, n) })
 }
 

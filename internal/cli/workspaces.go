@@ -247,10 +247,11 @@ func (a *app) workspaceResume() *cobra.Command {
 
 func (a *app) workspaceAction(verb, done, short string, examples [2]string) *cobra.Command {
 	var reason string
+	var p patience
 	cmd := a.leaf(command{
 		use: verb + " WORKSPACE", short: short, examples: examples,
 		run: func(ctx context.Context, _ *cobra.Command, args []string) error {
-			s, err := a.session(ctx)
+			s, err := p.session(ctx, a)
 			if err != nil {
 				return err
 			}
@@ -272,5 +273,6 @@ func (a *app) workspaceAction(verb, done, short string, examples [2]string) *cob
 		},
 	})
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for the audit log")
+	p.register(cmd.Flags())
 	return cmd
 }

@@ -169,7 +169,7 @@ func key(id, owner, name string) api.Key {
 }
 
 func receipt() api.Receipt {
-	return api.Receipt{Confirmed: true, By: "acked", KeysStopped: 1, Nodes: api.ReceiptNodes{Total: 1, Confirmed: 1}, TookMS: 2.04}
+	return api.Receipt{Confirmed: true, By: new("acked"), KeysStopped: 1, Nodes: api.ReceiptNodes{Total: 1, Confirmed: 1}, TookMS: 2.04}
 }
 
 // brokenOff is a server whose answers end before they are complete.

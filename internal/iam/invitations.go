@@ -172,7 +172,7 @@ func (s *Service) AcceptInvitation(ctx context.Context, c Caller, in Acceptance)
 	if err != nil {
 		return Done[AcceptedInvitation]{}, token.Secret{}, err
 	}
-	c = Caller{Source: c.Source, RequestID: c.RequestID, Idempotency: c.Idempotency}
+	c = Caller{Source: c.Source, RequestID: c.RequestID, Idempotency: c.Idempotency, Prefer: c.Prefer}
 	a := attempt{in: own, action: "member.joined", open: true, target: audit.Target{Type: "invitation"}}
 	done, err := do(ctx, s, c, a, func(w *work) (AcceptedInvitation, error) {
 		var v validation

@@ -121,14 +121,14 @@ type updateAccountInput struct {
 	Body api.UpdateServiceAccount
 }
 
-func (s *Server) updateAccount(ctx context.Context, c iam.Caller, in *updateAccountInput) (*tagged[api.UpdatedServiceAccount], error) {
+func (s *Server) updateAccount(ctx context.Context, c iam.Caller, in *updateAccountInput) (*updated[api.UpdatedServiceAccount], error) {
 	done, err := s.iam.UpdateServiceAccount(ctx, c, in.Workspace, in.ID, accountPatch(in.Body))
 	if err != nil {
 		return nil, settled(done, err)
 	}
-	return &tagged[api.UpdatedServiceAccount]{etag(done.Value.Version), api.UpdatedServiceAccount{
+	return updatedTo(done, done.Value.Version, api.UpdatedServiceAccount{
 		ServiceAccount: serviceAccount(done.Value), Receipt: receipt(done.Receipt), Revision: done.Revision,
-	}}, nil
+	}), nil
 }
 
 type accountActionInput struct {
@@ -139,15 +139,15 @@ type accountActionInput struct {
 type accountAction func(ctx context.Context, c iam.Caller, ws, ref, reason string) (iam.Done[iam.ServiceAccount], error)
 
 // onAccount answers an action on an account.
-func (s *Server) onAccount(act accountAction) func(context.Context, iam.Caller, *accountActionInput) (*answer[api.ServiceAccountAnswer], error) {
-	return func(ctx context.Context, c iam.Caller, in *accountActionInput) (*answer[api.ServiceAccountAnswer], error) {
+func (s *Server) onAccount(act accountAction) func(context.Context, iam.Caller, *accountActionInput) (*acted[api.ServiceAccountAnswer], error) {
+	return func(ctx context.Context, c iam.Caller, in *accountActionInput) (*acted[api.ServiceAccountAnswer], error) {
 		done, err := act(ctx, c, in.Workspace, in.ID, reason(in.Body))
 		if err != nil {
 			return nil, settled(done, err)
 		}
-		return &answer[api.ServiceAccountAnswer]{api.ServiceAccountAnswer{
+		return actedOn(done, api.ServiceAccountAnswer{
 			ServiceAccount: serviceAccount(done.Value), Receipt: receipt(done.Receipt), Revision: done.Revision,
-		}}, nil
+		}), nil
 	}
 }
 

@@ -39,15 +39,19 @@ func receipt(r iam.Receipt) api.Receipt {
 	for i, n := range r.Nodes.Waiting {
 		waiting[i] = api.WaitingNode{Name: n.Name, LeaseLeftMS: n.LeaseLeft.Milliseconds()}
 	}
-	return api.Receipt{
+	out := api.Receipt{
 		ID: string(r.ID), Revision: r.Revision, DecidedAt: r.DecidedAt.UTC(), KeysStopped: r.KeysStopped,
-		Confirmed: r.Confirmed, By: r.By, Durability: r.Durability,
+		Confirmed: r.Confirmed, Durability: orNull(r.Durability),
 		Nodes: api.ReceiptNodes{
 			Total: r.Nodes.Total, Confirmed: r.Nodes.Confirmed,
 			Expired: orEmpty(r.Nodes.Expired), Bounded: orEmpty(r.Nodes.Bounded), Waiting: waiting,
 		},
 		TookMS: float64(r.Took) / float64(time.Millisecond),
 	}
+	if r.Confirmed {
+		out.By = orNull(r.By)
+	}
+	return out
 }
 
 // answer is an output that has no entity tag of its own.

@@ -149,8 +149,8 @@ func serverExplanations() []explanation {
 			"Send the same request again with the same Idempotency-Key: that finds out, and does it if it was not done. Without one, look before you repeat.",
 			"the connection was lost while the change was being committed"},
 		{api.CodeRevocationUnconfirmed,
-			"The change is recorded under the revision that the answer names, and goes on. It was not confirmed in time that every node knows of it, so until then some node may still answer as before.",
-			"Repeat the call: a repeat waits for every node as well. receipt says what is known so far.",
+			"The change is recorded under the revision that the answer names, and goes on. It was not confirmed in time that every node knows of it, so until then some node may still answer as before. receipt.nodes.waiting names the nodes that have not confirmed, as far as is known, and for how long each could still answer.",
+			"Read the receipt again at /v1/workspaces/-/receipts/ and its id, with Prefer: wait=30 to wait for it: confirmed says when it is true. Or repeat the call: a repeat waits for every node as well. To wait longer in the first place send Prefer: wait=90.",
 			"revision 812 is recorded, and this node is not known to have applied it yet"},
 	}
 }

@@ -156,6 +156,10 @@ func (f *faults) Nodes(ctx context.Context) ([]iam.NodeStatus, error) {
 	return asking(f, func() ([]iam.NodeStatus, error) { return f.roster.Nodes(ctx) })
 }
 
+func (f *faults) Receipt(ctx context.Context, ws iam.WorkspaceID, id iam.ReceiptID) (iam.Receipt, error) {
+	return asking(f, func() (iam.Receipt, error) { return f.Store.Receipt(ctx, ws, id) })
+}
+
 func asking[T any](f *faults, read func() (T, error)) (T, error) {
 	if err := f.ask(); err != nil {
 		var none T

@@ -230,7 +230,16 @@ func auditSamples() map[string]sample {
 		"list-audit-events":   on(http.MethodGet, "/audit_events", nil),
 		"get-audit-event":     func(x *tenant) call { return get(x.root+"/audit_events/"+x.event(), x.owner) },
 		"export-audit-events": on(http.MethodGet, "/audit_events/export", nil),
+		"get-receipt":         func(x *tenant) call { return get(x.root+"/receipts/"+x.receipt(), x.owner) },
 	}
+}
+
+// receipt returns the id of the receipt of a change that the owner made.
+func (x *tenant) receipt() string {
+	x.t.Helper()
+	var paused api.ServiceAccountAnswer
+	x.w.do(x.t, post(x.root+"/service_accounts/"+x.account("viewer").ID+"/pause", x.owner, nil)).want(http.StatusOK, &paused)
+	return paused.Receipt.ID
 }
 
 // other returns the id of a workspace made for the purpose.

@@ -23,7 +23,7 @@ func (s *Server) guard(op *operation, next http.HandlerFunc) http.Handler {
 		}
 		r.Header.Del("Accept") // there is one form of answer, which package huma need not choose
 		if op.changes() {
-			ctx, cancel := context.WithTimeout(r.Context(), s.longestChange)
+			ctx, cancel := context.WithTimeout(r.Context(), max(s.longestChange, requestOf(r.Context()).wait))
 			defer cancel()
 			r = r.WithContext(ctx)
 		}
@@ -40,6 +40,8 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request, op *operation) er
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	req := requestOf(r.Context())
+	var prefer iam.Preference
+	prefer, req.wait = preference(r.Header, op)
 	if op.access == open {
 		req.caller = s.nobody(r)
 		if op.changes() && s.door.Ready() != nil {
@@ -51,6 +53,7 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request, op *operation) er
 	if err := s.limit(w, r, op); err != nil {
 		return err
 	}
+	req.caller.Prefer = prefer
 	if req.caller.IfMatch, err = precondition(r.Header, op); err != nil {
 		return err
 	}

@@ -89,14 +89,14 @@ type cancelInvitationInput struct {
 	ID string `path:"id" doc:"Id of the invitation." example:"inv_01jn8x0c2vf3hs5r6tq7w8y9zj"`
 }
 
-func (s *Server) cancelInvitation(ctx context.Context, c iam.Caller, in *cancelInvitationInput) (*answer[api.InvitationAnswer], error) {
+func (s *Server) cancelInvitation(ctx context.Context, c iam.Caller, in *cancelInvitationInput) (*acted[api.InvitationAnswer], error) {
 	done, err := s.iam.CancelInvitation(ctx, c, in.Workspace, iam.InvitationID(in.ID))
 	if err != nil {
 		return nil, settled(done, err)
 	}
-	return &answer[api.InvitationAnswer]{api.InvitationAnswer{
+	return actedOn(done, api.InvitationAnswer{
 		Invitation: s.invitation(done.Value), Receipt: receipt(done.Receipt), Revision: done.Revision,
-	}}, nil
+	}), nil
 }
 
 type acceptInvitationInput struct{ Body api.AcceptInvitation }

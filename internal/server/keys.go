@@ -239,7 +239,7 @@ type updateKeyInput struct {
 	Body api.UpdateKey
 }
 
-func (s *Server) updateKey(ctx context.Context, c iam.Caller, in *updateKeyInput) (*tagged[api.UpdatedKey], error) {
+func (s *Server) updateKey(ctx context.Context, c iam.Caller, in *updateKeyInput) (*updated[api.UpdatedKey], error) {
 	patch, err := keyPatch(in.Body)
 	if err != nil {
 		return nil, err
@@ -248,9 +248,9 @@ func (s *Server) updateKey(ctx context.Context, c iam.Caller, in *updateKeyInput
 	if err != nil {
 		return nil, settled(done, err)
 	}
-	return &tagged[api.UpdatedKey]{etag(done.Value.Version), api.UpdatedKey{
+	return updatedTo(done, done.Value.Version, api.UpdatedKey{
 		Key: s.key(done.Value), Receipt: receipt(done.Receipt), Revision: done.Revision,
-	}}, nil
+	}), nil
 }
 
 type keyActionInput struct {
@@ -261,8 +261,8 @@ type keyActionInput struct {
 type keyAction func(ctx context.Context, c iam.Caller, ws string, id iam.KeyID, why iam.Why) (iam.Done[iam.Key], error)
 
 // onKey answers an action that concerns one key and nothing made with it.
-func (s *Server) onKey(act keyAction) func(context.Context, iam.Caller, *keyActionInput) (*answer[api.KeyAnswer], error) {
-	return func(ctx context.Context, c iam.Caller, in *keyActionInput) (*answer[api.KeyAnswer], error) {
+func (s *Server) onKey(act keyAction) func(context.Context, iam.Caller, *keyActionInput) (*acted[api.KeyAnswer], error) {
+	return func(ctx context.Context, c iam.Caller, in *keyActionInput) (*acted[api.KeyAnswer], error) {
 		why, err := whyOfOne(in.Body)
 		if err != nil {
 			return nil, err
@@ -271,20 +271,20 @@ func (s *Server) onKey(act keyAction) func(context.Context, iam.Caller, *keyActi
 		if err != nil {
 			return nil, settled(done, err)
 		}
-		return &answer[api.KeyAnswer]{api.KeyAnswer{
+		return actedOn(done, api.KeyAnswer{
 			Key: s.key(done.Value), Descendants: []api.Descendant{},
 			Receipt: receipt(done.Receipt), Revision: done.Revision,
-		}}, nil
+		}), nil
 	}
 }
 
-func (s *Server) revokeKey(ctx context.Context, c iam.Caller, in *keyActionInput) (*answer[api.KeyAnswer], error) {
+func (s *Server) revokeKey(ctx context.Context, c iam.Caller, in *keyActionInput) (*acted[api.KeyAnswer], error) {
 	return s.revokedKey(s.iam.RevokeKey(ctx, c, in.Workspace, iam.KeyID(in.ID), whyOf(in.Body)))
 }
 
 type revokeSelfInput struct{ Body *api.Ending }
 
-func (s *Server) revokeSelf(ctx context.Context, c iam.Caller, in *revokeSelfInput) (*answer[api.KeyAnswer], error) {
+func (s *Server) revokeSelf(ctx context.Context, c iam.Caller, in *revokeSelfInput) (*acted[api.KeyAnswer], error) {
 	why, err := whyOfOne(in.Body)
 	if err != nil {
 		return nil, err
@@ -302,12 +302,12 @@ func whyOfOne(body *api.Ending) (iam.Why, error) {
 	return why, nil
 }
 
-func (s *Server) revokedKey(done iam.Done[iam.RevokedKey], err error) (*answer[api.KeyAnswer], error) {
+func (s *Server) revokedKey(done iam.Done[iam.RevokedKey], err error) (*acted[api.KeyAnswer], error) {
 	if err != nil {
 		return nil, settled(done, err)
 	}
-	return &answer[api.KeyAnswer]{api.KeyAnswer{
+	return actedOn(done, api.KeyAnswer{
 		Key: s.key(done.Value.Key), Descendants: descendants(done.Value, s.now()),
 		Receipt: receipt(done.Receipt), Revision: done.Revision,
-	}}, nil
+	}), nil
 }

@@ -83,25 +83,25 @@ type updateMemberInput struct {
 	Body api.UpdateMember
 }
 
-func (s *Server) updateMember(ctx context.Context, c iam.Caller, in *updateMemberInput) (*tagged[api.UpdatedMember], error) {
+func (s *Server) updateMember(ctx context.Context, c iam.Caller, in *updateMemberInput) (*updated[api.UpdatedMember], error) {
 	done, err := s.iam.UpdateMember(ctx, c, in.Workspace, iam.PrincipalID(in.ID), in.Body.Role)
 	if err != nil {
 		return nil, settled(done, err)
 	}
-	return &tagged[api.UpdatedMember]{etag(done.Value.Version), api.UpdatedMember{
+	return updatedTo(done, done.Value.Version, api.UpdatedMember{
 		Member: member(done.Value), Receipt: receipt(done.Receipt), Revision: done.Revision,
-	}}, nil
+	}), nil
 }
 
-func (s *Server) removeMember(ctx context.Context, c iam.Caller, in *InMember) (*answer[api.RemovedMember], error) {
+func (s *Server) removeMember(ctx context.Context, c iam.Caller, in *InMember) (*acted[api.RemovedMember], error) {
 	done, err := s.iam.RemoveMember(ctx, c, in.Workspace, iam.PrincipalID(in.ID))
 	if err != nil {
 		return nil, settled(done, err)
 	}
-	return &answer[api.RemovedMember]{api.RemovedMember{
+	return actedOn(done, api.RemovedMember{
 		Member: member(done.Value.Member), KeysStopped: done.Value.KeysStopped,
 		Receipt: receipt(done.Receipt), Revision: done.Revision,
-	}}, nil
+	}), nil
 }
 
 func (s *Server) getSeats(ctx context.Context, c iam.Caller, in *InWorkspace) (*answer[api.Seats], error) {

@@ -27,6 +27,7 @@ type Metrics struct {
 	limited    prometheus.Counter
 	urlSecrets prometheus.Counter
 	store      *prometheus.HistogramVec
+	fence      *prometheus.HistogramVec
 }
 
 // NewMetrics returns metrics that count from zero. One process has one.
@@ -50,6 +51,11 @@ func NewMetrics() *Metrics {
 			Name: "postern_store_duration_seconds", Help: "How long an operation of the store took, by how it ended.",
 			Buckets: prometheus.ExponentialBuckets(50e-6, 2, 18), // 50 µs to 6.5 s
 		}, []string{"operation", "outcome"}),
+		fence: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "postern_fence_wait_duration_seconds",
+			Help:    "For how long changes waited until no node answers from before them, by what that rests on.",
+			Buckets: prometheus.ExponentialBuckets(250e-6, 2, 20), // 250 µs to 131 s; a caller may wait 90 s
+		}, []string{"outcome"}),
 	}
 	verified := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "postern_verifications_total", Help: "Verifications by how they ended.",
@@ -57,7 +63,7 @@ func NewMetrics() *Metrics {
 	for code := replica.Valid; code <= replica.Stale; code++ {
 		m.verified[code] = verified.WithLabelValues(code.String())
 	}
-	m.registry.MustRegister(verified, m.verifyTook, m.requests, m.limited, m.urlSecrets, m.store,
+	m.registry.MustRegister(verified, m.verifyTook, m.requests, m.limited, m.urlSecrets, m.store, m.fence,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -70,6 +76,12 @@ func (m *Metrics) ObserveStore(op string, took time.Duration, err error) {
 		outcome = "failed"
 	}
 	m.store.WithLabelValues(op, outcome).Observe(took.Seconds())
+}
+
+// ObserveWait notes for how long the caller of a change waited for its
+// confirmation, and how that ended. It is what [iam.Service.Waited] asks for.
+func (m *Metrics) ObserveWait(outcome string, took time.Duration) {
+	m.fence.WithLabelValues(outcome).Observe(took.Seconds())
 }
 
 // watch adds what can be read off a replica and its door at any time.

@@ -2,6 +2,7 @@ package server
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"reflect"
 	"slices"
@@ -98,7 +99,24 @@ func headerParameters(op *operation) []*huma.Param {
 			Description: "The ETag of what is to be changed: 412 if it changed since.",
 		})
 	}
+	if op.waits() {
+		ps = append(ps, &huma.Param{
+			Name: "Prefer", In: "header", Schema: &huma.Schema{Type: huma.TypeString}, Description: preferWords(op),
+		})
+	}
 	return ps
+}
+
+// preferWords says what an operation does with the header Prefer.
+func preferWords(op *operation) string {
+	switch {
+	case op.async:
+		return "RFC 7240. `wait=N`: wait N seconds, 1 to 90, until every node has confirmed the change; 504 says that it is recorded. " +
+			"`respond-async`: do not wait, or no longer than `wait` says; 202 carries the receipt as it is."
+	case op.changes():
+		return "RFC 7240. `wait=N`: wait N seconds, 1 to 90, until every node has confirmed the change; 504 says that it is recorded."
+	}
+	return "RFC 7240. `wait=N`: wait N seconds, 1 to 90, until it is confirmed."
 }
 
 // documented returns a registered operation as the document holds it.
@@ -123,6 +141,9 @@ func complete(a huma.API, op *operation) {
 		}
 	}
 	delete(d.Responses, "default")
+	if op.async {
+		completeAccepted(d)
+	}
 	ref := a.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[api.Problem](), true, "")
 	for _, code := range codesOf(op, d) {
 		f, _ := failureOf(code)
@@ -135,6 +156,19 @@ func complete(a huma.API, op *operation) {
 		} else {
 			r.Description += ", `" + f.code + "`"
 		}
+	}
+}
+
+// completeAccepted describes the answer to whoever does not wait: what is answered
+// otherwise, with the receipt as it is, and where to look again.
+func completeAccepted(d *huma.Operation) {
+	done := d.Responses[strconv.Itoa(d.DefaultStatus)]
+	headers := maps.Clone(done.Headers)
+	for _, only := range []string{"Location", "Preference-Applied"} {
+		delete(done.Headers, only)
+	}
+	d.Responses[strconv.Itoa(http.StatusAccepted)] = &huma.Response{
+		Description: "Recorded, and not yet confirmed by every node", Headers: headers, Content: done.Content,
 	}
 }
 
@@ -184,8 +218,9 @@ func anyObject() *huma.Schema {
 	return &huma.Schema{Type: huma.TypeObject, AdditionalProperties: true}
 }
 
-// completeMembers says of members what package huma leaves out: that objects can
-// be null, as it says of texts and numbers, and that a map may hold anything.
+// completeMembers says of members what package huma leaves out: that objects and
+// one of a few words can be null, as it says of texts and numbers, and that a map
+// may hold anything.
 func completeMembers(schemas huma.Registry) {
 	for name, schema := range schemas.Map() {
 		t := schemas.TypeFromRef(schemaPrefix + name)
@@ -194,6 +229,9 @@ func completeMembers(schemas huma.Registry) {
 			p := schema.Properties[member]
 			if p != nil && f.Type == reflect.TypeFor[map[string]any]() {
 				p.AdditionalProperties = true
+			}
+			if p != nil && p.Nullable && len(p.Enum) > 0 {
+				p.Enum = append(p.Enum, nil)
 			}
 			if p == nil || p.Ref == "" || f.Type.Kind() != reflect.Pointer || strings.Contains(options, "omitempty") {
 				continue

@@ -37,12 +37,12 @@ type replacePermissionTypesInput struct {
 	Body []api.PermissionType
 }
 
-func (s *Server) replacePermissionTypes(ctx context.Context, c iam.Caller, in *replacePermissionTypesInput) (*answer[api.UpdatedPermissionTypes], error) {
+func (s *Server) replacePermissionTypes(ctx context.Context, c iam.Caller, in *replacePermissionTypesInput) (*acted[api.UpdatedPermissionTypes], error) {
 	done, err := s.iam.ReplaceCatalogue(ctx, c, in.Workspace, each(in.Body, newPermissionType))
 	if err != nil {
 		return nil, settled(done, err)
 	}
-	return &answer[api.UpdatedPermissionTypes]{api.UpdatedPermissionTypes{
+	return actedOn(done, api.UpdatedPermissionTypes{
 		Data: each(done.Value.Types, permissionType), Receipt: receipt(done.Receipt), Revision: done.Revision,
-	}}, nil
+	}), nil
 }

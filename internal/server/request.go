@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"time"
 
 	"github.com/posternhq/postern/internal/iam"
 )
@@ -13,8 +14,9 @@ import (
 // in the request's context and belongs to the goroutine that serves it.
 type request struct {
 	id         string
-	caller     iam.Caller // nobody until the credential is found to work
-	keyExpires int64      // of the caller's key, in microseconds since 1970; 0: never
+	caller     iam.Caller    // nobody until the credential is found to work
+	wait       time.Duration // for which the caller prefers to wait; 0: as long as is usual
+	keyExpires int64         // of the caller's key, in microseconds since 1970; 0: never
 }
 
 type requestKey struct{}

@@ -99,22 +99,22 @@ type updateRoleInput struct {
 	Body api.UpdateRole
 }
 
-func (s *Server) updateRole(ctx context.Context, c iam.Caller, in *updateRoleInput) (*tagged[api.UpdatedRole], error) {
+func (s *Server) updateRole(ctx context.Context, c iam.Caller, in *updateRoleInput) (*updated[api.UpdatedRole], error) {
 	done, err := s.iam.UpdateRole(ctx, c, in.Workspace, in.ID, rolePatch(in.Body))
 	if err != nil {
 		return nil, settled(done, err)
 	}
-	return &tagged[api.UpdatedRole]{etag(done.Value.Version), api.UpdatedRole{
+	return updatedTo(done, done.Value.Version, api.UpdatedRole{
 		Role: role(done.Value), Receipt: receipt(done.Receipt), Revision: done.Revision,
-	}}, nil
+	}), nil
 }
 
-func (s *Server) deleteRole(ctx context.Context, c iam.Caller, in *InRole) (*answer[api.RoleAnswer], error) {
+func (s *Server) deleteRole(ctx context.Context, c iam.Caller, in *InRole) (*acted[api.RoleAnswer], error) {
 	done, err := s.iam.DeleteRole(ctx, c, in.Workspace, in.ID)
 	if err != nil {
 		return nil, settled(done, err)
 	}
-	return &answer[api.RoleAnswer]{api.RoleAnswer{
+	return actedOn(done, api.RoleAnswer{
 		Role: role(done.Value), Receipt: receipt(done.Receipt), Revision: done.Revision,
-	}}, nil
+	}), nil
 }

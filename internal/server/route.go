@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"reflect"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -24,12 +25,14 @@ type operation struct {
 	success     int            // the status of an answer that is not a problem
 	problems    []string       // the codes that this operation answers beyond those that all of its sort do
 	readOnly    bool           // a POST that changes nothing: no Idempotency-Key
+	patient     bool           // changes nothing, and waits for as long as its caller prefers
 
 	unconditional bool // a DELETE that does not look at If-Match
 	memory        bool // answered without the store
 	unlimited     bool // as often as anybody likes
 
-	body bodyRule // found out by register
+	body  bodyRule // found out by register
+	async bool     // likewise: the answer carries a receipt, so that nobody need wait for its confirmation
 }
 
 // access says who may ask at all.
@@ -52,6 +55,9 @@ func (op *operation) changes() bool {
 	}
 	return true
 }
+
+// waits reports whether the operation looks at Prefer.
+func (op *operation) waits() bool { return op.changes() || op.patient }
 
 // conditional reports whether the operation honours If-Match.
 func (op *operation) conditional() bool {
@@ -92,6 +98,7 @@ func register[In, Out any](s *Server, op operation, fn func(ctx context.Context,
 		s.wrong = append(s.wrong, err)
 		return
 	}
+	_, op.async = reflect.TypeFor[Out]().FieldByName("Applied") // of acted and updated
 	huma.Register(s.api, s.describe(&op), func(ctx context.Context, in *In) (*Out, error) {
 		out, err := fn(ctx, requestOf(ctx).caller, in)
 		if err != nil {

@@ -150,6 +150,7 @@ func (s *Server) registerAll() {
 	s.registerCheck()
 	s.registerAudit()
 	s.registerNodes()
+	s.registerReceipts()
 }
 
 // Handler returns the whole API.

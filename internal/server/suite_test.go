@@ -86,6 +86,7 @@ func newWorld(t *testing.T, url string) *world {
 			t.Error(err)
 		}
 	})
+	following.Go(func() { w.iam.AwaitReceipts(ctx) })
 	_, key, err := w.iam.Initialize(t.Context(), iam.Initialization{Workspace: "Operations", Email: "ops@example.com", KeyName: "first"})
 	if err != nil {
 		t.Fatal(err)

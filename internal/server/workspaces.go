@@ -97,14 +97,14 @@ type updateWorkspaceInput struct {
 	Body api.UpdateWorkspace
 }
 
-func (s *Server) updateWorkspace(ctx context.Context, c iam.Caller, in *updateWorkspaceInput) (*tagged[api.UpdatedWorkspace], error) {
+func (s *Server) updateWorkspace(ctx context.Context, c iam.Caller, in *updateWorkspaceInput) (*updated[api.UpdatedWorkspace], error) {
 	done, err := s.iam.UpdateWorkspace(ctx, c, in.Workspace, workspacePatch(in.Body))
 	if err != nil {
 		return nil, settled(done, err)
 	}
-	return &tagged[api.UpdatedWorkspace]{etag(done.Value.Version), api.UpdatedWorkspace{
+	return updatedTo(done, done.Value.Version, api.UpdatedWorkspace{
 		Workspace: workspace(done.Value), Receipt: receipt(done.Receipt), Revision: done.Revision,
-	}}, nil
+	}), nil
 }
 
 type workspaceActionInput struct {
@@ -115,14 +115,14 @@ type workspaceActionInput struct {
 type workspaceAction func(ctx context.Context, c iam.Caller, ref, reason string) (iam.Done[iam.Workspace], error)
 
 // onWorkspace answers an action on a workspace.
-func (s *Server) onWorkspace(act workspaceAction) func(context.Context, iam.Caller, *workspaceActionInput) (*answer[api.WorkspaceAnswer], error) {
-	return func(ctx context.Context, c iam.Caller, in *workspaceActionInput) (*answer[api.WorkspaceAnswer], error) {
+func (s *Server) onWorkspace(act workspaceAction) func(context.Context, iam.Caller, *workspaceActionInput) (*acted[api.WorkspaceAnswer], error) {
+	return func(ctx context.Context, c iam.Caller, in *workspaceActionInput) (*acted[api.WorkspaceAnswer], error) {
 		done, err := act(ctx, c, in.Workspace, reason(in.Body))
 		if err != nil {
 			return nil, settled(done, err)
 		}
-		return &answer[api.WorkspaceAnswer]{api.WorkspaceAnswer{
+		return actedOn(done, api.WorkspaceAnswer{
 			Workspace: workspace(done.Value), Receipt: receipt(done.Receipt), Revision: done.Revision,
-		}}, nil
+		}), nil
 	}
 }
