@@ -64,10 +64,11 @@ func (w *world) things(b tenant) things {
 	w.values.plant(invitation.str("token"))
 	_, member := w.member(b.id, b.owner, "member-"+name+"@"+b.slug+".example", "viewer")
 	event := w.must("GET", in(b.id, "audit_events?limit=1"), b.owner, nil).items()[0].str("id")
+	titled := w.must("PATCH", in(b.id, "roles/"+name), b.owner, body{"title": "Reads"})
 	return things{
 		"workspace": b.id, "service_accounts": account, "keys": key.str("id"),
 		"roles":       w.must("GET", in(b.id, "roles/"+name), b.owner, nil).str("id"),
-		"invitations": invitation.str("id"), "members": member, "audit_events": event,
+		"invitations": invitation.str("id"), "members": member, "audit_events": event, "receipts": titled.str("receipt.id"),
 	}
 }
 
