@@ -3,6 +3,7 @@ package fence
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/posternhq/postern/internal/iam"
@@ -24,6 +25,7 @@ type waiter struct {
 	clock   time.Time       // what the database's clock showed then; zero: not heard yet
 	done    chan struct{}   // closed when the receipt is confirmed
 	receipt iam.Receipt     // as of the last look; guarded by Node.mu
+	lagged  []iam.NodeRow   // that had not acknowledged when they were last seen; guarded by Node.mu
 	alarmed bool            // the clocks disagreed; guarded by Node.mu
 }
 
@@ -167,11 +169,32 @@ func (n *Node) judge(w *waiter, roll iam.Roll, now replica.Instant, settled bool
 			nodes.Expired = append(nodes.Expired, row.Name)
 		}
 	}
+	gone := w.gone(roll.Nodes)
+	nodes.Total, nodes.Expired = nodes.Total+int64(len(gone)), append(nodes.Expired, gone...)
 	w.receipt.Nodes, w.receipt.By = nodes, by(nodes)
 	if settled && len(nodes.Waiting) == 0 {
 		w.receipt.Confirmed = true
 		close(w.done)
 	}
+}
+
+// gone names the nodes that had not acknowledged when they were last seen, and have
+// no row any more: it was removed once their leases were over, or they left. They
+// cannot answer, and whoever waited for them is to know of it.
+func (w *waiter) gone(rows []iam.NodeRow) (names []string) {
+	present := func(lagged iam.NodeRow) bool {
+		return slices.ContainsFunc(rows, func(row iam.NodeRow) bool { return row.Incarnation == lagged.Incarnation })
+	}
+	w.lagged = slices.DeleteFunc(w.lagged, present)
+	for _, row := range w.lagged {
+		names = append(names, row.Name)
+	}
+	for _, row := range rows {
+		if row.Acked < w.seq {
+			w.lagged = append(w.lagged, row)
+		}
+	}
+	return names
 }
 
 func by(nodes iam.ReceiptNodes) string {

@@ -190,6 +190,23 @@ func TestAPauseBeforeTheFirstLookIsNoAlarm(t *testing.T) {
 	})
 }
 
+// A row that goes while somebody waits for it did not acknowledge.
+func TestAReceiptNamesANodeThatIsRemovedMeanwhile(t *testing.T) {
+	deploy(t, func(t *testing.T, d *deployment) {
+		a, b := d.node(t, Options{Name: "a"}), d.node(t, Options{Name: "b"})
+		settle()
+		b.end()
+		time.Sleep(4 * time.Second)
+		o := <-a.await(t, time.Minute, d.revoke(t))
+		if o.err != nil || o.By != byExpired || !slices.Equal(o.Nodes.Expired, []string{"b"}) || o.Nodes.Total != 2 || o.Nodes.Confirmed != 1 {
+			t.Errorf("receipt: %+v, %v", o.Receipt, o.err)
+		}
+		if o.took > 3*time.Second {
+			t.Errorf("it took %v, want what was left of b's TTL", o.took)
+		}
+	})
+}
+
 func TestBothClocksMustHaveSeenTheTTLPass(t *testing.T) {
 	tests := map[string]struct {
 		step  time.Duration // of the database's clock, a second after the change
