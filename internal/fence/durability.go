@@ -20,10 +20,13 @@ const (
 var Refused = errors.New("PostgreSQL does not keep what it confirms")
 
 // Examine returns an error that wraps [Refused] when a node with these options
-// does not join this database as it is set up, and the database's own error when
-// it cannot be asked.
+// does not join this database as it is set up, and one of kind [iam.Unavailable]
+// when it cannot be asked, or does not answer in time.
 func (n *Node) Examine(ctx context.Context) error {
 	_, err := n.inspect(ctx)
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		return fmt.Errorf("%w: %w", iam.Unavailable, err)
+	}
 	return err
 }
 

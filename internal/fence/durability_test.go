@@ -1,6 +1,7 @@
 package fence
 
 import (
+	"errors"
 	"log/slog"
 	"strings"
 	"testing"
@@ -100,6 +101,17 @@ func (l lines) count(text string) (n int) {
 		}
 	}
 	return n
+}
+
+// A process that starts while nothing comes back from the database is not to end.
+func TestADatabaseThatDoesNotAnswerIsUnavailable(t *testing.T) {
+	deploy(t, func(t *testing.T, d *deployment) {
+		a := d.prepare(t, Options{})
+		defer a.door.hold("all")()
+		if err := a.Examine(t.Context()); !errors.Is(err, iam.Unavailable) {
+			t.Errorf("got %v, want unavailable", err)
+		}
+	})
 }
 
 func TestABackupDoesNotStopANodeOfASingleServer(t *testing.T) {
