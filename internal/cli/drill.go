@@ -99,7 +99,11 @@ func (a *app) drill(ctx context.Context, s session) (d drill, err error) {
 		a.endDrill(ctx, s, d.Account)
 		return d, err
 	}
-	d.Nodes = outcomes(nodes, d.Receipt.Nodes)
+	after, failed := s.nodes(ctx)
+	if failed != nil {
+		after = nodes // all that is known
+	}
+	d.Nodes = outcomes(nodes, after, d.Receipt.Nodes)
 	if err != nil {
 		return d, err
 	}
@@ -165,24 +169,32 @@ func (s session) isRefused(ctx context.Context) error {
 
 // outcomes says for each node what a receipt tells of it. A receipt tells names of
 // those alone that have not confirmed; of two nodes with one name either may be
-// meant.
-func outcomes(nodes []api.Node, r api.ReceiptNodes) []drillNode {
-	type named struct {
-		names   []string
-		outcome string
+// meant. A node that was there before, that it does not name and that is not there
+// after, has left or was removed meanwhile.
+func outcomes(before, after []api.Node, r api.ReceiptNodes) []drillNode {
+	there := map[string]bool{}
+	for _, n := range after {
+		there[n.ID] = true
 	}
-	rest := []named{{r.Expired, "lease expired"}, {r.Bounded, "may still answer"}, {nil, "not confirmed"}}
+	gone := slices.DeleteFunc(slices.Clone(before), func(n api.Node) bool { return there[n.ID] })
+	named := map[string][]string{} // outcomes, by the name of a node
+	for _, name := range r.Expired {
+		named[name] = append(named[name], "lease expired")
+	}
+	for _, name := range r.Bounded {
+		named[name] = append(named[name], "may still answer")
+	}
 	for _, w := range r.Waiting {
-		rest[2].names = append(rest[2].names, w.Name)
+		named[w.Name] = append(named[w.Name], "not confirmed")
 	}
 	var all []drillNode
-	for _, n := range nodes {
+	for _, n := range slices.Concat(gone, after) {
 		d := drillNode{Name: n.Name, ID: n.ID, Outcome: "confirmed"}
-		for i := range rest {
-			if at := slices.Index(rest[i].names, n.Name); at >= 0 && d.Outcome == "confirmed" {
-				d.Outcome = rest[i].outcome
-				rest[i].names = slices.Delete(slices.Clone(rest[i].names), at, at+1)
-			}
+		switch rest := named[n.Name]; {
+		case len(rest) > 0:
+			d.Outcome, named[n.Name] = rest[0], rest[1:]
+		case !there[n.ID]:
+			d.Outcome = "gone meanwhile"
 		}
 		all = append(all, d)
 	}

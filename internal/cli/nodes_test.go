@@ -99,6 +99,33 @@ func TestDrillSaysABoundedNode(t *testing.T) {
 	}
 }
 
+func TestDrillDoesNotSayThatANodeConfirmedThatIsGone(t *testing.T) {
+	for name, tt := range map[string]struct {
+		expired []string
+		want    string
+	}{
+		"it was removed before": {nil, "4   gone meanwhile\n"},
+		"it was waited for":     {[]string{"dead"}, "4   lease expired\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := drilled(t)
+			looks := 0
+			w.answer("GET "+W+"nodes", func(asked) any {
+				if looks++; looks == 1 {
+					return list(api.Node{Name: "a", ID: "1"}, api.Node{Name: "dead", ID: "4"})
+				}
+				return list(api.Node{Name: "a", ID: "1"})
+			})
+			w.answer("POST "+W+"service_accounts/drill/revoke", api.ServiceAccountAnswer{Receipt: api.Receipt{
+				ID: "rcp_1", Confirmed: true, Nodes: api.ReceiptNodes{Total: 1, Confirmed: 1, Expired: tt.expired},
+			}})
+			if r := w.must("node", "drill"); !strings.Contains(r.stdout, tt.want) || !strings.Contains(r.stdout, "1   confirmed\n") {
+				t.Errorf("got %s, want %s", r.stdout, tt.want)
+			}
+		})
+	}
+}
+
 func TestDrillWhoseKeyIsStillAcceptedFails(t *testing.T) {
 	w := drilled(t)
 	w.answer("GET /v1/whoami", api.Whoami{})

@@ -39,18 +39,25 @@ func (n *Node) keep(ctx context.Context) {
 	}
 }
 
-// report writes down when it begins and when it ends that there is no lease.
+// report writes down what changes about the node's lease: one line when it cannot
+// be renewed, when nothing is answered any more, and when it is again.
 func (n *Node) report(now error) {
+	answers := n.Ready() == nil
 	n.mu.Lock()
-	before := n.failure
-	n.failure = now
+	before, answered, row := n.failure, n.answered, n.row
+	n.failure, n.answered = now, answers
 	n.mu.Unlock()
 	refused := errors.Is(now, Refused) && !errors.Is(before, Refused) // whoever reads it has something to do
+	log := n.log.With("node", n.name, "incarnation", row.incarnation, "revision", n.replica.Position().Seq)
 	switch {
+	case answered && !answers:
+		log.Warn("the node is stale: it answers nothing until it has a lease again", "error", now)
 	case now != nil && before == nil || refused:
-		n.log.Warn("the node cannot renew its lease", "revision", n.replica.Position().Seq, "error", now)
+		log.Warn("the node cannot renew its lease", "error", now)
+	case !answered && answers:
+		log.Info("the node answers", "durability", row.durability)
 	case now == nil && before != nil:
-		n.log.Info("the node has a lease again", "revision", n.replica.Position().Seq)
+		log.Info("the node has a lease again")
 	}
 }
 

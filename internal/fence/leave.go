@@ -32,5 +32,6 @@ func (n *Node) Leave(ctx context.Context, drain func(context.Context) error) err
 		return fmt.Errorf("leave: %w", err)
 	}
 	n.forget()
+	n.log.Info("the node has left", "node", n.name, "incarnation", row.incarnation)
 	return nil
 }

@@ -107,6 +107,8 @@ type Node struct {
 	view    outlook
 	alarms  iam.Alarms
 	failure error // of the last attempt to get a lease; nil: it got one
+
+	answered bool // after that attempt, as far as it was reported
 }
 
 // member is what a node knows of its own row. It is zero when there is none.

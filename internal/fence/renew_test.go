@@ -8,22 +8,29 @@ import (
 	"github.com/posternhq/postern/internal/replica"
 )
 
-func TestAnotherTimelineFencesANode(t *testing.T) {
-	deploy(t, func(t *testing.T, d *deployment) {
-		a := d.node(t, Options{})
-		time.Sleep(10 * time.Second)
-		before := a.me().incarnation
-		release := a.door.hold("join")
-		d.set(func() { d.authority.Timeline = "2" })
-		time.Sleep(time.Second)
-		a.expect(t, d.key, "fenced, and not joined yet", replica.Stale)
-		release()
-		time.Sleep(time.Second)
-		a.expect(t, d.key, "joined anew", replica.Valid)
-		if a.me().incarnation == before || d.count("snapshot") != 1 {
-			t.Error("it did not join anew with what it had")
-		}
-	})
+func TestAnotherLineOfHistoryFencesANode(t *testing.T) {
+	for name, change := range map[string]func(*iam.Authority){
+		"a standby took over": func(a *iam.Authority) { a.Timeline = "2" },
+		"another cluster":     func(a *iam.Authority) { a.System = "copy" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			deploy(t, func(t *testing.T, d *deployment) {
+				a := d.node(t, Options{})
+				time.Sleep(10 * time.Second)
+				before := a.me().incarnation
+				release := a.door.hold("join")
+				d.set(func() { change(&d.authority) })
+				time.Sleep(time.Second)
+				a.expect(t, d.key, "fenced, and not joined yet", replica.Stale)
+				release()
+				time.Sleep(time.Second)
+				a.expect(t, d.key, "joined anew", replica.Valid)
+				if a.me().incarnation == before || d.count("snapshot") != 1 {
+					t.Error("it did not join anew with what it had")
+				}
+			})
+		})
+	}
 }
 
 // A failover lost a revocation that had been confirmed.
