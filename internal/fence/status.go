@@ -39,13 +39,14 @@ func (n *Node) Vitals() iam.Vitals {
 	return v
 }
 
-// roll is the list of all nodes as it was last read, for those who ask soon
-// after: the connection that it comes over is the one that renews the lease.
+// roll is the list of all nodes as it was last read, for all who asked before it
+// was: the connection that it comes over is the one that renews the lease.
 type roll struct {
 	free chan struct{} // holds one while nobody reads or asks
 	iam.Roll
-	at   replica.Instant
-	read bool // there is one
+	head  int64 // the last change, when it was asked for
+	asked replica.Instant
+	read  bool // there is one
 }
 
 func newRoll() *roll {
@@ -56,17 +57,17 @@ func newRoll() *roll {
 
 var _ iam.Roster = (*Node)(nil)
 
-// Nodes returns all nodes, as the database had them within the last moment. It
-// implements [iam.Roster].
+// Nodes returns all nodes, as the database had them at some moment after it was
+// called. It implements [iam.Roster].
 func (n *Node) Nodes(ctx context.Context) ([]iam.NodeStatus, error) {
-	roll, err := n.recentRoll(ctx)
+	roll, head, err := n.freshRoll(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list the nodes: %w", err)
 	}
-	now, head := n.clock.Now(), n.replica.Position().Seq
 	for _, row := range roll.Nodes {
 		head = max(head, row.Acked)
 	}
+	now := n.clock.Now()
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	all := make([]iam.NodeStatus, len(roll.Nodes))
@@ -83,28 +84,39 @@ func (n *Node) Nodes(ctx context.Context) ([]iam.NodeStatus, error) {
 	return all, nil
 }
 
-// recentRoll asks for the list, at most ten times a second, however many want it.
-func (n *Node) recentRoll(ctx context.Context) (iam.Roll, error) {
-	const recent = 100 * time.Millisecond
+// freshRoll asks for the list, at most ten times a second, however many want it:
+// they wait, and share the answer. head is the last change that this node knew of
+// when it asked.
+func (n *Node) freshRoll(ctx context.Context) (list iam.Roll, head int64, err error) {
+	const pause = 100 * time.Millisecond
+	arrived := n.clock.Now().Monotonic
 	select {
 	case <-n.roll.free:
 	case <-ctx.Done():
-		return iam.Roll{}, ctx.Err()
+		return iam.Roll{}, 0, ctx.Err()
 	}
 	defer func() { n.roll.free <- struct{}{} }()
-	now := n.clock.Now()
-	if n.roll.read && now.Since(n.roll.at) < recent {
-		return n.roll.Roll, nil
+	r := n.roll
+	if r.read && r.asked.Monotonic > arrived {
+		return r.Roll, r.head, nil
 	}
+	if since := n.clock.Now().Monotonic - r.asked.Monotonic; since < pause {
+		n.clock.Sleep(ctx, pause-since, nil)
+	}
+	head, r.asked, r.read = n.replica.Position().Seq, n.clock.Now(), false
+	if list, err = n.askRoll(ctx); err != nil {
+		return iam.Roll{}, 0, err
+	}
+	r.Roll, r.head, r.read = list, head, true
+	return list, head, nil
+}
+
+func (n *Node) askRoll(ctx context.Context) (iam.Roll, error) {
 	limited, cancel := n.limited(ctx)
 	defer cancel()
-	roll, err := n.db.All(limited)
-	if err != nil {
-		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-			err = fmt.Errorf("%w: %w", iam.Errorf(iam.Unavailable, "the database does not answer"), err)
-		}
-		return iam.Roll{}, err
+	list, err := n.db.All(limited)
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		err = fmt.Errorf("%w: %w", iam.Errorf(iam.Unavailable, "the database does not answer"), err)
 	}
-	n.roll.Roll, n.roll.at, n.roll.read = roll, now, true
-	return roll, nil
+	return list, err
 }

@@ -28,6 +28,9 @@ func TestANodeThatIsAloneIsListedWithoutALease(t *testing.T) {
 		if n.Name != "test" || n.Kind != "server" || !n.Self || n.Lag != 0 || n.Revision == 0 || len(n.ID) != 32 || n.LeaseTTLMS != nil || n.LeaseLeftMS != nil {
 			t.Errorf("got %+v", n)
 		}
+		if n.LastContact.Nanosecond()%1000 != 0 || n.StartedAt.Nanosecond()%1000 != 0 {
+			t.Errorf("times have more than microseconds: %+v", n)
+		}
 		if since := time.Since(n.LastContact); since < 0 || since > time.Minute {
 			t.Errorf("it was heard of %v ago", since)
 		}
@@ -41,7 +44,7 @@ func TestAListOfNodesSaysWhatIsKnownOfEach(t *testing.T) {
 		w.faults.roster = roster{
 			{
 				NodeRow:   iam.NodeRow{Incarnation: "2", Name: "b", Kind: "server", Version: "v1", TTL: 5 * time.Second, Bounded: 10 * time.Second, Acked: 7, StartedAt: began},
-				LeaseLeft: 1500 * time.Millisecond, Lag: 3, LastContact: began.Add(time.Hour),
+				LeaseLeft: 1500 * time.Millisecond, Lag: 3, LastContact: began.Add(time.Hour + 999*time.Nanosecond),
 			},
 			{NodeRow: iam.NodeRow{Incarnation: "1", Name: "a", Kind: "server", TTL: time.Second}, Own: true},
 		}
