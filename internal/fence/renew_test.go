@@ -8,7 +8,7 @@ import (
 	"github.com/posternhq/postern/internal/replica"
 )
 
-func TestAnotherLineOfHistoryFencesANode(t *testing.T) {
+func TestAnotherTimelineFencesANode(t *testing.T) {
 	for name, change := range map[string]func(*iam.Authority){
 		"a standby took over": func(a *iam.Authority) { a.Timeline = "2" },
 		"another cluster":     func(a *iam.Authority) { a.System = "copy" },
