@@ -25,13 +25,20 @@ func TestANodeStartsWhenTheDatabaseDoes(t *testing.T) {
 // The head is read after the row is there: what is committed in between, while
 // nobody waits for this node yet, is known before it answers.
 func TestWhatHappensWhileANodeJoinsIsKnownWhenItAnswers(t *testing.T) {
-	for _, point := range []string{"snapshot", "join", "renew"} {
-		t.Run("held after "+point, func(t *testing.T) {
+	after := func(call string) func(*peer) func() {
+		return func(p *peer) func() { return p.door.holdAnswer(call) }
+	}
+	for name, hold := range map[string]func(*peer) (release func()){
+		"held after the snapshot": after("snapshot"), "held after its row": after("join"), "held after the head": after("renew"),
+		"held after the changes": after("changes"), "held before it publishes": (*peer).holdPublishers,
+	} {
+		t.Run(name, func(t *testing.T) {
 			deploy(t, func(t *testing.T, d *deployment) {
 				b := d.node(t, Options{Name: "b", TTL: time.Second})
 				settle()
 				a := d.prepare(t, Options{Name: "a", TTL: time.Second})
-				release := a.door.holdAnswer(point)
+				release := hold(a)
+				defer release()
 				a.start(t)
 				if o := <-b.await(t, time.Minute, d.revoke(t)); o.err != nil {
 					t.Fatalf("%+v, %v", o.Receipt, o.err)

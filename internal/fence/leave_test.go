@@ -107,3 +107,29 @@ func TestLeavingDoesNotWaitForADatabaseThatIsSilent(t *testing.T) {
 		a.expect(t, d.key, "leaving", replica.Stale)
 	})
 }
+
+// The row of a node that was told to stop while it joined comes too late: nobody
+// answers by it, and it is removed.
+func TestAJoinThatComesWhileLeavingIsNotTakenUp(t *testing.T) {
+	deploy(t, func(t *testing.T, d *deployment) {
+		d.node(t, Options{Name: "a"})
+		b := d.prepare(t, Options{Name: "b"})
+		release := b.door.hold("join")
+		b.start(t)
+		if err := b.Leave(t.Context(), func(context.Context) error { return nil }); err != nil {
+			t.Errorf("leave: %v", err)
+		}
+		release()
+		synctest.Wait()
+		if names := d.names(); len(names) != 2 {
+			t.Fatalf("rows: %v, want both: nothing was tried", names)
+		}
+		for range 100 {
+			b.expect(t, d.key, "told to stop", replica.Stale)
+		}
+		time.Sleep(10 * time.Second)
+		if names := d.names(); !slices.Equal(names, []string{"a"}) {
+			t.Errorf("rows: %v, want only a's", names)
+		}
+	})
+}
