@@ -98,7 +98,7 @@ const lostWords = "it has lost changes, as after an older backup was restored or
 func (n *node) examineDurability(ctx context.Context, cfg config.Config) finding {
 	err := n.among.Examine(ctx)
 	switch {
-	case errors.Is(err, fence.Refused):
+	case errors.Is(err, fence.ErrRefused):
 		return bad("durability", err)
 	case err != nil:
 		return bad("durability", fmt.Errorf("PostgreSQL's settings cannot be read: %w", err))

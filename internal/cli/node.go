@@ -242,7 +242,7 @@ func (n *node) ready(ctx context.Context) error {
 			return nil
 		}
 		if n.among != nil {
-			if trouble := n.among.Trouble(); errors.Is(trouble, fence.Refused) {
+			if trouble := n.among.Trouble(); errors.Is(trouble, fence.ErrRefused) {
 				return trouble
 			}
 		}

@@ -15,11 +15,11 @@ const (
 	local  = iam.Local
 )
 
-// Refused is the error of a database that is not safe to promise anything on: what
+// ErrRefused is the error of a database that is not safe to promise anything on: what
 // wraps it says in words what to change.
-var Refused = errors.New("PostgreSQL does not keep what it confirms")
+var ErrRefused = errors.New("PostgreSQL does not keep what it confirms")
 
-// Examine returns an error that wraps [Refused] when a node with these options
+// Examine returns an error that wraps [ErrRefused] when a node with these options
 // does not join this database as it is set up, and one of kind [iam.Unavailable]
 // when it cannot be asked, or does not answer in time.
 func (n *Node) Examine(ctx context.Context) error {
@@ -36,7 +36,7 @@ func (n *Node) Examine(ctx context.Context) error {
 func durabilityOf(s iam.DurabilitySettings, accept bool) (string, error) {
 	switch why := weakness(s); {
 	case why != "" && !accept:
-		return "", fmt.Errorf("%w: %s; or start Postern with --durability local, and every receipt says that a failure of the database can undo it", Refused, why)
+		return "", fmt.Errorf("%w: %s; or start Postern with --durability local, and every receipt says that a failure of the database can undo it", ErrRefused, why)
 	case why != "" || !waits(s):
 		return local, nil
 	}
@@ -53,7 +53,7 @@ func stillKeeps(s iam.DurabilitySettings, before string, accept bool) error {
 		return err
 	}
 	if before == quorum && now != quorum {
-		return fmt.Errorf("%w: commits no longer wait for standbys", Refused)
+		return fmt.Errorf("%w: commits no longer wait for standbys", ErrRefused)
 	}
 	return nil
 }

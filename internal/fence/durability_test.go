@@ -90,6 +90,26 @@ func TestTheLogOfANodeThatRefusesSaysWhatToChange(t *testing.T) {
 	})
 }
 
+// A server that was promoted without the setting, and has no standby yet, is as
+// safe as any single server, and keeps less than what was there before.
+func TestTheLogSaysWhenConfirmationsAreWorthLess(t *testing.T) {
+	deploy(t, func(t *testing.T, d *deployment) {
+		d.authority.Settings.SynchronousStandbyNames, d.authority.Settings.Standbys = "ANY 1 (a, b)", 2
+		said := make(lines, 100)
+		a := d.node(t, Options{Log: slog.New(slog.NewTextHandler(said, nil))})
+		settle()
+		d.set(func() {
+			d.authority.Settings.SynchronousStandbyNames, d.authority.Settings.Standbys = "", 0
+			d.authority.Timeline = "00000002"
+		})
+		time.Sleep(time.Minute)
+		a.expect(t, d.key, "after the failover", replica.Valid)
+		if got := said.count("no longer waits for standbys"); got != 1 {
+			t.Errorf("the log says it %d times, want once", got)
+		}
+	})
+}
+
 // lines keeps what is logged.
 type lines chan string
 

@@ -29,7 +29,7 @@ func (n *Node) keep(ctx context.Context) {
 		switch {
 		case err == nil:
 			pause = retry
-		case passing(err) || n.replica.Standing().Fit && !errors.Is(err, Refused):
+		case passing(err) || n.replica.Standing().Fit && !errors.Is(err, ErrRefused):
 			next = min(next, retry)
 		default: // somebody has to change something, and asking does not help
 			next, pause, wake = pause, min(2*pause, longest), nil
@@ -47,7 +47,7 @@ func (n *Node) report(now error) {
 	before, answered, row := n.failure, n.answered, n.row
 	n.failure, n.answered = now, answers
 	n.mu.Unlock()
-	refused := errors.Is(now, Refused) && !errors.Is(before, Refused) // whoever reads it has something to do
+	refused := errors.Is(now, ErrRefused) && !errors.Is(before, ErrRefused) // whoever reads it has something to do
 	log := n.log.With("node", n.name, "incarnation", row.incarnation, "revision", n.replica.Position().Seq)
 	switch {
 	case answered && !answers:
@@ -95,8 +95,12 @@ func (n *Node) join(ctx context.Context) error {
 		return fmt.Errorf("join: %w", err)
 	}
 	n.mu.Lock()
-	n.row = member{incarnation: incarnation, durability: durability}
+	before := n.rested
+	n.row, n.rested = member{incarnation: incarnation, durability: durability}, durability
 	n.mu.Unlock()
+	if before == iam.Quorum && durability == iam.Local {
+		n.log.Warn("the database no longer waits for standbys: from here on a failover can undo what it confirms, and receipts say durability local")
+	}
 	return n.renew(ctx)
 }
 

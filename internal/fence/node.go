@@ -108,7 +108,8 @@ type Node struct {
 	alarms  iam.Alarms
 	failure error // of the last attempt to get a lease; nil: it got one
 
-	answered bool // after that attempt, as far as it was reported
+	answered bool   // after that attempt, as far as it was reported
+	rested   string // what the leases of the last incarnation rested on
 }
 
 // member is what a node knows of its own row. It is zero when there is none.
@@ -162,7 +163,7 @@ func (n *Node) parts() []func(context.Context) {
 func (n *Node) Ready() error { return n.replica.Ready() }
 
 // Trouble returns why the last attempt to get a lease failed, or nil when it did
-// not. [Refused] says that somebody has to change the database's settings.
+// not. [ErrRefused] says that somebody has to change the database's settings.
 func (n *Node) Trouble() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()

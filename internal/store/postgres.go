@@ -60,15 +60,17 @@ func openPostgres(ctx context.Context, url string) (*postgres, error) {
 	return &postgres{pool: pool, turns: make(chan struct{}, changesAtOnce)}, nil
 }
 
-// prepareConn sets what every connection has: a name, keepalives that find out
-// within 5 seconds that the other side has gone, in both directions, and an ear
-// for the warning that a commit may not have reached the standbys.
+// prepareConn sets what every connection has: a name, keepalives and a limit on
+// what is sent and not acknowledged, which find out within 5 seconds that the
+// other side has gone, in both directions, and an ear for the warning that a commit
+// may not have reached the standbys.
 func prepareConn(cfg *pgconn.Config) {
 	maps.Copy(cfg.RuntimeParams, map[string]string{
 		"application_name":        "postern",
 		"tcp_keepalives_idle":     "3",
 		"tcp_keepalives_interval": "1",
 		"tcp_keepalives_count":    "2",
+		"tcp_user_timeout":        "5000",
 		"client_min_messages":     "warning",
 	})
 	if cfg.ConnectTimeout == 0 {
@@ -76,7 +78,7 @@ func prepareConn(cfg *pgconn.Config) {
 	}
 	dialer := &net.Dialer{KeepAliveConfig: net.KeepAliveConfig{
 		Enable: true, Idle: 3 * time.Second, Interval: time.Second, Count: 2,
-	}}
+	}, Control: giveUpUnacknowledged}
 	cfg.DialFunc = dialer.DialContext
 	cfg.OnNotice = func(conn *pgconn.PgConn, notice *pgconn.Notice) {
 		if notice.Code == "01000" {
