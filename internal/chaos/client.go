@@ -18,16 +18,16 @@ const answerWait = 6
 
 // Client speaks to one node, over connections that stay open.
 type Client struct {
-	base   string
-	key    string // whose caller everything is
-	client *http.Client
-	clock  Clock
+	base          string
+	authorization string // the value of the header, the same for every call
+	client        *http.Client
+	clock         Clock
 }
 
-// newClient returns a client of a node. key is a header that ends in a key's
-// value, as postern init writes it.
-func newClient(n *Node, header string, clock Clock) *Client {
-	return &Client{base: n.URL(), key: header, clock: clock, client: n.client}
+// newClient returns a client of a node that signs in with the value of a header
+// Authorization.
+func newClient(n *Node, authorization string, clock Clock) *Client {
+	return &Client{base: n.URL(), authorization: authorization, clock: clock, client: n.client}
 }
 
 // question is an item of a verification.
@@ -78,7 +78,7 @@ func (c *Client) VerifyBatch(ctx context.Context, qs []question) asked {
 	if a.codes != nil {
 		return a
 	}
-	a.codes = all(len(qs), Code("no such number of results"))
+	a.codes = all(len(qs), Code("not as many results as questions"))
 	if len(out.Results) == len(qs) {
 		for i, v := range out.Results {
 			a.codes[i] = v.code()
@@ -189,7 +189,7 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte) (stat
 	if err != nil {
 		return 0, nil, err
 	}
-	req.Header.Set("Authorization", c.key)
+	req.Header.Set("Authorization", c.authorization)
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}

@@ -10,7 +10,7 @@ import (
 )
 
 func crash(ctx context.Context, r *Run, _ *rand.Rand) error {
-	return r.pair.Crash(context.WithoutCancel(ctx))
+	return r.pair.Crash(context.WithoutCancel(ctx)) // there is no way back
 }
 
 // What becomes of the old primary in a failover. Nobody follows it any more, so
@@ -23,7 +23,7 @@ const (
 	oldKept        // it runs, and one node goes on with it
 )
 
-// nobody is the node that goes on with an old primary that nobody goes on with.
+// nobody stands for the node that goes on with an old primary, where none does.
 const nobody = -1
 
 // failover promotes the standby, leads the nodes to it, and gives it a standby.

@@ -227,16 +227,6 @@ func (p *Pair) await(ctx context.Context, s seat, question string) error {
 	}
 }
 
-// pause waits for a while, or until ctx ends, which is an error.
-func pause(ctx context.Context, d time.Duration) error {
-	select {
-	case <-time.After(d):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
 // freePort returns a port that nobody uses, below those that a machine gives to
 // whoever asks for any: a process that is started again finds it free again.
 func freePort() (port int, err error) {

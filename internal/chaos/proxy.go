@@ -27,11 +27,11 @@ type Proxy struct {
 	target  string
 	weather Weather
 	changed chan struct{} // closed when the weather changes
-	pairs   map[*pair]bool
+	links   map[*link]bool
 }
 
-// pair is one connection of a client and the one to the server that it leads to.
-type pair struct{ client, server *net.TCPConn }
+// link is one connection of a client and the one to the server that it leads to.
+type link struct{ client, server *net.TCPConn }
 
 // NewProxy listens on a free port of the loopback address, for a server.
 func NewProxy(target string) (*Proxy, error) {
@@ -39,7 +39,7 @@ func NewProxy(target string) (*Proxy, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Proxy{listener: l, target: target, changed: make(chan struct{}), pairs: map[*pair]bool{}}
+	p := &Proxy{listener: l, target: target, changed: make(chan struct{}), links: map[*link]bool{}}
 	p.running.Go(p.accept)
 	return p, nil
 }
@@ -76,7 +76,7 @@ func (p *Proxy) Lead(target string) {
 func (p *Proxy) Reset() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for one := range p.pairs {
+	for one := range p.links {
 		one.breakOff()
 	}
 }
@@ -85,7 +85,7 @@ func (p *Proxy) Reset() {
 func (p *Proxy) Owns(port int) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for one := range p.pairs {
+	for one := range p.links {
 		if one.server.LocalAddr().(*net.TCPAddr).Port == port {
 			return true
 		}
@@ -123,7 +123,7 @@ func (p *Proxy) join(client *net.TCPConn) {
 		reset(client) // as the server's machine does when nobody listens
 		return
 	}
-	one := &pair{client, server.(*net.TCPConn)}
+	one := &link{client, server.(*net.TCPConn)}
 	if !p.enter(one) {
 		return
 	}
@@ -134,21 +134,21 @@ func (p *Proxy) join(client *net.TCPConn) {
 	p.leave(one)
 }
 
-func (p *Proxy) enter(one *pair) bool {
+func (p *Proxy) enter(one *link) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.weather.Refuse {
 		one.breakOff()
 		return false
 	}
-	p.pairs[one] = true
+	p.links[one] = true
 	return true
 }
 
-func (p *Proxy) leave(one *pair) {
+func (p *Proxy) leave(one *link) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.pairs, one)
+	delete(p.links, one)
 	_ = one.client.Close() // both have ended
 	_ = one.server.Close()
 }
@@ -206,7 +206,7 @@ func (p *Proxy) await(held func(Weather) bool) Weather {
 	}
 }
 
-func (one *pair) breakOff() {
+func (one *link) breakOff() {
 	reset(one.client)
 	reset(one.server)
 }

@@ -41,7 +41,7 @@ type Run struct {
 	clients  []*Client
 	board    *Board
 	troubles *Troubles
-	lives    sync.WaitGroup // of subjects that have ended and are still asked about
+	retired  sync.WaitGroup // for the subjects that have ended and are still asked about
 	enough   func()         // ends the hunting and the faults
 
 	mu    sync.Mutex // guards what follows
@@ -158,7 +158,7 @@ func (r *Run) Do(ctx context.Context) error {
 	})
 	faults.Wait()
 	hunting.Wait()
-	r.lives.Wait() // the verifiers go on until nothing is on the board
+	r.retired.Wait() // the verifiers go on until nothing is on the board
 	stop()
 	verifying.Wait()
 	return failed
@@ -176,7 +176,7 @@ func (r *Run) random(part, number int) *rand.Rand {
 // nodes that were away, and then judges all that was read of it.
 func (r *Run) retire(s *Subject) {
 	r.board.Put(s, cold)
-	r.lives.Go(func() {
+	r.retired.Go(func() {
 		<-time.After(longest(r.plan.TTL) + time.Second)
 		r.board.Take(s)
 		h := s.finish()

@@ -76,9 +76,3 @@ func (t *Troubles) Count() map[string]int {
 
 // kinds returns the kinds that have happened, in order.
 func kinds(count map[string]int) []string { return slices.Sorted(maps.Keys(count)) }
-
-// Clock shows the time since a run began, and nothing can set it.
-type Clock time.Time
-
-// Now returns the time since the run began.
-func (c Clock) Now() time.Duration { return time.Since(time.Time(c)) }

@@ -73,7 +73,7 @@ func (n *Nodes) Snapshot(ctx context.Context, sink iam.Sink) (iam.Position, erro
 func (n *Nodes) Join(ctx context.Context, row iam.NodeRow) error {
 	_, err := n.write(ctx, n.renewing, "write the node's row", nil, `
 		INSERT INTO nodes (incarnation, name, kind, version, ttl, bounded, acked, counter, started_at)
-		VALUES ($1, $2, $3, $4, $5, $6, 0, 0, `+now+`)`,
+		VALUES ($1, $2, $3, $4, $5, $6, 0, 0, `+serverClock+`)`,
 		row.Incarnation, row.Name, row.Kind, row.Version, row.TTL.Microseconds(), row.Bounded.Microseconds())
 	return err
 }
@@ -87,7 +87,7 @@ func (n *Nodes) Renew(ctx context.Context, incarnation string) (iam.Renewal, err
 	found, err := n.write(ctx, n.renewing, "renew the lease", fields, `
 		UPDATE nodes SET counter = counter + 1 WHERE incarnation = $1
 		RETURNING (SELECT seq FROM head), (SELECT chain FROM head), (SELECT time FROM head),
-			(SELECT CASE WHEN time > `+now+` THEN time ELSE `+now+` END FROM head), `+authority, incarnation)
+			(SELECT CASE WHEN time > `+serverClock+` THEN time ELSE `+serverClock+` END FROM head), `+authority, incarnation)
 	if err == nil && !found {
 		return r, iam.Errorf(iam.NotFound, "the row of this node is gone")
 	}

@@ -12,8 +12,6 @@ import (
 )
 
 const (
-	now = `CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)`
-
 	// authority describes the server that runs the statement. A user without
 	// rights sees that there are senders of WAL, and no more; those of logical
 	// replication are counted out.
@@ -21,7 +19,7 @@ const (
 		(SELECT CAST(system_identifier AS TEXT) FROM pg_control_system()),
 		left(pg_walfile_name(pg_current_wal_lsn()), 8),
 		CAST(pg_postmaster_start_time() AS TEXT),
-		` + now + `,
+		` + serverClock + `,
 		current_setting('fsync'), current_setting('full_page_writes'),
 		current_setting('synchronous_commit'), current_setting('synchronous_standby_names'),
 		(SELECT count(*) FROM pg_stat_get_wal_senders())

@@ -93,7 +93,7 @@ const warned = "postern.warned"
 
 func (db *postgres) words() words {
 	return words{
-		clock:     `CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)`,
+		clock:     serverClock,
 		notify:    `SELECT pg_notify('postern_changes', $1)`,
 		unhurried: []statement{{text: `SET LOCAL statement_timeout = 0`}, {text: `SET LOCAL idle_in_transaction_session_timeout = 0`}},
 		exclusive: []statement{
@@ -104,6 +104,10 @@ func (db *postgres) words() words {
 		schema: func(text string) string { return textType.ReplaceAllString(text, `TEXT COLLATE "C"`) },
 	}
 }
+
+// serverClock is the server's time in microseconds since 1970, at the moment at
+// which it is asked: now() would stand still within a transaction.
+const serverClock = `CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)`
 
 // migrationLock is held while tables are changed. Like the other such number
 // here it means nothing, but no other program is likely to use it.
