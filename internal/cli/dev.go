@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -127,18 +126,6 @@ func (a *app) devKey(ctx context.Context, n running) (token.Secret, error) {
 	key := token.NewSecret(made.Value)
 	s.Client = n.client(key)
 	return key, endDevKeys(ctx, s, made.ID, string(recovered.Value.ID))
-}
-
-// wait returns after a while, or when ctx ends.
-func wait(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // endDevKeys revokes the key that made this start's key, and those of earlier

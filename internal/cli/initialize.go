@@ -43,7 +43,7 @@ func (a *app) initCommand() *cobra.Command {
 	cmd := a.leaf(command{
 		use: "init", short: "Make the system workspace, its owner and the owner's first key, on an empty store",
 		long: "--workspace is the name of the system workspace, whose members operate the deployment. It runs once; on SQLite,\n" +
-			"while no server runs. The root secret is made beside the store when it is missing.",
+			"while no server runs. Where the root secret is missing it is made: beside the SQLite file, or as --secret-file says.",
 		examples: [2]string{
 			"postern init --workspace Acme --email owner@example.com --out-header owner.h",
 			"postern init --workspace Acme --email owner@example.com --store-url sqlite:acme.db --field value",
@@ -53,11 +53,11 @@ func (a *app) initCommand() *cobra.Command {
 			if in.Workspace == "" || in.Email == "" {
 				return usagef("say what to make: --workspace NAME --email EMAIL")
 			}
-			return a.onStore(ctx, cmd, &out, true, func(ctx context.Context, s *iam.Service) (madeKey, token.Secret, error) {
+			return a.onStore(ctx, cmd, &out, minting{fresh: true, mint: func(ctx context.Context, s *iam.Service) (madeKey, token.Secret, error) {
 				done, secret, err := s.Initialize(ctx, in)
 				made := done.Value
 				return describeKey(made.Workspace.Name, made.Owner.Person.Email, made.Key), secret, err
-			})
+			}})
 		},
 	})
 	cmd.Flags().StringVar(&in.Email, "email", "", "address of the owner")
@@ -81,10 +81,10 @@ func (a *app) recoverCommand() *cobra.Command {
 			if email == "" {
 				return usagef("say whose: --email EMAIL")
 			}
-			return a.onStore(ctx, cmd, &out, false, func(ctx context.Context, s *iam.Service) (madeKey, token.Secret, error) {
+			return a.onStore(ctx, cmd, &out, minting{mint: func(ctx context.Context, s *iam.Service) (madeKey, token.Secret, error) {
 				done, secret, err := s.Recover(ctx, email, a.global.workspace)
 				return describeKey(a.global.workspace, email, done.Value), secret, err
-			})
+			}})
 		},
 	})
 	cmd.Flags().StringVar(&email, "email", "", "address of the owner")
@@ -97,11 +97,14 @@ func describeKey(workspace, owner string, k iam.Key) madeKey {
 	return madeKey{Workspace: workspace, Owner: owner, KeyID: string(k.ID), Hint: k.Hint, ExpiresAt: when(k.ExpiresAt)}
 }
 
-// minting makes a key.
-type minting func(context.Context, *iam.Service) (madeKey, token.Secret, error)
+// minting is how a command makes a key on the store itself.
+type minting struct {
+	fresh bool // the store is empty, and is made where it is missing; else it is there
+	mint  func(context.Context, *iam.Service) (madeKey, token.Secret, error)
+}
 
 // onStore makes a key on the store itself and shows its value once.
-func (a *app) onStore(ctx context.Context, cmd *cobra.Command, out *secretOut, fresh bool, mint minting) error {
+func (a *app) onStore(ctx context.Context, cmd *cobra.Command, out *secretOut, m minting) error {
 	cfg, err := a.loadConfig(cmd)
 	if err != nil {
 		return err
@@ -112,25 +115,25 @@ func (a *app) onStore(ctx context.Context, cmd *cobra.Command, out *secretOut, f
 		}
 	}
 	defer out.close()
-	if !fresh {
+	if !m.fresh {
 		if err := mustExist(cfg.Config); err != nil {
 			return err
 		}
 	}
-	made, secret, err := a.mintOnStore(ctx, cfg.Config, fresh, mint)
+	made, secret, err := a.mintOnStore(ctx, cfg.Config, m)
 	if err != nil {
 		return err
 	}
 	if err := out.deliver(a, secret, made.KeyID); err != nil {
 		return err
 	}
-	return a.showMadeKey(cfg.Config, made, secret, out.toFiles(), fresh)
+	return a.showMadeKey(cfg.Config, made, secret, out.toFiles(), m.fresh)
 }
 
 // mintOnStore makes a key on the store itself. On SQLite nobody else has the store
 // meanwhile, and there is nobody to wait for; on PostgreSQL the process is a node
 // like others for as long as it takes.
-func (a *app) mintOnStore(ctx context.Context, cfg config.Config, fresh bool, mint minting) (made madeKey, secret token.Secret, err error) {
+func (a *app) mintOnStore(ctx context.Context, cfg config.Config, m minting) (made madeKey, secret token.Secret, err error) {
 	cfg.LogLevel = "warn" // a server's comings and goings are not what was asked for
 	n, err := openNode(ctx, cfg, a.newLog(cfg), nil)
 	if err != nil {
@@ -141,17 +144,17 @@ func (a *app) mintOnStore(ctx context.Context, cfg config.Config, fresh bool, mi
 	if err != nil {
 		return made, secret, err
 	}
-	if fresh && initialized {
+	if m.fresh && initialized {
 		return made, secret, failf(exitConflict, "this store is initialised already; postern recover makes a key for its owner")
 	}
-	if _, err := rootSecret(ctx, cfg, n.rows, initialized, fresh); err != nil {
+	if _, err := rootSecret(ctx, cfg, n.rows, initialized, m.fresh); err != nil {
 		return made, secret, err
 	}
 	if lease, err := cfg.Lease(); n.among != nil && err == nil {
 		a.note("Joining the servers of this store. The first change of a process waits for one lease, %v.", lease.TTL)
 	}
 	err = n.briefly(ctx, func(ctx context.Context, f iam.Fence) (err error) {
-		made, secret, err = mint(ctx, newService(cfg, n.rows, f))
+		made, secret, err = m.mint(ctx, newService(cfg, n.rows, f))
 		return err
 	})
 	return made, secret, err

@@ -18,14 +18,23 @@ import (
 	"github.com/posternhq/postern/internal/store"
 )
 
+// answerer is what the rest of the process needs of a node: changes wait for it,
+// it lets answers out, and it knows all nodes.
+type answerer interface {
+	iam.Fence
+	iam.Roster
+	server.Door
+}
+
 // node is this process among those that answer from one store: the only one on
 // SQLite, one of several on PostgreSQL.
 type node struct {
-	cfg    config.Config
-	log    *slog.Logger
-	rows   *store.Store
-	memory *replica.Replica
-	among  *fence.Node // nil: it is the only one
+	cfg     config.Config
+	log     *slog.Logger
+	rows    *store.Store
+	memory  *replica.Replica
+	among   *fence.Node // nil: it is the only one
+	answers answerer    // among, or the memory of the only one
 
 	// pending is what has to be done on the store before the node can begin,
 	// when the database was not there at the start; else nil.
@@ -58,6 +67,7 @@ func openNode(ctx context.Context, cfg config.Config, log *slog.Logger, observe 
 		return n, n.join()
 	}
 	n.memory = replica.New(replica.Options{Log: log, Node: nodeName(cfg), Version: buildVersion()})
+	n.answers = n.memory
 	return n, nil
 }
 
@@ -78,6 +88,7 @@ func (n *node) join() error {
 		Name: nodeName(n.cfg), Version: buildVersion(), TTL: lease.TTL, Bounded: lease.Bounded, Local: n.cfg.Durability == "local",
 		Replica: n.memory, Database: table, Clock: clock, Random: rand.Reader, Log: n.log,
 	})
+	n.answers = n.among
 	return err
 }
 
@@ -89,30 +100,6 @@ func (n *node) close() (err error) {
 		n.closers = n.closers[:last]
 	}
 	return err
-}
-
-// fence is what a change waits for.
-func (n *node) fence() iam.Fence {
-	if n.among != nil {
-		return n.among
-	}
-	return n.memory
-}
-
-// door is what lets answers out.
-func (n *node) door() server.Door {
-	if n.among != nil {
-		return n.among
-	}
-	return n.memory
-}
-
-// roster is who knows the nodes.
-func (n *node) roster() iam.Roster {
-	if n.among != nil {
-		return n.among
-	}
-	return n.memory
 }
 
 // prepare brings the store up to date, and returns the root secret and whether
@@ -237,14 +224,12 @@ func (n *node) briefly(ctx context.Context, fn func(context.Context, iam.Fence) 
 func (n *node) ready(ctx context.Context) error {
 	for {
 		published := n.memory.Published() // before the look, so that nothing is missed in between
-		err := n.door().Ready()
+		err := n.answers.Ready()
 		if err == nil {
 			return nil
 		}
-		if n.among != nil {
-			if trouble := n.among.Trouble(); errors.Is(trouble, fence.ErrRefused) {
-				return trouble
-			}
+		if trouble := n.trouble(); errors.Is(trouble, fence.ErrRefused) {
+			return trouble
 		}
 		select {
 		case <-published:
@@ -260,6 +245,18 @@ func (n *node) trouble() error {
 		return nil
 	}
 	return n.among.Trouble()
+}
+
+// wait returns after a while, or when ctx ends, which is an error.
+func wait(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // nodeName returns what this node is called.

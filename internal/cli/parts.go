@@ -15,8 +15,8 @@ const grace = 10 * time.Second
 
 // How often a server writes down what need not be written at once.
 const (
-	sumsEvery     = time.Second            // of refused attempts
-	receiptsEvery = 200 * time.Millisecond // what they rest on
+	sumsEvery     = time.Second            // sums of refused attempts
+	receiptsEvery = 200 * time.Millisecond // what receipts rest on
 )
 
 // parts is what runs while a server does.

@@ -20,7 +20,8 @@ func (a *app) serveCommand() *cobra.Command {
 	cmd := a.leaf(command{
 		use: "serve", short: "Run the server",
 		long: "It stops on an interrupt, when what is under way has been answered. Settings come from flags, then from\n" +
-			"the environment, then from the file: see docs/reference/configuration.md.",
+			"the environment, then from the file: see docs/reference/configuration.md. On SQLite one server has the store;\n" +
+			"on PostgreSQL as many as you like share it, each with the same --store-url and --secret-file.",
 		examples: [2]string{
 			"postern serve --store-url sqlite:postern.db",
 			"postern serve --config postern.toml",
@@ -69,11 +70,11 @@ func (a *app) serve(ctx context.Context, cfg config.Config, m mode) (err error) 
 		return err
 	}
 
-	service := newService(cfg, node.rows, node.fence())
-	service.Roster = node.roster()
+	service := newService(cfg, node.rows, node.answers)
+	service.Roster = node.answers
 	service.Waited = metrics.ObserveWait
 	api, err := server.New(server.Options{
-		IAM: service, Replica: node.memory, Door: node.door(), Prefixes: prefixes(cfg), Secret: secret,
+		IAM: service, Replica: node.memory, Door: node.answers, Prefixes: prefixes(cfg), Secret: secret,
 		Log: log, Node: nodeName(cfg), Metrics: metrics, BehindProxy: cfg.BehindProxy,
 	})
 	if err != nil {

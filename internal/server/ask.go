@@ -17,6 +17,7 @@ const (
 // asks are verifications as they were asked: the one of a call, or those of a
 // batch. They share the memory of the body, and are used again for other calls.
 type asks struct {
+	batch  bool // they are answered as a list
 	items  []ask
 	wanted []iam.Permission // of all items
 	texts  []string         // the same, as they were written
@@ -51,6 +52,7 @@ func (q *asks) readOne(text string) error {
 
 // readBatch reads the body of POST /v1/verify/batch.
 func (q *asks) readBatch(text string) error {
+	q.batch = true
 	s := scanner{text: text}
 	seen := false
 	err := s.fields(func(name string) *jsonError {

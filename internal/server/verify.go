@@ -31,14 +31,14 @@ func (s *Server) registerVerify() {
 			"Any other key reads `not_found`. A key with allowed networks needs `source.ip`.",
 		access: permission, needs: iam.VerifyKeys, success: http.StatusOK, readOnly: true, memory: true, unlimited: true,
 	}, taking[api.Verify](s, jsonAnswer[api.Verdict](s, "The verdict")), func(w http.ResponseWriter, r *http.Request) {
-		s.verify(w, r, (*asks).readOne, false)
+		s.verify(w, r, (*asks).readOne)
 	})
 	s.registerHot(operation{
 		id: "verify-batch", method: http.MethodPost, path: "/v1/verify/batch", tag: tag,
 		summary: "May these keys do this?", description: "At most 1000 at once, all of them as of the same revision.",
 		access: permission, needs: iam.VerifyKeys, success: http.StatusOK, readOnly: true, memory: true, unlimited: true,
 	}, taking[api.VerifyBatch](s, jsonAnswer[api.VerdictBatch](s, "The verdicts, in the order of the items")), func(w http.ResponseWriter, r *http.Request) {
-		s.verify(w, r, (*asks).readBatch, true)
+		s.verify(w, r, (*asks).readBatch)
 	})
 }
 
@@ -50,7 +50,6 @@ type verification struct {
 	out  []byte
 
 	request *http.Request
-	batch   bool
 	hash    token.Hash // of the calling key
 	caller  replica.Verdict
 	codes   [replica.Stale + 1]int // how the verdicts ended
@@ -81,10 +80,10 @@ func (s *Server) release(x *verification) {
 }
 
 // verify answers both routes of the hot path.
-func (s *Server) verify(w http.ResponseWriter, r *http.Request, read func(*asks, string) error, batch bool) {
+func (s *Server) verify(w http.ResponseWriter, r *http.Request, read func(*asks, string) error) {
 	x := s.verifications.Get().(*verification)
 	defer s.release(x)
-	x.request, x.batch = r, batch
+	x.request = r
 	begun, err := s.hear(w, r, x, read)
 	if err == nil {
 		err = s.conclude(x)
@@ -215,7 +214,7 @@ func (s *Server) conclude(x *verification) error {
 func (s *Server) decide(x *verification, v replica.View) {
 	x.out, x.codes, x.unsure = x.out[:0], [replica.Stale + 1]int{}, false
 	id, fresh := requestOf(x.request.Context()).id, v.FreshFor()
-	if x.batch {
+	if x.asks.batch {
 		x.out = append(x.out, `{"results":[`...)
 	}
 	for i := range x.asks.items {
@@ -235,7 +234,7 @@ func (s *Server) decide(x *verification, v replica.View) {
 		x.codes[verdict.Code]++
 		x.out = appendVerdict(x.out, &verdict, x.asks.texts[a.from:a.to], fresh, id)
 	}
-	if x.batch {
+	if x.asks.batch {
 		x.out = append(x.out, `]}`...)
 	}
 	x.out = append(x.out, '\n')

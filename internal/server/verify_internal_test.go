@@ -31,7 +31,7 @@ func TestAnswerIsMadeAgainWhenSomethingChangedMeanwhile(t *testing.T) {
 				t.Fatal(err)
 			}
 			x := s.newVerification()
-			x.hash, x.batch = hash, batch
+			x.hash, x.asks.batch = hash, batch
 			if err := x.asks.readOne(`{"key":"` + keys[1] + `"}`); err != nil {
 				t.Fatal(err)
 			}
