@@ -108,7 +108,7 @@ func (n *Node) writeRow(ctx context.Context, incarnation string) error {
 	ctx, cancel := n.limited(ctx)
 	defer cancel()
 	return n.db.Join(ctx, iam.NodeRow{
-		Incarnation: incarnation, Name: n.name, Kind: "server", Version: n.version, TTL: n.ttl, Bounded: n.bounded,
+		Incarnation: incarnation, Name: n.name, Kind: iam.ServerNode, Version: n.version, TTL: n.ttl, Bounded: n.bounded,
 	})
 }
 

@@ -37,7 +37,7 @@ func (n *Node) Wait(ctx context.Context, seq int64) (iam.Receipt, error) {
 	w := n.enter(seq)
 	defer n.leaveWaiting(w)
 	n.replica.Kick()
-	n.clock.Sleep(ctx, MaxTTL*1000, w.done)
+	n.clock.Sleep(ctx, MaxTTL*1000, w.done) // in effect as long as ctx lasts
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	receipt := w.receipt

@@ -9,7 +9,7 @@ import (
 type NodeRow struct {
 	Incarnation string // random: made for one attempt to join, never shared, never used again
 	Name        string // for people; two nodes may have the same
-	Kind        string // "server"
+	Kind        string // such as [ServerNode]
 	Version     string // of the program
 	TTL         time.Duration
 	Bounded     time.Duration // zero: the node is strict
@@ -17,6 +17,9 @@ type NodeRow struct {
 	Counter     int64         // of its renewals
 	StartedAt   time.Time     // the database's time when it joined
 }
+
+// ServerNode is the kind of a node that serves the API.
+const ServerNode = "server"
 
 // Lingers returns for how long a node may answer after its last renewal.
 func (n NodeRow) Lingers() time.Duration { return n.TTL + n.Bounded }

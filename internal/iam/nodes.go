@@ -9,9 +9,6 @@ import (
 	"github.com/posternhq/postern/internal/audit"
 )
 
-// ServerNode is the kind of a node that serves this API.
-const ServerNode = "server"
-
 // Nodes lists the nodes that answer verifications, as the one that is asked knows
 // of them. A tenant sees the servers.
 func (s *Service) Nodes(ctx context.Context, c Caller, ws string, page Page) (List[NodeStatus], error) {

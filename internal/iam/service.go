@@ -87,8 +87,9 @@ type targeted interface{ target() audit.Target }
 type placed interface{ workspace() WorkspaceID }
 
 // do is the one way to change anything: one transaction that takes the next
-// number, asks whether the caller may, changes the rows and writes the event;
-// then the fence; then the answer. fn decides and changes; it may run again.
+// number, asks whether the caller may, changes the rows and writes the event and
+// the receipt; then the fence, unless the caller prefers not to wait; then the
+// answer. fn decides and changes; it may run again.
 func do[T targeted](ctx context.Context, s *Service, c Caller, a attempt, fn func(*work) (T, error)) (Done[T], error) {
 	if _, err := c.resolve(a.in); err != nil {
 		return Done[T]{}, err
@@ -121,8 +122,8 @@ func do[T targeted](ctx context.Context, s *Service, c Caller, a attempt, fn fun
 
 // transact is what do does inside the transaction, all of it or nothing: the
 // caller is admitted, then the change is decided and made, or found made before,
-// and the events, the outcome for a replay and the receipt are written. shown is what a replay
-// is told in place of a value that is not shown twice.
+// and the events, the outcome for a replay and the receipt are written. shown is
+// what a replay is told in place of a value that is not shown twice.
 func transact[T targeted](w *work, a attempt, fn func(*work) (T, error)) (out Done[T], shown, err error) {
 	w.event.Target = a.target
 	if err := w.admit(a); err != nil {

@@ -28,8 +28,9 @@ type Store interface {
 	Change(ctx context.Context, first First, fn func(tx Tx) (Change, error)) (Commit, error)
 
 	// Note runs fn in a transaction that appends to the audit log, keeps
-	// idempotency records and completes receipts, and changes nothing else. It does not take a number
-	// of the change log, so that refused attempts hold nobody up.
+	// idempotency records and completes receipts, and changes nothing else. It
+	// does not take a number of the change log, so that refused attempts hold
+	// nobody up.
 	Note(ctx context.Context, fn func(tx NoteTx) error) error
 
 	// Changes returns at most limit changes after seq, in order and without
