@@ -84,6 +84,7 @@ func TestGoldenReferenceOfMetricsIsWhatTheyAre(t *testing.T) {
 	one.do(t, get("/healthz", "")).want(http.StatusOK, nil)
 	observed := server.NewMetrics()
 	observed.ObserveStore("read", time.Second, nil)
+	observed.ObserveWait("acked", time.Second)
 	all := describeMetrics(one.metrics())
 	maps.Copy(all, describeMetrics(w.with(t, func(o *server.Options) { o.Metrics = observed }).metrics()))
 	got := metricsPage(all)
