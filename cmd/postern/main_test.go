@@ -27,7 +27,7 @@ func tell(t *testing.T, kind string, store func(testing.TB) string) {
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"start": start, "stop": stop, "exits": exits, "get": get, "keep": keep, "sql": runSQL, "eventually": eventually,
+			"start": start, "stop": stop, "signal": sendSignal, "exits": exits, "get": get, "keep": keep, "sql": runSQL, "eventually": eventually,
 		},
 		Condition: func(condition string) (bool, error) { return condition == kind, nil },
 		Setup: func(e *testscript.Env) error {

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -201,9 +202,36 @@ func get(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// keep NAME puts what was printed last into a variable.
+// keep NAME [FROM PATTERN] puts what was printed last into a variable, or what a
+// pattern matches of it, FROM being stdout or stderr.
 func keep(ts *testscript.TestScript, _ bool, args []string) {
-	ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile("stdout")))
+	if len(args) == 1 {
+		ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile("stdout")))
+		return
+	}
+	pattern, err := regexp.Compile(args[2])
+	ts.Check(err)
+	found := pattern.FindString(ts.ReadFile(args[1]))
+	if found == "" {
+		ts.Fatalf("nothing in %s matches %s", args[1], args[2])
+	}
+	ts.Setenv(args[0], found)
+}
+
+// sendSignal is signal NAME stop|continue|kill stops a server where it is, lets it go on, or ends
+// it without a word.
+func sendSignal(ts *testscript.TestScript, neg bool, args []string) {
+	signals := map[string]syscall.Signal{"stop": syscall.SIGSTOP, "continue": syscall.SIGCONT, "kill": syscall.SIGKILL}
+	running := ts.Value(servers{}).(map[string]*process)
+	if neg || len(args) != 2 || running[args[0]] == nil || signals[args[1]] == 0 {
+		ts.Fatalf("usage: signal NAME stop|continue|kill, of a server that runs")
+	}
+	p := running[args[0]]
+	ts.Check(p.cmd.Process.Signal(signals[args[1]]))
+	if args[1] == "kill" {
+		delete(running, args[0])
+		<-p.ended
+	}
 }
 
 // sql STATEMENT runs a statement on the PostgreSQL database at $STORE, behind
