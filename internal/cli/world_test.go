@@ -31,10 +31,11 @@ const (
 
 // asked is a request that reached the server.
 type asked struct {
-	line  string // such as "POST /v1/workspaces/-/roles"
-	query string
-	key   string
-	body  string
+	line   string // such as "POST /v1/workspaces/-/roles"
+	query  string
+	key    string
+	body   string
+	prefer string // the header Prefer
 }
 
 // world is a server whose answers a test writes, and a person in front of it.
@@ -73,7 +74,7 @@ func (w *world) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	}
 	line := r.Method + " " + r.URL.EscapedPath()
 	key := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
-	w.heard = append(w.heard, asked{line, r.URL.RawQuery, key, string(body)})
+	w.heard = append(w.heard, asked{line, r.URL.RawQuery, key, string(body), r.Header.Get("Prefer")})
 	with, ok := w.answers[line]
 	if !ok {
 		with = &api.Problem{Status: 404, Code: api.CodeNotFound, Title: "Not found"}
