@@ -13,22 +13,6 @@ import (
 	"github.com/posternhq/postern/internal/store/storetest"
 )
 
-// alone starts a PostgreSQL server that this test has for itself, and returns its
-// superuser's URL.
-func alone(t *testing.T) string {
-	t.Helper()
-	cluster, err := storetest.StartCluster(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := cluster.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	return cluster.URL
-}
-
 // reload has the server read its files again, soon.
 const reload = `SELECT CAST(pg_reload_conf() AS TEXT)`
 
@@ -78,7 +62,7 @@ func TestAStartThatCannotSucceedEndsInWords(t *testing.T) {
 	t.Parallel()
 	const password, wrong = "correct-horse", "battery-staple"
 	o := newOffice(t)
-	o.store = alone(t)
+	o.store = storetest.OwnServer(t)
 	hba := sql(t, o.store, `CREATE ROLE clerk LOGIN PASSWORD '`+password+`'`, `GRANT CREATE ON SCHEMA public TO clerk`, `SHOW hba_file`)
 	rules, err := os.ReadFile(hba)
 	if err != nil {
@@ -118,7 +102,7 @@ func TestAStartThatCannotSucceedEndsInWords(t *testing.T) {
 func TestADatabaseThatLosesCommitsIsRefused(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)
-	o.store = alone(t)
+	o.store = storetest.OwnServer(t)
 	o.initialize()
 	strict := o.serve(o.store)
 	strict.becomes("/readyz", http.StatusOK, "ok")

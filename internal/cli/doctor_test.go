@@ -123,22 +123,14 @@ func TestDoctorWithoutAServerLooksAtTheStoreAlone(t *testing.T) {
 }
 
 func TestDoctorNamesTheSettingThatLosesWhatWasConfirmed(t *testing.T) {
-	cluster, err := storetest.StartCluster(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := cluster.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
+	server := storetest.OwnServer(t)
 	w := newWorld(t)
 	delete(w.env, "POSTERN_SERVER")
 	delete(w.env, "POSTERN_KEY")
-	w.env["POSTERN_STORE_URL"], w.env["POSTERN_SECRET_FILE"] = cluster.URL, w.file("root.secret")
+	w.env["POSTERN_STORE_URL"], w.env["POSTERN_SECRET_FILE"] = server, w.file("root.secret")
 	w.must("init", "--workspace", "Acme", "--email", "jo@example.com", "--field", "value", "--lease-ttl", "1s")
 	w.run("doctor").finds(t, 0, "ok  durability ", "keeps what it confirms")
-	db, err := sql.Open("pgx", cluster.URL)
+	db, err := sql.Open("pgx", server)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -388,16 +388,8 @@ func TestSQLiteHasOneNode(t *testing.T) {
 // PostgreSQL commits locally and warns when somebody cancels its wait for the
 // standbys. What was written so may be undone by a failover.
 func TestWhatWasNotReplicatedIsNotDone(t *testing.T) {
-	cluster, err := storetest.StartCluster(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := cluster.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	m := &meeting{url: cluster.URL, store: open(t, cluster.URL, store.Options{})}
+	server := storetest.OwnServer(t)
+	m := &meeting{url: server, store: open(t, server, store.Options{})}
 	m.Nodes = openNodes(t, m.store)
 	m.join(t, "one")
 	seq := m.change(t)

@@ -150,16 +150,8 @@ func TestACommitThatIsRefusedIsNotUnknown(t *testing.T) {
 // the server says done, with a warning, and the standby may never have heard.
 func TestACommitThatNoStandbyConfirmedIsUnknown(t *testing.T) {
 	t.Parallel()
-	cluster, err := storetest.StartCluster(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := cluster.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	s, db := open(t, cluster.URL, store.Options{}), raw(t, cluster.URL)
+	server := storetest.OwnServer(t)
+	s, db := open(t, server, store.Options{}), raw(t, server)
 	changes(t, s, 1)
 	disturb(t, db, `ALTER SYSTEM SET synchronous_standby_names = 'nobody'`, `SELECT pg_reload_conf()`)
 	untilYes(t, db, `SELECT setting <> '' FROM pg_settings WHERE name = 'synchronous_standby_names'`)

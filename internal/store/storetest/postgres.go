@@ -103,6 +103,22 @@ func Postgres(t testing.TB) string {
 	return at
 }
 
+// OwnServer starts a real PostgreSQL server for one test alone, which may change
+// its settings, and returns the URL of its superuser.
+func OwnServer(t testing.TB) string {
+	t.Helper()
+	cluster, err := StartCluster(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := cluster.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return cluster.URL
+}
+
 func takeIdle() (at string, ok bool) {
 	shared.mu.Lock()
 	defer shared.mu.Unlock()
