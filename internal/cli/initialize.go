@@ -167,7 +167,7 @@ func mustExist(cfg config.Config) error {
 		return nil
 	}
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return failf(exitNotFound, "there is no store at %s", path)
+		return failf(exitNotFound, "there is no store at %s: name another with --store-url, or make one with postern init", path)
 	} else if err != nil {
 		return err
 	}

@@ -78,9 +78,9 @@ func realPath(path string) (string, error) {
 func inUse(path string, file *os.File) error {
 	text, err := io.ReadAll(io.LimitReader(file, 20))
 	if pid := strings.TrimSpace(string(text)); err == nil && pid != "" {
-		return fmt.Errorf("%s is in use by process %s", path, pid)
+		return fmt.Errorf("%s is in use by process %s: stop it first", path, pid)
 	}
-	return fmt.Errorf("%s is in use by another process", path)
+	return fmt.Errorf("%s is in use by another process: stop it first", path)
 }
 
 func writePID(file *os.File) error {
