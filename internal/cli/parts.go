@@ -80,7 +80,9 @@ func (p parts) repeat(ctx context.Context, every time.Duration, what string, do 
 	for {
 		select {
 		case <-tick.C:
-			err := do(ctx)
+			limited, cancel := context.WithTimeout(ctx, grace)
+			err := do(limited)
+			cancel()
 			if err != nil && !failing && ctx.Err() == nil {
 				p.log.Warn("it is tried again: "+what, "error", err)
 			}

@@ -238,9 +238,18 @@ func (d *door) Renew(ctx context.Context, incarnation string) (r iam.Renewal, er
 	return r, err
 }
 
-func (d *door) Ack(ctx context.Context, incarnation string, seq int64) error {
+func (d *door) Ack(ctx context.Context, incarnation string, at iam.Position) error {
 	return d.pass(ctx, "ack", func() error {
-		if row, there := d.rows[incarnation]; there {
+		seq := at.Seq
+		row, there := d.rows[incarnation]
+		switch {
+		case !there:
+			return iam.Errorf(iam.NotFound, "no row")
+		case seq > int64(len(d.log)):
+			return fmt.Errorf("no change %d here", seq)
+		case seq > 0 && d.log[seq-1].at.Chain != at.Chain:
+			return fmt.Errorf("%w: acknowledge %d", iam.Diverged, seq)
+		default:
 			row.Acked = max(row.Acked, seq)
 			d.rows[incarnation] = row
 		}

@@ -2,7 +2,10 @@ package fence
 
 import (
 	"context"
+	"errors"
 	"time"
+
+	"github.com/posternhq/postern/internal/iam"
 )
 
 const (
@@ -42,23 +45,29 @@ func (n *Node) advance(ctx context.Context) error {
 	return failed
 }
 
-// acknowledge writes down which change the node answers from. The row is read
-// before the position: a row of later than the position may be one that has
-// joined with an older log.
+// acknowledge writes down which change the node answers from, if the server that
+// writes it down has the same. The row is read before the position: a row of later
+// than the position may be one that has joined with an older log.
 func (n *Node) acknowledge(ctx context.Context) error {
-	row := n.me()
-	seq := n.replica.Position().Seq
-	if row.incarnation == "" || row.acked >= seq {
+	row, at := n.me(), n.replica.Position()
+	if row.incarnation == "" || row.acked >= at.Seq {
 		return nil
 	}
 	ctx, cancel := n.limited(ctx)
 	defer cancel()
-	if err := n.db.Ack(ctx, row.incarnation, seq); err != nil {
+	err := n.db.Ack(ctx, row.incarnation, at)
+	switch {
+	case errors.Is(err, iam.Diverged):
+		return n.diverge(err)
+	case errors.Is(err, iam.NotFound):
+		n.renewal.ring() // which finds out what it means
+		return err
+	case err != nil:
 		return err
 	}
 	n.mu.Lock()
 	if n.row.incarnation == row.incarnation {
-		n.row.acked = seq
+		n.row.acked = at.Seq
 	}
 	n.mu.Unlock()
 	n.acked.ring()

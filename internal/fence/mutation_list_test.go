@@ -52,6 +52,8 @@ var mutations = []mutation{
 	{name: "confirm before a TTL of one timeline", test: "TestNothingIsConfirmedBeforeATTLOfOneTimeline"},
 	{name: "another timeline goes unnoticed", test: "TestAnotherTimelineFencesANode"},
 	{name: "sightings outlive a restart", test: "TestAReaperForgetsWhatItSawBeforeARestart"},
+	{name: "a lease on another log", test: "TestNoLeaseIsTakenUpOnAnotherLog"},
+	{name: "a receipt of what was once set", test: "TestNoReceiptSaysQuorumOfAServerThatDoesNotWait"},
 	{name: "a change of the future is passed over", test: "TestAChangeOfTheFutureMakesANodeStaleAndUnacknowledged"},
 	{name: "wait for a goodbye", test: "TestLeavingDoesNotWaitForADatabaseThatIsSilent"},
 }
@@ -140,9 +142,12 @@ var patches = []patch{
 	{"fence/renew.go", `	if err := n.apply(ctx, answer.Head); err != nil {
 		return err
 	}
+	if err := n.sameLog(ctx, answer.Head); err != nil {
+		return err
+	}
 	return n.replica.Extend(was.Epoch, n.lease(sent, answer), answer.Head.Seq)
 `, `	if mutant("acknowledge the head seen at renewal") {
-		_ = n.db.Ack(ctx, row.incarnation, answer.Head.Seq)
+		_ = n.db.Ack(ctx, row.incarnation, answer.Head)
 	}
 	least := answer.Head.Seq
 	if mutant("renew without applying the head") {
@@ -150,10 +155,19 @@ var patches = []patch{
 	} else if err := n.apply(ctx, answer.Head); err != nil {
 		return err
 	}
+	if mutant("a lease on another log") {
+		return n.replica.Extend(was.Epoch, n.lease(sent, answer), least)
+	}
+	if err := n.sameLog(ctx, answer.Head); err != nil {
+		return err
+	}
 	if mutant("deadline from when the answer came") {
 		sent = n.clock.Now()
 	}
 	return n.replica.Extend(was.Epoch, n.lease(sent, answer), least)
+`},
+	{"fence/wait.go", `	if stillKeeps(roll.Settings, row.durability, n.local) != nil {
+`, `	if stillKeeps(roll.Settings, row.durability, n.local) != nil && !mutant("a receipt of what was once set") {
 `},
 	{"fence/join.go", `	case leaving:
 `, `	case leaving && !mutant("leave, and be renewed once more"):
@@ -168,7 +182,7 @@ var patches = []patch{
 	{"fence/follow.go", `	failed := n.catchUp(limited)
 `, `	if mutant("acknowledge before publishing") {
 		if _, at, err := n.db.Changes(limited, n.replica.Position(), 1000); err == nil {
-			_ = n.db.Ack(limited, n.me().incarnation, at.Seq)
+			_ = n.db.Ack(limited, n.me().incarnation, at)
 		}
 	}
 	failed := n.catchUp(limited)

@@ -41,8 +41,10 @@ type Database interface {
 	// A server that cannot commit must not answer it. When the row is gone, the
 	// error is of kind [iam.NotFound].
 	Renew(ctx context.Context, incarnation string) (iam.Renewal, error)
-	// Ack raises a row's acknowledgement to a change.
-	Ack(ctx context.Context, incarnation string, seq int64) error
+	// Ack raises a row's acknowledgement to a change, provided that the server
+	// that it is written to has that very change; [iam.Diverged] says that it has
+	// another there. When the row is gone, the error is of kind [iam.NotFound].
+	Ack(ctx context.Context, incarnation string, at iam.Position) error
 	// Lagging returns all rows as they were at some moment after it was called,
 	// from a server that could commit at some moment after change seq was.
 	Lagging(ctx context.Context, incarnation string, seq int64) (iam.Roll, error)

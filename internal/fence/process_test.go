@@ -86,11 +86,11 @@ func (g *gate) Renew(ctx context.Context, incarnation string) (iam.Renewal, erro
 	return g.Database.Renew(ctx, incarnation)
 }
 
-func (g *gate) Ack(ctx context.Context, incarnation string, seq int64) error {
+func (g *gate) Ack(ctx context.Context, incarnation string, at iam.Position) error {
 	if err := g.pass(ctx, "ack"); err != nil {
 		return err
 	}
-	return g.Database.Ack(ctx, incarnation, seq)
+	return g.Database.Ack(ctx, incarnation, at)
 }
 
 func (g *gate) Lagging(ctx context.Context, incarnation string, seq int64) (iam.Roll, error) {

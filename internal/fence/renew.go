@@ -35,7 +35,23 @@ func (n *Node) renew(ctx context.Context) error {
 	if err := n.apply(ctx, answer.Head); err != nil {
 		return err
 	}
+	if err := n.sameLog(ctx, answer.Head); err != nil {
+		return err
+	}
 	return n.replica.Extend(was.Epoch, n.lease(sent, answer), answer.Head.Seq)
+}
+
+// sameLog returns an error unless what was applied is the log whose head a renewal
+// told of. It was read over another connection, which may lead to another server;
+// only an answer to a write proves which log counts.
+func (n *Node) sameLog(ctx context.Context, head iam.Position) error {
+	switch at := n.replica.Position(); {
+	case at.Seq > head.Seq:
+		return n.acknowledge(ctx) // a write that proves the log as far as that
+	case at.Seq == head.Seq && at.Chain != head.Chain:
+		return n.diverge(fmt.Errorf("%w: change %d was read, and the log ends with another there", iam.Diverged, at.Seq))
+	}
+	return nil
 }
 
 func (n *Node) membership() (row member, leaving bool) {

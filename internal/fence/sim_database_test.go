@@ -3,6 +3,7 @@ package fence
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -443,11 +444,22 @@ func (c *client) Renew(ctx context.Context, incarnation string) (iam.Renewal, er
 	})
 }
 
-func (c *client) Ack(ctx context.Context, incarnation string, seq int64) error {
+func (c *client) Ack(ctx context.Context, incarnation string, at iam.Position) error {
+	seq := at.Seq
 	c.dial(c.acking)
 	l := c.acking.link
 	_, err := call(ctx, c, c.acking, func(s *server, answer func(none, error)) {
-		if row, there := s.rows[incarnation]; !there || row.Acked >= seq {
+		switch row, there := s.rows[incarnation]; {
+		case !there:
+			answer(none{}, iam.Errorf(iam.NotFound, "no row"))
+			return
+		case seq > int64(len(s.log)):
+			answer(none{}, errors.New("no such change here"))
+			return
+		case seq > 0 && s.log[seq-1].at.Chain != at.Chain:
+			answer(none{}, iam.Diverged)
+			return
+		case row.Acked >= seq:
 			answer(none{}, nil)
 			return
 		}

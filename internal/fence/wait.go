@@ -54,7 +54,7 @@ func (n *Node) enter(seq int64) *waiter {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	w := &waiter{seq: seq, since: now, done: make(chan struct{})}
-	w.receipt = iam.Receipt{Revision: seq, Durability: n.row.durability}
+	w.receipt = iam.Receipt{Revision: seq}
 	n.waiters = append(n.waiters, w)
 	n.waiting.ring()
 	return w
@@ -135,12 +135,17 @@ func (n *Node) lookOnce(ctx context.Context) {
 	if n.see(roll.Authority, now) {
 		n.renewal.ring()
 	}
+	if stillKeeps(roll.Settings, row.durability, n.local) != nil {
+		n.renewal.ring() // which fences the node, and says why
+		return
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.view.learn(roll.Nodes)
 	settled := n.view.settled(now)
 	for _, w := range waiters {
 		if !w.receipt.Confirmed {
+			w.receipt.Durability = row.durability
 			n.judge(w, roll, now, settled)
 		}
 	}

@@ -1,6 +1,11 @@
 package iam
 
-import "sync"
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"sync"
+)
 
 // maxLedger is how many receipts a process keeps in memory for either reason.
 // Beyond it they are let go: whoever asks for one waits afresh.
@@ -42,14 +47,12 @@ func (l *ledger) known(id ReceiptID) (Receipt, bool) {
 	return r, ok
 }
 
-// all returns those that are confirmed and not written down.
-func (l *ledger) all() (known []Receipt) {
+// all returns those that are confirmed and not written down, in the order of their
+// ids: two processes that write the same ones do not wait for each other.
+func (l *ledger) all() []Receipt {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, r := range l.confirmed {
-		known = append(known, r)
-	}
-	return known
+	return slices.SortedFunc(maps.Values(l.confirmed), func(a, b Receipt) int { return cmp.Compare(a.ID, b.ID) })
 }
 
 // written forgets what the store knows.

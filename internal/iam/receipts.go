@@ -201,6 +201,7 @@ func (s *Service) await(ctx context.Context, l left) {
 	defer s.receipts.ended()
 	heard, err := s.Fence.Wait(ctx, l.receipt.Revision)
 	r := l.receipt.learn(heard)
+	r.Took += l.receipt.Took // for as long as the caller waited
 	r.Confirmed = err == nil
 	if l.uncounted {
 		s.waited(r)

@@ -297,3 +297,34 @@ func TestEachWaitIsHeardOfOnce(t *testing.T) {
 		}
 	})
 }
+
+// A receipt whose caller gave up after four seconds says how long it took from the commit.
+func TestAReceiptSaysHowLongItTookFromTheCommit(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		stop := w.awaiting()
+		defer stop()
+		c := w.holder(iam.Admin)
+		revoke := changes()["RevokeServiceAccount"].ready(w, c)
+		w.unfollow()
+		begun := time.Now()
+		c.Prefer.Until = begun.Add(4 * time.Second)
+		go func() {
+			time.Sleep(time.Second) // while it waits
+			w.clock.advance(4 * time.Second)
+		}()
+		done, err := revoke(t.Context(), c)
+		if err == nil {
+			t.Fatal("confirmed")
+		}
+		synctest.Wait()
+		w.follow()
+		synctest.Wait()
+		if err := w.WriteReceipts(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		row := w.kept(c, done.receipt.ID)
+		if !row.Confirmed || row.Took < 4*time.Second {
+			t.Errorf("confirmed %t after %v in truth; the receipt says it took %v", row.Confirmed, time.Since(begun), row.Took)
+		}
+	})
+}

@@ -14,6 +14,10 @@ import (
 // each; the rest of that second is summed in one.
 const refusedPerSecond = 10
 
+// longestNote is how long a note may take when nobody waits for it: a database that
+// says nothing must not keep its connections.
+const longestNote = 10 * time.Second
+
 // ErrUnwritten stands beside a refusal whose event could not be written. The
 // caller hears the refusal; whoever tells them logs this.
 var ErrUnwritten = errors.New("a refused attempt was not written down")
@@ -38,7 +42,8 @@ func (s *Service) refused(ctx context.Context, c Caller, a attempt, w *work, ref
 	if !write && !keep {
 		return refusal
 	}
-	ctx = context.WithoutCancel(ctx) // who hangs up is written down all the same
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), longestNote) // who hangs up is written down all the same
+	defer cancel()
 	err := s.Store.Note(ctx, func(tx NoteTx) error {
 		if keep {
 			kept.At = tx.Now()

@@ -91,7 +91,7 @@ const (
 
 func (s *Server) registerExport() {
 	op := operation{
-		id: "export-audit-events", method: http.MethodGet, path: eventsPath + "/export", tag: auditTag,
+		id: "export-audit-events", endless: true, method: http.MethodGet, path: eventsPath + "/export", tag: auditTag,
 		summary: "Export the audit log",
 		description: "Oldest first, as JSON lines or as CSV, streamed. Every part is sent only if the calling key still " +
 			"may: when it no longer does, the connection breaks before the end of the body, as it does after any " +

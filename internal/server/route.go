@@ -30,6 +30,7 @@ type operation struct {
 	unconditional bool // a DELETE that does not look at If-Match
 	memory        bool // answered without the store
 	unlimited     bool // as often as anybody likes
+	endless       bool // an answer that takes as long as its reader
 
 	body  bodyRule // found out by register
 	async bool     // likewise: the answer carries a receipt, so that nobody need wait for its confirmation

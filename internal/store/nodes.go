@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -19,8 +20,12 @@ import (
 // arrive before PostgreSQL has heard of its standbys.
 type Nodes struct {
 	store    *Store
-	renewing *line // rows come, stay alive and go over this one
-	acking   *line // and what is known of changes over this one
+	feed     *Store // the log and snapshots are read over connections of its own
+	renewing *line  // rows come, stay alive and go over this one
+	acking   *line  // and what is known of changes over this one
+
+	mu     sync.Mutex    // guards server
+	server iam.Authority // that answered last, as far as it says which it is
 }
 
 // Nodes opens the table. On SQLite there is one process, and no such table is
@@ -30,20 +35,32 @@ func (s *Store) Nodes() (*Nodes, error) {
 	if !ok {
 		return nil, errors.New("store: several nodes need PostgreSQL")
 	}
-	return &Nodes{store: s, renewing: newLine(db), acking: newLine(db)}, nil
+	feed, err := db.beside(feedConnections)
+	if err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	return &Nodes{
+		store: s, feed: newStore(feed, Options{Now: s.now, Observe: s.observe}), renewing: newLine(db), acking: newLine(db),
+	}, nil
 }
 
+// feedConnections is how many connections the feed has: one for what is new, and
+// one for a snapshot.
+const feedConnections = 2
+
 // Close waits for what is running and closes the connections.
-func (n *Nodes) Close() error { return errors.Join(n.renewing.close(), n.acking.close()) }
+func (n *Nodes) Close() error {
+	return errors.Join(n.feed.Close(), n.renewing.close(), n.acking.close())
+}
 
 // Changes implements the feed of a replica. When the log has been trimmed beyond
 // after, the error is not [iam.Diverged]: a snapshot leads on.
 func (n *Nodes) Changes(ctx context.Context, after iam.Position, limit int) ([]iam.Change, iam.Position, error) {
-	changes, at, err := n.store.Changes(ctx, after, limit)
+	changes, at, err := n.feed.Changes(ctx, after, limit)
 	if !errors.Is(err, iam.Diverged) {
 		return changes, at, err
 	}
-	first, failed := number(ctx, n.store.reader, "the beginning of the log", `SELECT COALESCE(MIN(seq), 0) FROM changes`)
+	first, failed := number(ctx, n.feed.reader, "the beginning of the log", `SELECT COALESCE(MIN(seq), 0) FROM changes`)
 	switch {
 	case failed != nil:
 		return nil, after, failed
@@ -65,7 +82,7 @@ func (n *Nodes) Trim(ctx context.Context, keep int64) error {
 
 // Snapshot implements the feed of a replica.
 func (n *Nodes) Snapshot(ctx context.Context, sink iam.Sink) (iam.Position, error) {
-	return n.store.Snapshot(ctx, sink)
+	return n.feed.Snapshot(ctx, sink)
 }
 
 // Join writes the row of a node down. After an error it may be there all the
@@ -89,17 +106,44 @@ func (n *Nodes) Renew(ctx context.Context, incarnation string) (iam.Renewal, err
 		RETURNING (SELECT seq FROM head), (SELECT chain FROM head), (SELECT time FROM head),
 			(SELECT CASE WHEN time > `+serverClock+` THEN time ELSE `+serverClock+` END FROM head), `+authority, incarnation)
 	if err == nil && !found {
-		return r, iam.Errorf(iam.NotFound, "the row of this node is gone")
+		return r, errNoRow
+	}
+	if err == nil {
+		n.answeredBy(r.Authority)
 	}
 	return r, err
 }
 
-// Ack records that a node answers from change seq or a later one, or not at all.
-func (n *Nodes) Ack(ctx context.Context, incarnation string, seq int64) error {
+var errNoRow = iam.Errorf(iam.NotFound, "the row of this node is gone")
+
+// answeredBy has the feed connect anew when another server answers than before:
+// connections that were not in use when the old one was deposed may still lead to
+// it.
+func (n *Nodes) answeredBy(a iam.Authority) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.server.System != "" && !(n.server.Same(a) && n.server.Started == a.Started) {
+		n.connectAnew()
+	}
+	n.server = a
+}
+
+// connectAnew has the feed's next questions go over new connections.
+func (n *Nodes) connectAnew() { n.feed.db.(*postgres).pool.Reset() }
+
+// Ack records that a node answers from the change at a position or a later one, or
+// not at all. The change is looked for in the log of the server that records it,
+// for the node may have read another's: when that has another change there, the
+// error is [iam.Diverged]. An error of kind [iam.NotFound] means that the row is
+// gone.
+func (n *Nodes) Ack(ctx context.Context, incarnation string, at iam.Position) error {
 	return n.run(ctx, n.acking, "acknowledge a change", func(c *connection) error {
-		raised, backend, err := c.ack(ctx, incarnation, seq)
+		raised, backend, err := c.ack(ctx, incarnation, at)
 		if raised {
-			c.proved = proof{incarnation, seq, backend}
+			c.proved = proof{incarnation, at.Seq, backend}
+		}
+		if errors.Is(err, errElsewhere) || errors.Is(err, iam.Diverged) {
+			n.connectAnew()
 		}
 		return err
 	})

@@ -122,21 +122,39 @@ func (c *connection) heard() error {
 	return nil
 }
 
-// ack raises the acknowledgement of a row, and says whether that was a write, and
-// by whom. The statements are one transaction, and so reach one server process.
-func (c *connection) ack(ctx context.Context, incarnation string, seq int64) (raised bool, by string, err error) {
+// errElsewhere is the error of an acknowledgement of a change that this server has
+// not: it was read from another one.
+var errElsewhere = errors.New("the server that acknowledgements are written to has no such change")
+
+// ack raises the acknowledgement of a row to a change that this server has, and
+// says whether that was a write, and by whom. The statements are one transaction,
+// and so reach one server process.
+func (c *connection) ack(ctx context.Context, incarnation string, at iam.Position) (raised bool, by string, err error) {
 	batch := &pgx.Batch{}
-	batch.Queue(`UPDATE nodes SET acked = $2 WHERE incarnation = $1 AND acked < $2`, incarnation, seq)
-	batch.Queue(`SELECT ` + backend)
+	batch.Queue(`
+		UPDATE nodes SET acked = $2 WHERE incarnation = $1 AND acked < $2
+			AND EXISTS (SELECT 1 FROM changes WHERE seq = $2 AND chain = $3)`, incarnation, at.Seq, chainText(at.Chain))
+	batch.Queue(`
+		SELECT EXISTS (SELECT 1 FROM nodes WHERE incarnation = $1), (SELECT chain FROM changes WHERE seq = $2), `+backend,
+		incarnation, at.Seq)
 	results := c.SendBatch(ctx, batch)
 	tag, err := results.Exec()
+	var there bool
+	var chain *string
 	if err == nil {
-		err = results.QueryRow().Scan(&by)
+		err = results.QueryRow().Scan(&there, &chain, &by)
 	}
-	if err = errors.Join(err, results.Close(), c.heard()); err != nil {
-		return false, "", err
+	err = errors.Join(err, results.Close(), c.heard())
+	switch {
+	case err != nil:
+	case !there:
+		err = errNoRow
+	case chain == nil:
+		err = fmt.Errorf("%w: %d", errElsewhere, at.Seq)
+	case *chain != chainText(at.Chain):
+		err = diverged("change %d has another chain where it is acknowledged", at.Seq)
 	}
-	return tag.RowsAffected() == 1, by, nil
+	return err == nil && tag.RowsAffected() == 1, by, err
 }
 
 // touch reads all rows in a transaction that also completes a write, to the row
@@ -148,7 +166,7 @@ func (c *connection) touch(ctx context.Context, incarnation string) (iam.Roll, s
 	results := c.SendBatch(ctx, batch)
 	tag, err := results.Exec()
 	if err == nil && tag.RowsAffected() == 0 {
-		err = iam.Errorf(iam.NotFound, "the row of this node is gone")
+		err = errNoRow
 	}
 	if err != nil {
 		return iam.Roll{}, "", errors.Join(err, results.Close())

@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"database/sql"
+	"encoding/hex"
 	"errors"
 	"net/url"
 	"strings"
@@ -60,6 +61,81 @@ func (m *meeting) change(t *testing.T) int64 {
 		t.Fatal(err)
 	}
 	return c.Seq
+}
+
+// position returns where a change of the log leads to.
+func (m *meeting) position(t *testing.T, seq int64) iam.Position {
+	t.Helper()
+	at, digits := iam.Position{Seq: seq}, ""
+	if err := raw(t, m.url).QueryRowContext(t.Context(), `SELECT chain FROM changes WHERE seq = $1`, seq).Scan(&digits); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := hex.Decode(at.Chain[:], []byte(digits)); err != nil {
+		t.Fatal(err)
+	}
+	return at
+}
+
+// ack acknowledges a change of the log.
+func (m *meeting) ack(t *testing.T, incarnation string, seq int64) error {
+	t.Helper()
+	return m.Ack(t.Context(), incarnation, m.position(t, seq))
+}
+
+// A node may have read a change from a server that is not the one to commit to any
+// more. It has not heard of what has the same number here.
+func TestAChangeOfAnotherLogIsNotAcknowledged(t *testing.T) {
+	m := meet(t)
+	m.join(t, "one")
+	m.change(t)
+	seq := m.change(t)
+	at := m.position(t, seq)
+	other, later := at, at
+	other.Chain[0]++
+	later.Seq++
+	if err := m.Ack(t.Context(), "one", other); !errors.Is(err, iam.Diverged) {
+		t.Errorf("another chain: got %v, want diverged", err)
+	}
+	if err := m.Ack(t.Context(), "one", later); err == nil || errors.Is(err, iam.Diverged) {
+		t.Errorf("a change that is not here: got %v, want an error that says no more", err)
+	}
+	if err := m.Ack(t.Context(), "gone", at); !errors.Is(err, iam.NotFound) {
+		t.Errorf("a row that is gone: got %v, want not found", err)
+	}
+	if roll, err := m.All(t.Context()); err != nil || roll.Nodes[0].Acked != 0 {
+		t.Errorf("got %+v, %v; want nothing acknowledged", roll, err)
+	}
+	if err := m.Ack(t.Context(), "one", at); err != nil {
+		t.Errorf("the change itself: %v", err)
+	}
+}
+
+// Whatever keeps the pool busy, such as slow lists, a node goes on following.
+func TestABusyPoolDoesNotKeepANodeFromFollowing(t *testing.T) {
+	m := meet(t)
+	m.join(t, "one")
+	m.change(t)
+	const poolSize = 10
+	begun, stop, ended := make(chan struct{}), make(chan struct{}), make(chan error, poolSize)
+	for range poolSize {
+		go func() {
+			ended <- m.store.Note(t.Context(), func(iam.NoteTx) error {
+				begun <- struct{}{}
+				<-stop
+				return errors.New("nothing to note")
+			})
+		}()
+	}
+	for range poolSize {
+		<-begun
+	}
+	if _, at, err := m.Changes(t.Context(), iam.Position{}, 10); err != nil || at.Seq != 1 {
+		t.Errorf("the changes: at %d, %v", at.Seq, err)
+	}
+	close(stop)
+	for range poolSize {
+		<-ended // each fails, as told to
+	}
 }
 
 func TestARowSaysWhatItsNodeWrote(t *testing.T) {
@@ -183,7 +259,7 @@ func TestWhoLagsIsAskedOfTheServerThatCommits(t *testing.T) {
 			t.Fatalf("got %+v, %v; want two nodes that lag", roll, err)
 		}
 	}
-	if err := m.Ack(t.Context(), "two", seq); err != nil {
+	if err := m.ack(t, "two", seq); err != nil {
 		t.Fatal(err)
 	}
 	roll, err := m.Lagging(t.Context(), "one", seq)
@@ -195,8 +271,11 @@ func TestWhoLagsIsAskedOfTheServerThatCommits(t *testing.T) {
 func TestAnAcknowledgementIsNeverTakenBack(t *testing.T) {
 	m := meet(t)
 	m.join(t, "one")
+	for range 7 {
+		m.change(t)
+	}
 	for _, seq := range []int64{7, 5} {
-		if err := m.Ack(t.Context(), "one", seq); err != nil {
+		if err := m.ack(t, "one", seq); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -245,7 +324,10 @@ func TestTheLogIsTrimmedBelowWhatEveryNodeHas(t *testing.T) {
 		first          int64 // what is left begins with it
 	}{{0, 0, 0, 1}, {9, 0, 0, 1}, {9, 7, 4, 3}, {9, 7, 0, 7}, {9, 7, 100, 7}} {
 		for incarnation, seq := range map[string]int64{"one": step.one, "two": step.two} {
-			if err := m.Ack(t.Context(), incarnation, seq); err != nil {
+			if seq == 0 {
+				continue
+			}
+			if err := m.ack(t, incarnation, seq); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -393,6 +475,7 @@ func TestWhatWasNotReplicatedIsNotDone(t *testing.T) {
 	m.Nodes = openNodes(t, m.store)
 	m.join(t, "one")
 	seq := m.change(t)
+	at := m.position(t, seq)
 	db := raw(t, m.url)
 	disturb(t, db, `ALTER SYSTEM SET synchronous_standby_names = 'nobody'`, `SELECT pg_reload_conf()`)
 	untilCommitsWait(t, m.url, db)
@@ -402,7 +485,7 @@ func TestWhatWasNotReplicatedIsNotDone(t *testing.T) {
 	}{
 		{"join", func() error { return m.Join(t.Context(), iam.NodeRow{Incarnation: "two", TTL: time.Second}) }},
 		{"renew", func() error { _, err := m.Renew(t.Context(), "one"); return err }},
-		{"acknowledge", func() error { return m.Ack(t.Context(), "one", seq) }},
+		{"acknowledge", func() error { return m.Ack(t.Context(), "one", at) }},
 		{"lagging", func() error { _, err := m.Lagging(t.Context(), "one", seq+1); return err }},
 		{"reap", func() error { return m.Reap(t.Context(), "one", 1) }}, // which was committed here, after all
 	} {

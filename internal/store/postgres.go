@@ -60,6 +60,18 @@ func openPostgres(ctx context.Context, url string) (*postgres, error) {
 	return &postgres{pool: pool, turns: make(chan struct{}, changesAtOnce)}, nil
 }
 
+// beside returns the same database over a few connections of its own, which what
+// goes on over the others cannot keep busy.
+func (db *postgres) beside(connections int32) (*postgres, error) {
+	cfg := db.pool.Config()
+	cfg.MaxConns, cfg.MinConns = connections, 0
+	pool, err := pgxpool.NewWithConfig(context.Background(), cfg) // which connects when it is asked something
+	if err != nil {
+		return nil, err
+	}
+	return &postgres{pool: pool, turns: make(chan struct{}, changesAtOnce)}, nil
+}
+
 // prepareConn sets what every connection has: a name, keepalives and a limit on
 // what is sent and not acknowledged, which find out within 5 seconds that the
 // other side has gone, in both directions, and an ear for the warning that a commit

@@ -63,6 +63,10 @@ func New(ctx context.Context, url string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
+	return newStore(db, o), nil
+}
+
+func newStore(db database, o Options) *Store {
 	s := &Store{db: db, words: db.words(), now: o.Now, observe: o.Observe, close: sync.OnceValue(db.close)}
 	if s.now == nil && s.words.clock == "" {
 		s.now = time.Now
@@ -71,7 +75,7 @@ func New(ctx context.Context, url string, o Options) (*Store, error) {
 		s.observe = func(string, time.Duration, error) {}
 	}
 	s.reader = reader{querier: db, heard: s.heard, clock: s.localTime}
-	return s, nil
+	return s
 }
 
 func open(ctx context.Context, url string) (database, error) {
