@@ -116,16 +116,18 @@ func (n *Nodes) Renew(ctx context.Context, incarnation string) (iam.Renewal, err
 
 var errNoRow = iam.Errorf(iam.NotFound, "the row of this node is gone")
 
-// answeredBy has the feed connect anew when another server answers than before:
+// answeredBy has everything connect anew when another server answers than before:
 // connections that were not in use when the old one was deposed may still lead to
-// it.
+// it, and what is read there is not so any more.
 func (n *Nodes) answeredBy(a iam.Authority) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.server.System != "" && !(n.server.Same(a) && n.server.Started == a.Started) {
-		n.connectAnew()
+	if n.server.Same(a) && n.server.Started == a.Started {
+		return
 	}
 	n.server = a
+	n.store.db.(*postgres).pool.Reset()
+	n.connectAnew()
 }
 
 // connectAnew has the feed's next questions go over new connections.

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"net/url"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -108,6 +109,29 @@ func TestAChangeOfAnotherLogIsNotAcknowledged(t *testing.T) {
 	if err := m.Ack(t.Context(), "one", at); err != nil {
 		t.Errorf("the change itself: %v", err)
 	}
+}
+
+// Connections that nobody uses outlive a failover, and may lead to a server that has
+// been deposed: lists would show what is not so any more.
+func TestAnotherServerIsAskedOverNewConnections(t *testing.T) {
+	m := meet(t)
+	m.join(t, "one")
+	renewal, err := m.Renew(t.Context(), "one")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.change(t)
+	m.AnsweredBy(renewal.Authority)
+	if got := m.store.Connected(); got == 0 {
+		t.Errorf("after an answer of the same server: %d connections, want those there were", got)
+	}
+	other := renewal.Authority
+	other.Timeline = "00000002"
+	m.AnsweredBy(other)
+	for m.store.Connected() > 0 { // they are closed in the background
+		runtime.Gosched()
+	}
+	m.change(t)
 }
 
 // Whatever keeps the pool busy, such as slow lists, a node goes on following.
