@@ -101,7 +101,7 @@ func TestNoReceiptSaysQuorumOfAServerThatDoesNotWait(t *testing.T) {
 	deploy(t, func(t *testing.T, d *deployment) {
 		d.set(func() { d.authority.Settings.SynchronousStandbyNames = "ANY 1 (s1)" })
 		a := d.node(t, Options{Name: "a", TTL: time.Minute})
-		time.Sleep(2 * time.Minute) // it has seen this timeline for a TTL
+		time.Sleep(2*time.Minute + time.Second) // it has seen this timeline for a TTL, and is between two renewals
 		d.set(func() { d.authority.Settings.SynchronousStandbyNames = "" })
 		if o := <-a.await(t, time.Hour, d.revoke(t)); o.err != nil || o.Durability != local {
 			t.Errorf("got durability %q, %v; want local, once it has joined anew", o.Durability, o.err)
