@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,17 +16,29 @@ import (
 // connections do that were made before a failover.
 type elsewhere struct {
 	*door
-	reads    *door
-	renewing func() // called before each renewal is asked for
+	reads    atomic.Pointer[door]
+	renewing atomic.Pointer[func()] // called before each renewal is asked for
+}
+
+// astray starts a node whose reads can be led elsewhere.
+func (d *deployment) astray(t *testing.T) (*peer, *elsewhere) {
+	t.Helper()
+	p := d.prepare(t, Options{Name: "b"})
+	ways := &elsewhere{door: p.door}
+	ways.reads.Store(p.door)
+	p.Node.db = ways
+	p.start(t)
+	settle()
+	return p, ways
 }
 
 func (e *elsewhere) Changes(ctx context.Context, after iam.Position, limit int) ([]iam.Change, iam.Position, error) {
-	return e.reads.Changes(ctx, after, limit)
+	return e.reads.Load().Changes(ctx, after, limit)
 }
 
 func (e *elsewhere) Renew(ctx context.Context, incarnation string) (iam.Renewal, error) {
-	if e.renewing != nil {
-		e.renewing()
+	if meanwhile := e.renewing.Load(); meanwhile != nil {
+		(*meanwhile)()
 	}
 	return e.door.Renew(ctx, incarnation)
 }
@@ -45,13 +58,9 @@ func (m *memory) fork() *memory {
 func TestAChangeReadFromAnOldPrimaryAcknowledgesNothing(t *testing.T) {
 	deploy(t, func(t *testing.T, d *deployment) {
 		a := d.node(t, Options{Name: "a"})
-		b := d.prepare(t, Options{Name: "b"})
-		ways := &elsewhere{door: b.door, reads: b.door}
-		b.Node.db = ways
-		b.start(t)
-		settle()
+		b, ways := d.astray(t)
 		old := d.memory.fork()
-		ways.reads = newDoor(old)
+		ways.reads.Store(newDoor(old))
 		old.commit(t, strangeKey(d.key))
 		o := <-a.await(t, time.Minute, d.revoke(t))
 		if got := b.ask(d.key); o.err == nil && got == replica.Valid {
@@ -69,19 +78,16 @@ func TestAChangeReadFromAnOldPrimaryAcknowledgesNothing(t *testing.T) {
 func TestNoLeaseIsTakenUpOnAnotherLog(t *testing.T) {
 	deploy(t, func(t *testing.T, d *deployment) {
 		a := d.node(t, Options{Name: "a"})
-		b := d.prepare(t, Options{Name: "b"})
-		ways := &elsewhere{door: b.door, reads: b.door}
-		b.Node.db = ways
-		b.start(t)
-		settle()
+		b, ways := d.astray(t)
 		old := d.memory.fork()
 		b.door.fail("ack", errCut)
 		b.door.fail("snapshot", errCut)
-		ways.reads = newDoor(old)
-		ways.renewing = func() {
+		ways.reads.Store(newDoor(old))
+		bothGoOn := func() {
 			d.commit(t, strangeKey(d.key))
 			old.commit(t, strangeKey(d.key))
 		}
+		ways.renewing.Store(&bothGoOn)
 		revoked := d.revoke(t)
 		old.commit(t, strangeKey(d.key))
 		o := <-a.await(t, time.Minute, revoked)
