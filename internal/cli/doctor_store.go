@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"crypto/subtle"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -115,18 +114,12 @@ func (n *node) examineSecret(ctx context.Context) finding {
 	if err != nil {
 		return bad("secret", err)
 	}
-	have, err := fingerprint(secret)
-	if err != nil {
-		return bad("secret", err)
-	}
-	want, err := n.rows.Meta(ctx, fingerprintKey)
+	_, missing, err := compareFingerprint(ctx, n.rows, secret, path)
 	switch {
 	case err != nil:
 		return bad("secret", err)
-	case want == "":
+	case missing:
 		return good("secret", "the store has no fingerprint yet, and takes that of the first server")
-	case subtle.ConstantTimeCompare([]byte(have), []byte(want)) != 1:
-		return bad("secret", fmt.Errorf("%s is not the one that goes with this store: name the right one with --secret-file", path))
 	}
 	return good("secret", path+" goes with this store")
 }

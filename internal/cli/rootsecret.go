@@ -86,21 +86,29 @@ func readRootSecret(path string) ([]byte, error) {
 // checkFingerprint compares the secret with the fingerprint in the store, and
 // writes it there the first time.
 func checkFingerprint(ctx context.Context, meta metaStore, secret []byte, path string) error {
-	got, err := fingerprint(secret)
-	if err != nil {
+	got, missing, err := compareFingerprint(ctx, meta, secret, path)
+	if err != nil || !missing {
 		return err
 	}
+	return meta.SetMeta(ctx, fingerprintKey, got)
+}
+
+// compareFingerprint returns the secret's fingerprint, and whether the store has
+// none yet. A store that has another is an error.
+func compareFingerprint(ctx context.Context, meta metaStore, secret []byte, path string) (got string, missing bool, err error) {
+	if got, err = fingerprint(secret); err != nil {
+		return "", false, err
+	}
 	want, err := meta.Meta(ctx, fingerprintKey)
-	if err != nil {
-		return fmt.Errorf("read the fingerprint of the root secret: %w", err)
+	switch {
+	case err != nil:
+		return got, false, fmt.Errorf("read the fingerprint of the root secret: %w", err)
+	case want == "":
+		return got, true, nil
+	case subtle.ConstantTimeCompare([]byte(got), []byte(want)) != 1:
+		return got, false, usagef("%s is not the root secret that goes with this store: name the right one with --secret-file", path)
 	}
-	if want == "" {
-		return meta.SetMeta(ctx, fingerprintKey, got)
-	}
-	if subtle.ConstantTimeCompare([]byte(got), []byte(want)) != 1 {
-		return usagef("%s is not the root secret that goes with this store: name the right one with --secret-file", path)
-	}
-	return nil
+	return got, false, nil
 }
 
 // fingerprint returns what tells one root secret from another and does not help

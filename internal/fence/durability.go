@@ -9,12 +9,6 @@ import (
 	"github.com/posternhq/postern/internal/iam"
 )
 
-// What a commit that was acknowledged survives.
-const (
-	quorum = iam.Quorum
-	local  = iam.Local
-)
-
 // ErrRefused is the error of a database that is not safe to promise anything on: what
 // wraps it says in words what to change.
 var ErrRefused = errors.New("PostgreSQL does not keep what it confirms")
@@ -38,9 +32,9 @@ func durabilityOf(s iam.DurabilitySettings, accept bool) (string, error) {
 	case why != "" && !accept:
 		return "", fmt.Errorf("%w: %s; or start Postern with --durability local, and every receipt says that a failure of the database can undo it", ErrRefused, why)
 	case why != "" || !waits(s):
-		return local, nil
+		return iam.Local, nil
 	}
-	return quorum, nil
+	return iam.Quorum, nil
 }
 
 // stillKeeps returns an error when a database keeps less than it did when a node
@@ -52,7 +46,7 @@ func stillKeeps(s iam.DurabilitySettings, before string, accept bool) error {
 	if err != nil {
 		return err
 	}
-	if before == quorum && now != quorum {
+	if before == iam.Quorum && now != iam.Quorum {
 		return fmt.Errorf("%w: commits no longer wait for standbys", ErrRefused)
 	}
 	return nil

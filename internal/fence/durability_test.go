@@ -19,11 +19,11 @@ func TestADatabaseThatKeepsTooLittleIsRefusedInWords(t *testing.T) {
 		change func(*iam.DurabilitySettings)
 		want   string // "quorum", "local", or a word of the refusal
 	}{
-		{"one server", func(s *iam.DurabilitySettings) {}, local},
-		{"a synchronous standby", func(s *iam.DurabilitySettings) { s.SynchronousStandbyNames, s.Standbys = "ANY 1 (a, b)", 2 }, quorum},
+		{"one server", func(s *iam.DurabilitySettings) {}, iam.Local},
+		{"a synchronous standby", func(s *iam.DurabilitySettings) { s.SynchronousStandbyNames, s.Standbys = "ANY 1 (a, b)", 2 }, iam.Quorum},
 		{"one that is to be applied", func(s *iam.DurabilitySettings) {
 			s.SynchronousStandbyNames, s.SynchronousCommit = "a", "remote_apply"
-		}, quorum},
+		}, iam.Quorum},
 		{"an asynchronous standby", func(s *iam.DurabilitySettings) { s.Standbys = 1 }, "synchronous_standby_names"},
 		{"blanks for names", func(s *iam.DurabilitySettings) { s.Standbys, s.SynchronousStandbyNames = 1, " " }, "synchronous_standby_names"},
 		{"no fsync", func(s *iam.DurabilitySettings) { s.Fsync = "off" }, "set fsync = on"},
@@ -35,7 +35,7 @@ func TestADatabaseThatKeepsTooLittleIsRefusedInWords(t *testing.T) {
 			s := good
 			tt.change(&s)
 			got, err := durabilityOf(s, false)
-			if tt.want == quorum || tt.want == local {
+			if tt.want == iam.Quorum || tt.want == iam.Local {
 				if got != tt.want || err != nil {
 					t.Errorf("got %q, %v; want %q", got, err, tt.want)
 				}
@@ -44,7 +44,7 @@ func TestADatabaseThatKeepsTooLittleIsRefusedInWords(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got %q, %v; want a refusal that says %q", got, err, tt.want)
 			}
-			if got, err := durabilityOf(s, true); got != local || err != nil {
+			if got, err := durabilityOf(s, true); got != iam.Local || err != nil {
 				t.Errorf("accepted: got %q, %v; want local", got, err)
 			}
 		})
@@ -57,7 +57,7 @@ func TestADatabaseThatKeepsLessThanItDidFencesTheNode(t *testing.T) {
 		d.authority.Settings.Standbys = 2
 		a := d.node(t, Options{})
 		settle()
-		if o := <-a.await(t, time.Minute, d.revoke(t)); o.Durability != quorum {
+		if o := <-a.await(t, time.Minute, d.revoke(t)); o.Durability != iam.Quorum {
 			t.Errorf("durability: got %q, want quorum", o.Durability)
 		}
 		d.set(func() { d.authority.Settings.SynchronousStandbyNames = "" })

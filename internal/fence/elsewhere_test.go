@@ -109,7 +109,7 @@ func TestNoReceiptSaysQuorumOfAServerThatDoesNotWait(t *testing.T) {
 		a := d.node(t, Options{Name: "a", TTL: time.Minute})
 		time.Sleep(2*time.Minute + time.Second) // it has seen this timeline for a TTL, and is between two renewals
 		d.set(func() { d.authority.Settings.SynchronousStandbyNames = "" })
-		if o := <-a.await(t, time.Hour, d.revoke(t)); o.err != nil || o.Durability != local {
+		if o := <-a.await(t, time.Hour, d.revoke(t)); o.err != nil || o.Durability != iam.Local {
 			t.Errorf("got durability %q, %v; want local, once it has joined anew", o.Durability, o.err)
 		}
 	})
@@ -127,7 +127,7 @@ func TestEveryConfirmationSaysWhatItSurvives(t *testing.T) {
 		confirmed := a.await(t, time.Minute, d.revoke(t))
 		time.Sleep(500 * time.Millisecond)
 		release()
-		if o := <-confirmed; o.err != nil || o.Durability != local {
+		if o := <-confirmed; o.err != nil || o.Durability != iam.Local {
 			t.Errorf("confirmed by %q with durability %q, %v", o.By, o.Durability, o.err)
 		}
 	})

@@ -137,10 +137,11 @@ func (d *door) pass(ctx context.Context, call string, do func() error) error {
 	if err := d.wait(ctx, d.before, call); err != nil {
 		return err
 	}
-	if err := d.carryOut(call, do); err != nil {
+	done := d.carryOut(call, do)
+	if err := d.wait(ctx, d.after, call); err != nil {
 		return err
 	}
-	return d.wait(ctx, d.after, call)
+	return done
 }
 
 func (d *door) carryOut(call string, do func() error) error {

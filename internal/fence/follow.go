@@ -49,7 +49,9 @@ func (n *Node) advance(ctx context.Context) error {
 // writes it down has the same. The row is read before the position: a row of later
 // than the position may be one that has joined with an older log.
 func (n *Node) acknowledge(ctx context.Context) error {
-	row, at := n.me(), n.replica.Position()
+	row := n.me()
+	was := n.replica.Standing()
+	at := was.Position
 	if row.incarnation == "" || row.acked >= at.Seq {
 		return nil
 	}
@@ -57,7 +59,7 @@ func (n *Node) acknowledge(ctx context.Context) error {
 	defer cancel()
 	err := n.db.Ack(ctx, row.incarnation, at)
 	switch {
-	case errors.Is(err, iam.Diverged):
+	case errors.Is(err, iam.Diverged) && n.replica.Standing().Epoch == was.Epoch: // else what it is about is gone
 		return n.diverge(err)
 	case errors.Is(err, iam.NotFound):
 		n.renewal.ring() // which finds out what it means

@@ -86,6 +86,9 @@ func (n *Node) join(ctx context.Context) error {
 		if err := n.replica.Load(ctx, n.db); err != nil {
 			return fmt.Errorf("join: %w", err)
 		}
+		n.mu.Lock()
+		n.lost = false
+		n.mu.Unlock()
 	}
 	incarnation, err := n.newIncarnation()
 	if err != nil {

@@ -108,6 +108,7 @@ type Node struct {
 	waiters []*waiter
 	view    outlook
 	alarms  iam.Alarms
+	lost    bool  // the database has lost changes, and nothing was loaded since
 	failure error // of the last attempt to get a lease; nil: it got one
 
 	answered bool   // after that attempt, as far as it was reported

@@ -160,7 +160,7 @@ func TestARowOfANodeThatCouldNotDrainIsLeftToTheReaper(t *testing.T) {
 		if names := d.names(); len(names) != 2 {
 			t.Errorf("rows: %v, want both", names)
 		}
-		if o := <-a.await(t, time.Minute, d.revoke(t)); o.err != nil || o.By != byExpired && o.By != byAcked {
+		if o := <-a.await(t, time.Minute, d.revoke(t)); o.err != nil || o.By != iam.ByExpired && o.By != iam.ByAcked {
 			t.Errorf("after %v: %+v, %v", o.took, o.Receipt, o.err)
 		}
 	})

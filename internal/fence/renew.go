@@ -123,10 +123,19 @@ func (n *Node) fence(why string) error {
 }
 
 // diverge fences the node for good as long as it has what the database has not.
+// Several may find the same loss, and one tells of it.
 func (n *Node) diverge(cause error) error {
 	n.replica.Fail(cause)
 	n.forget()
-	n.alarm(func(a *iam.Alarms) { a.Diverged++ })
-	n.log.Error("the database has lost changes that this node had applied: what they ended stays denied here", "error", cause)
+	n.mu.Lock()
+	told := n.lost
+	n.lost = true
+	if !told {
+		n.alarms.Diverged++
+	}
+	n.mu.Unlock()
+	if !told {
+		n.log.Error("the database has lost changes that this node had applied: what they ended stays denied here", "error", cause)
+	}
 	return fmt.Errorf("%w: %w", errFenced, cause)
 }

@@ -70,6 +70,47 @@ func TestWhatADatabaseHasLostStaysDeniedHere(t *testing.T) {
 	}
 }
 
+// Following, acknowledging and renewing go on side by side, and each can find it.
+func TestALossThatIsFoundTwiceIsOneAlarm(t *testing.T) {
+	for late, other := range map[string]string{"changes": "ack", "ack": "changes"} {
+		t.Run(late, func(t *testing.T) {
+			deploy(t, func(t *testing.T, d *deployment) {
+				a := d.node(t, Options{})
+				settle()
+				a.door.fail("ack", errCut)
+				d.revoke(t)
+				settle()
+				d.set(func() {
+					d.log = d.log[:len(d.log)-1]
+					d.append(`{"reader":1}`) // of the same number
+					d.key.Revoked = false
+					d.keys[d.key.Hash] = d.key
+				})
+				a.door.fail("ack", nil)
+				a.door.fail(other, errCut)
+				answer, loading := a.door.holdAnswer(late), a.door.hold("snapshot")
+				time.Sleep(time.Second) // it has asked, and a renewal has found the loss
+				if a.me().incarnation != "" {
+					t.Error("the renewal has not found it")
+				}
+				if late == "ack" {
+					loading() // so that the answer is about what is gone by then
+					time.Sleep(400 * time.Millisecond)
+				}
+				answer()
+				settle()
+				loading()
+				a.door.fail(other, nil)
+				time.Sleep(5 * time.Second)
+				a.expect(t, d.key, "loaded anew", replica.Revoked)
+				if n := a.Alarms().Diverged; n != 1 {
+					t.Errorf("%d alarms, want one", n)
+				}
+			})
+		})
+	}
+}
+
 func TestAChangeOfTheFutureMakesANodeStaleAndUnacknowledged(t *testing.T) {
 	deploy(t, func(t *testing.T, d *deployment) {
 		a := d.node(t, Options{})

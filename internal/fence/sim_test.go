@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/posternhq/postern/internal/iam"
 )
 
 // A seed that failed is run again, alone, with -seed.
@@ -121,7 +123,7 @@ func (t tally) String() string {
 	return fmt.Sprintf("simulated %.0f s: %d verifications (%d of them valid, %d close to what took it away, on another node), %d stale;\n"+
 		"%d changes that returned (%d revocations): acked %d, expired %d, bounded %d; p50 %v, p90 %v, p99 %v",
 		t.Simulated.Seconds(), t.Verifications, t.Valid, t.Close, t.Stale,
-		t.Changes, t.Revocations, t.By[byAcked], t.By[byExpired], t.By[byBounded], quantile(.5), quantile(.9), quantile(.99))
+		t.Changes, t.Revocations, t.By[iam.ByAcked], t.By[iam.ByExpired], t.By[iam.ByBounded], quantile(.5), quantile(.9), quantile(.99))
 }
 
 // cpu returns how long the processors have worked for this process.

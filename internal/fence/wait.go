@@ -10,13 +10,6 @@ import (
 	"github.com/posternhq/postern/internal/replica"
 )
 
-// What a receipt can rest on.
-const (
-	byAcked   = "acked"   // every node has applied the change
-	byExpired = "expired" // what was not heard of cannot answer any more
-	byBounded = "bounded" // a node may go on answering, and is named
-)
-
 // waiter is somebody who waits for a change to have reached every node.
 type waiter struct {
 	seq     int64
@@ -207,11 +200,11 @@ func by(nodes iam.ReceiptNodes) string {
 	case len(nodes.Waiting) > 0:
 		return ""
 	case len(nodes.Bounded) > 0:
-		return byBounded
+		return iam.ByBounded
 	case len(nodes.Expired) > 0:
-		return byExpired
+		return iam.ByExpired
 	}
-	return byAcked
+	return iam.ByAcked
 }
 
 // compare raises an alarm when two clocks that should agree do not.

@@ -25,7 +25,7 @@ func TestAChangeReturnsOnceEveryNodeHasIt(t *testing.T) {
 		release()
 		o := <-done
 		b.expect(t, d.key, "once it returned", replica.Revoked)
-		if o.err != nil || !o.Confirmed || o.By != byAcked || o.Nodes.Total != 2 || o.Nodes.Confirmed != 2 || o.Durability != local {
+		if o.err != nil || !o.Confirmed || o.By != iam.ByAcked || o.Nodes.Total != 2 || o.Nodes.Confirmed != 2 || o.Durability != iam.Local {
 			t.Errorf("receipt: %+v, %v", o.Receipt, o.err)
 		}
 		if o.took < 2*time.Second || o.took > 2*time.Second+pollEvery || o.Took != o.took {
@@ -68,7 +68,7 @@ func TestAChangeWaitsForALeaseThatItCannotEnd(t *testing.T) {
 				if got := b.ask(d.key); got == replica.Valid {
 					t.Error("b accepts the key after the change has returned")
 				}
-				if o.err != nil || o.By != byExpired || !slices.Equal(o.Nodes.Expired, []string{"b"}) || o.Nodes.Confirmed != 1 {
+				if o.err != nil || o.By != iam.ByExpired || !slices.Equal(o.Nodes.Expired, []string{"b"}) || o.Nodes.Confirmed != 1 {
 					t.Errorf("receipt: %+v, %v", o.Receipt, o.err)
 				}
 				if o.took > 5*time.Second+50*time.Millisecond {
@@ -130,7 +130,7 @@ func TestARepeatThroughAnotherNodeWaitsToo(t *testing.T) {
 		pending(t, "the repeat", second)
 		release()
 		for _, done := range []<-chan outcome{first, second} {
-			if o := <-done; o.err != nil || o.By != byAcked || o.Nodes.Confirmed != 3 {
+			if o := <-done; o.err != nil || o.By != iam.ByAcked || o.Nodes.Confirmed != 3 {
 				t.Errorf("receipt: %+v, %v", o.Receipt, o.err)
 			}
 		}
@@ -149,7 +149,7 @@ func TestARowCountsForAsLongAsItSaysItself(t *testing.T) {
 		time.Sleep(20*time.Second - 1)
 		pending(t, "after a minute", done)
 		b.expect(t, d.key, "cut off, a minute later", replica.Stale)
-		if o := <-done; o.err != nil || o.By != byExpired || o.took < time.Minute {
+		if o := <-done; o.err != nil || o.By != iam.ByExpired || o.took < time.Minute {
 			t.Errorf("after %v: %+v, %v", o.took, o.Receipt, o.err)
 		}
 	})
@@ -160,11 +160,11 @@ func TestADeadNodeIsWaitedForOnce(t *testing.T) {
 		a, b := d.node(t, Options{Name: "a"}), d.node(t, Options{Name: "b"})
 		settle()
 		b.end()
-		if o := <-a.await(t, time.Minute, d.revoke(t)); o.err != nil || o.By != byExpired || o.took < 5*time.Second {
+		if o := <-a.await(t, time.Minute, d.revoke(t)); o.err != nil || o.By != iam.ByExpired || o.took < 5*time.Second {
 			t.Fatalf("the first after %v: %+v, %v", o.took, o.Receipt, o.err)
 		}
 		time.Sleep(2 * time.Second)
-		if o := <-a.await(t, time.Minute, d.revoke(t)); o.err != nil || o.By != byAcked || o.took > 50*time.Millisecond || o.Nodes.Total != 1 {
+		if o := <-a.await(t, time.Minute, d.revoke(t)); o.err != nil || o.By != iam.ByAcked || o.took > 50*time.Millisecond || o.Nodes.Total != 1 {
 			t.Errorf("the second after %v: %+v, %v", o.took, o.Receipt, o.err)
 		}
 	})
@@ -198,7 +198,7 @@ func TestAReceiptNamesANodeThatIsRemovedMeanwhile(t *testing.T) {
 		b.end()
 		time.Sleep(4 * time.Second)
 		o := <-a.await(t, time.Minute, d.revoke(t))
-		if o.err != nil || o.By != byExpired || !slices.Equal(o.Nodes.Expired, []string{"b"}) || o.Nodes.Total != 2 || o.Nodes.Confirmed != 1 {
+		if o.err != nil || o.By != iam.ByExpired || !slices.Equal(o.Nodes.Expired, []string{"b"}) || o.Nodes.Total != 2 || o.Nodes.Confirmed != 1 {
 			t.Errorf("receipt: %+v, %v", o.Receipt, o.err)
 		}
 		if o.took > 3*time.Second {
@@ -257,18 +257,18 @@ func TestABoundedNodeIsNamed(t *testing.T) {
 		settle()
 		b.door.fail(every, errCut)
 		o := <-a.await(t, time.Minute, d.revoke(t))
-		if o.err != nil || o.By != byBounded || !slices.Equal(o.Nodes.Bounded, []string{"b"}) || o.took < 5*time.Second {
+		if o.err != nil || o.By != iam.ByBounded || !slices.Equal(o.Nodes.Bounded, []string{"b"}) || o.took < 5*time.Second {
 			t.Errorf("after %v: %+v, %v", o.took, o.Receipt, o.err)
 		}
 		b.expect(t, d.key, "which says that it goes on", replica.Valid)
 		b.expect(t, iam.KeyRecord{}, "about a key it does not know", replica.Stale)
 		time.Sleep(20 * time.Second)
-		if o := <-a.await(t, time.Minute, d.revoke(t)); o.By != byBounded {
+		if o := <-a.await(t, time.Minute, d.revoke(t)); o.By != iam.ByBounded {
 			t.Errorf("25 s later: %+v, want the node named still", o.Receipt)
 		}
 		b.expect(t, d.key, "28 s after it was cut off", replica.Stale)
 		time.Sleep(10 * time.Second)
-		if o := <-a.await(t, time.Minute, d.revoke(t)); o.By != byAcked || o.Nodes.Total != 1 {
+		if o := <-a.await(t, time.Minute, d.revoke(t)); o.By != iam.ByAcked || o.Nodes.Total != 1 {
 			t.Errorf("when its time is over: %+v, want its row gone", o.Receipt)
 		}
 	})
@@ -302,7 +302,7 @@ func TestWhoDoesNotWaitLongEnoughIsToldForWhom(t *testing.T) {
 func TestNothingIsConfirmedBeforeATTLOfOneTimeline(t *testing.T) {
 	deploy(t, func(t *testing.T, d *deployment) {
 		a := d.node(t, Options{Name: "a"})
-		if o := <-a.await(t, time.Minute, d.revoke(t)); o.err != nil || o.took < 5*time.Second || o.By != byAcked {
+		if o := <-a.await(t, time.Minute, d.revoke(t)); o.err != nil || o.took < 5*time.Second || o.By != iam.ByAcked {
 			t.Errorf("at the start, after %v: %+v, %v", o.took, o.Receipt, o.err)
 		}
 		if o := <-a.await(t, time.Minute, d.revoke(t)); o.err != nil || o.took > 50*time.Millisecond {

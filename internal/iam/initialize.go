@@ -149,5 +149,5 @@ type Nobody struct{}
 
 // Wait implements [Fence].
 func (Nobody) Wait(_ context.Context, seq int64) (Receipt, error) {
-	return Receipt{Revision: seq, Confirmed: true, By: "acked", Durability: "local"}, nil
+	return Receipt{Revision: seq, Confirmed: true, By: ByAcked, Durability: Local}, nil
 }

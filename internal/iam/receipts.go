@@ -20,11 +20,18 @@ type Receipt struct {
 	KeysStopped int64
 
 	Confirmed  bool
-	By         string // acked, expired or bounded; empty until it is confirmed
-	Durability string // quorum or local; empty until somebody has looked
+	By         string // ByAcked, ByExpired or ByBounded; empty until it is confirmed
+	Durability string // Quorum or Local; empty until somebody has looked
 	Nodes      ReceiptNodes
 	Took       time.Duration // from the commit to the confirmation, or until now
 }
+
+// What the confirmation of a change rests on.
+const (
+	ByAcked   = "acked"   // every node has applied the change
+	ByExpired = "expired" // what was not heard of cannot answer any more
+	ByBounded = "bounded" // a node may go on answering, and is named
+)
 
 // What a change that was confirmed survives.
 const (

@@ -7,9 +7,6 @@ import (
 	"github.com/posternhq/postern/internal/iam"
 )
 
-// byAcked is what the receipts of a single node rest on.
-const byAcked = "acked"
-
 // Wait is the [iam.Fence] of a deployment with one node: it has Follow ask the
 // feed and returns once this process answers from change seq or a later one. It
 // fails with the kind [iam.Unconfirmed] when ctx ends before that, and when the
@@ -24,7 +21,7 @@ func (r *Replica) Wait(ctx context.Context, seq int64) (iam.Receipt, error) {
 		receipt.Nodes.Waiting = []iam.WaitingNode{{Name: r.node}}
 		return receipt, err
 	}
-	receipt.Confirmed, receipt.By, receipt.Nodes.Confirmed = true, byAcked, 1
+	receipt.Confirmed, receipt.By, receipt.Nodes.Confirmed = true, iam.ByAcked, 1
 	return receipt, nil
 }
 

@@ -23,7 +23,7 @@ func (s *Server) guard(op *operation, next http.HandlerFunc) http.Handler {
 		}
 		r.Header.Del("Accept") // there is one form of answer, which package huma need not choose
 		if !op.endless {
-			ctx, cancel := context.WithTimeout(r.Context(), max(s.longestChange, requestOf(r.Context()).wait))
+			ctx, cancel := context.WithTimeout(r.Context(), max(s.longestCall, requestOf(r.Context()).wait))
 			defer cancel()
 			r = r.WithContext(ctx)
 		}

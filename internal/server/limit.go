@@ -21,7 +21,7 @@ type Limits struct {
 
 	// Change is how long a change may take, the confirmation by every node
 	// included. Beyond it the caller hears that it is recorded and not yet
-	// confirmed. Zero: 30 s.
+	// confirmed. Reads but for exports have as long. Zero: 30 s.
 	Change time.Duration
 }
 

@@ -61,7 +61,7 @@ type Server struct {
 	values        headerValues
 	verifications sync.Pool
 
-	longestChange time.Duration
+	longestCall time.Duration
 
 	began        time.Time // what limiters count from
 	perPrincipal *limiter[iam.PrincipalID]
@@ -110,7 +110,7 @@ func New(o Options) (*Server, error) {
 	s.verifyKeys, s.hot = []iam.Permission{iam.VerifyKeys}, map[string]http.HandlerFunc{}
 	s.values = headerValues{[]string{jsonType}, []string{"no-store"}, []string{"nosniff"}, []string{"no-referrer"}}
 	s.verifications.New = func() any { return s.newVerification() }
-	s.longestChange = cmp.Or(o.Limits.Change, 30*time.Second)
+	s.longestCall = cmp.Or(o.Limits.Change, 30*time.Second)
 	s.began = s.now()
 	s.perPrincipal = newLimiter[iam.PrincipalID]("default", o.Limits.Management.or(Rate{500, 5 * time.Second}))
 	s.perAddress = newLimiter[netip.Prefix]("accept", o.Limits.Acceptance.or(Rate{10, time.Minute}))
