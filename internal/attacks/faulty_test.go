@@ -100,13 +100,6 @@ func (t *faultyTx) ServiceAccount(ctx context.Context, ws iam.WorkspaceID, ref s
 	return t.Tx.ServiceAccount(ctx, ws, ref)
 }
 
-func (t *faultyTx) Descendants(ctx context.Context, ws iam.WorkspaceID, id iam.KeyID) ([]iam.Key, []iam.ServiceAccount, error) {
-	if err := t.next(); err != nil {
-		return nil, nil, err
-	}
-	return t.Tx.Descendants(ctx, ws, id)
-}
-
 func (t *faultyTx) UpdateServiceAccount(ctx context.Context, a iam.ServiceAccount) error {
 	if err := t.next(); err != nil {
 		return err
@@ -133,4 +126,11 @@ func (t *faultyTx) AppendEvent(ctx context.Context, e audit.Event) error {
 		return err
 	}
 	return t.Tx.AppendEvent(ctx, e)
+}
+
+func (t *faultyTx) InsertReceipt(ctx context.Context, r iam.Receipt) error {
+	if err := t.next(); err != nil {
+		return err
+	}
+	return t.Tx.InsertReceipt(ctx, r)
 }

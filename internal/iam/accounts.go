@@ -98,9 +98,9 @@ func (w *work) roleNamed(pointer, ref string) (Role, error) {
 // UpdateServiceAccount changes an account's details or its role. A wider role is
 // a gift: the caller must hold what it adds.
 func (s *Service) UpdateServiceAccount(ctx context.Context, c Caller, ws, ref string, p AccountPatch) (Done[ServiceAccount], error) {
-	a := attempt{in: ws, action: "service_account.updated", needs: WriteAccounts, target: aim("service_account", ref)}
+	a := attempt{in: ws, action: "service_account.updated", needs: WriteAccounts, account: ref, target: aim("service_account", ref)}
 	return do(ctx, s, c, a, func(w *work) (ServiceAccount, error) {
-		account, err := w.account(ref)
+		account, err := w.account()
 		if err != nil {
 			return account, err
 		}
@@ -159,13 +159,14 @@ func set[T any](value *T, to *T) {
 	}
 }
 
-// account looks up an account of the caller's workspace and makes it the target.
-func (w *work) account(ref string) (ServiceAccount, error) {
-	account, err := w.ServiceAccount(w.ctx, w.ws.ID, ref)
-	if err == nil {
-		w.event.Target = account.target()
+// account returns the account that the attempt is about and makes it the target.
+func (w *work) account() (ServiceAccount, error) {
+	found := w.Found().Account
+	if found == nil {
+		return ServiceAccount{}, Errorf(NotFound, "there is no such service account")
 	}
-	return account, err
+	w.event.Target = found.target()
+	return *found, nil
 }
 
 // saveAccount writes an account and tells the replicas.
@@ -205,9 +206,9 @@ func (s *Service) ResumeServiceAccount(ctx context.Context, c Caller, ws, ref, r
 // it inactive. Once it returns nil, no node accepts any of them. Revoking twice
 // is not an error: the second call waits for the fence as well.
 func (s *Service) RevokeServiceAccount(ctx context.Context, c Caller, ws, ref, reason string) (Done[ServiceAccount], error) {
-	a := attempt{in: ws, action: "service_account.revoked", needs: WriteAccounts, target: aim("service_account", ref)}
+	a := attempt{in: ws, action: "service_account.revoked", needs: WriteAccounts, account: ref, target: aim("service_account", ref)}
 	return do(ctx, s, c, a, func(w *work) (ServiceAccount, error) {
-		account, err := w.account(ref)
+		account, err := w.account()
 		if err != nil {
 			return account, err
 		}
@@ -252,9 +253,9 @@ func checkReason(reason string) error {
 
 // turnAccount pauses or resumes an account that is not revoked.
 func (s *Service) turnAccount(ctx context.Context, c Caller, ws, ref, reason, action string, turn func(*work, *ServiceAccount) error) (Done[ServiceAccount], error) {
-	a := attempt{in: ws, action: action, needs: WriteAccounts, target: aim("service_account", ref)}
+	a := attempt{in: ws, action: action, needs: WriteAccounts, account: ref, target: aim("service_account", ref)}
 	return do(ctx, s, c, a, func(w *work) (ServiceAccount, error) {
-		account, err := w.account(ref)
+		account, err := w.account()
 		if err != nil {
 			return account, err
 		}

@@ -242,13 +242,6 @@ func (x faultyTx) Invitations(ctx context.Context, ws iam.WorkspaceID, f iam.Inv
 	return read(x.faults, "Invitations", func() (iam.List[iam.Invitation], error) { return x.Tx.Invitations(ctx, ws, f, p) })
 }
 
-func (x faultyTx) Descendants(ctx context.Context, ws iam.WorkspaceID, id iam.KeyID) ([]iam.Key, []iam.ServiceAccount, error) {
-	if err := x.ask("Descendants"); err != nil {
-		return nil, nil, err
-	}
-	return x.Tx.Descendants(ctx, ws, id)
-}
-
 func (x faultyTx) AppendEvent(ctx context.Context, e audit.Event) error {
 	return write(x.faults, "AppendEvent", func() error { return x.Tx.AppendEvent(ctx, e) })
 }

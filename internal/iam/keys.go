@@ -48,15 +48,15 @@ type RevokedKey struct {
 
 func (r RevokedKey) target() audit.Target { return r.Key.target() }
 
-// key looks up a key of the caller's workspace, makes it the target, and refuses
+// key returns the key that the attempt is about, makes it the target, and refuses
 // when the caller may not act on its owner.
-func (w *work) key(id KeyID) (Key, error) {
-	key, err := w.Key(w.ctx, w.ws.ID, id)
-	if err != nil {
-		return key, err
+func (w *work) key() (Key, error) {
+	found := w.Found().Target
+	if found == nil {
+		return Key{}, Errorf(NotFound, "there is no such key")
 	}
-	w.event.Target = key.target()
-	return key, w.mayActOn(key.Principal.Role.Permissions)
+	w.event.Target = found.target()
+	return *found, w.mayActOn(found.Principal.Role.Permissions)
 }
 
 // saveKey writes a key and tells the replicas.
@@ -69,9 +69,9 @@ func (w *work) saveKey(key *Key) error {
 // UpdateKey changes a key's name, expiry, limit or networks. What widens its
 // power is a gift, and so is a later end: the caller must hold what it can do.
 func (s *Service) UpdateKey(ctx context.Context, c Caller, ws string, id KeyID, p KeyPatch) (Done[Key], error) {
-	a := attempt{in: ws, action: "key.updated", needs: WriteKeys, target: aim("key", string(id))}
+	a := attempt{in: ws, action: "key.updated", needs: WriteKeys, key: id, target: aim("key", string(id))}
 	return do(ctx, s, c, a, func(w *work) (Key, error) {
-		key, err := w.key(id)
+		key, err := w.key()
 		if err != nil {
 			return key, err
 		}
@@ -189,9 +189,9 @@ func (s *Service) ResumeKey(ctx context.Context, c Caller, ws string, id KeyID, 
 }
 
 func (s *Service) turnKey(ctx context.Context, c Caller, ws string, id KeyID, why Why, action string, turn func(*work, *Key) error) (Done[Key], error) {
-	a := attempt{in: ws, action: action, needs: WriteKeys, target: aim("key", string(id))}
+	a := attempt{in: ws, action: action, needs: WriteKeys, key: id, target: aim("key", string(id))}
 	return do(ctx, s, c, a, func(w *work) (Key, error) {
-		key, err := w.key(id)
+		key, err := w.key()
 		if err != nil {
 			return key, err
 		}
@@ -222,8 +222,8 @@ func (y Why) text() string {
 // What was made with the key is listed, and revoked with it when asked. Revoking
 // twice is not an error: the second call waits for the fence as well.
 func (s *Service) RevokeKey(ctx context.Context, c Caller, ws string, id KeyID, why Why) (Done[RevokedKey], error) {
-	a := attempt{in: ws, action: "key.revoked", needs: WriteKeys, target: aim("key", string(id))}
-	return s.revokeKey(ctx, c, a, why, func(w *work) (Key, error) { return w.key(id) })
+	a := attempt{in: ws, action: "key.revoked", needs: WriteKeys, key: id, made: true, target: aim("key", string(id))}
+	return s.revokeKey(ctx, c, a, why, (*work).key)
 }
 
 // RevokeSelf stops the key that the caller holds. Whoever holds a key can stop
@@ -231,7 +231,12 @@ func (s *Service) RevokeKey(ctx context.Context, c Caller, ws string, id KeyID, 
 func (s *Service) RevokeSelf(ctx context.Context, c Caller, why Why) (Done[RevokedKey], error) {
 	why.Descendants = false // taking from others needs the permission
 	a := attempt{in: own, action: "key.revoked", target: aim("key", string(c.Key.ID))}
-	return s.revokeKey(ctx, c, a, why, func(w *work) (Key, error) { return w.Key(ctx, w.ws.ID, c.Key.ID) })
+	return s.revokeKey(ctx, c, a, why, func(w *work) (Key, error) {
+		if held := w.Found().Key; held != nil {
+			return *held, nil
+		}
+		return Key{}, errStopped
+	})
 }
 
 func (s *Service) revokeKey(ctx context.Context, c Caller, a attempt, why Why, find func(*work) (Key, error)) (Done[RevokedKey], error) {
@@ -243,12 +248,10 @@ func (s *Service) revokeKey(ctx context.Context, c Caller, a attempt, why Why, f
 			return out, err
 		}
 		w.event.Reason = why.text()
-		if err := w.endKey(&out.Key, why, &w.event); err != nil || a.needs == (Permission{}) {
-			return out, err // who holds nothing but the key learns nothing of others
+		if err := w.endKey(&out.Key, why, &w.event); err != nil {
+			return out, err
 		}
-		if out.Keys, out.Accounts, err = w.Descendants(ctx, w.ws.ID, out.Key.ID); err != nil {
-			return out, fmt.Errorf("look for what was made with the key: %w", err)
-		}
+		out.Keys, out.Accounts = w.Found().Keys, w.Found().Accounts
 		if !why.Descendants {
 			return out, nil
 		}

@@ -49,18 +49,24 @@ type Done[T any] struct {
 
 // attempt is what a caller tries to do.
 type attempt struct {
-	in     string     // the workspace that a path names, or own where it names none
-	action string     // as the audit log writes it, such as "key.created"
-	needs  Permission // zero: a credential that works is enough
-	system bool       // only for callers of the system workspace
-	open   bool       // no credential is needed: the call brings its own proof
-	about  string     // the principal that it will read, by id or name; empty: none
-	target audit.Target
+	in      string     // the workspace that a path names, or own where it names none
+	action  string     // as the audit log writes it, such as "key.created"
+	needs   Permission // zero: a credential that works is enough
+	system  bool       // only for callers of the system workspace
+	open    bool       // no credential is needed: the call brings its own proof
+	about   string     // the principal that it will read, by id or name; empty: none
+	key     KeyID      // the key that it will change; empty: none
+	made    bool       // it will tell what was made with that key
+	account string     // the service account that it will change, by id or name; empty: none
+	target  audit.Target
 }
 
 // first names what is read before the attempt of a caller is decided.
 func (a attempt) first(c Caller) First {
-	return First{Workspace: c.Workspace.ID, Key: c.Key.ID, Principal: a.about, Replay: c.Idempotency}
+	return First{
+		Workspace: c.Workspace.ID, Key: c.Key.ID, Principal: a.about,
+		Target: a.key, Made: a.made, Account: a.account, Replay: c.Idempotency,
+	}
 }
 
 // work is one transaction that changes something: who asks, what the rows say of

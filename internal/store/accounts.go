@@ -9,15 +9,18 @@ import (
 	"github.com/posternhq/postern/internal/iam"
 )
 
-// keyCounts counts the keys of the principal p: those that work at $1, and all.
+// keyCounts counts the keys of the principal p: those that work at $1, or, when
+// that is NULL, at the time that the change has of which the query is a part, and
+// all.
 const keyCounts = `
 	CASE WHEN p.state <> 'active' THEN 0 ELSE (
 		SELECT COUNT(*) FROM keys c WHERE c.principal_id = p.id
-		AND c.revoked_at IS NULL AND c.pauses = '' AND (c.expires_at IS NULL OR c.expires_at > $1)
+		AND c.revoked_at IS NULL AND c.pauses = ''
+		AND (c.expires_at IS NULL OR c.expires_at > COALESCE($1, (SELECT time FROM head)))
 	) END,
 	(SELECT COUNT(*) FROM keys c WHERE c.principal_id = p.id)`
 
-// accounts are listed and found with the time as $1.
+// accounts are listed and found with the time as $1: see keyCounts.
 var accounts = listing[iam.ServiceAccount]{
 	nouns: "service accounts",
 	rows:  "principals p", id: "p.id",
@@ -47,11 +50,15 @@ var accounts = listing[iam.ServiceAccount]{
 
 // ServiceAccount implements [iam.Reader].
 func (r reader) ServiceAccount(ctx context.Context, ws iam.WorkspaceID, ref string) (iam.ServiceAccount, error) {
-	condition := `p.workspace_id = $2 AND p.type = 'service_account' AND p.name = $3`
+	return accounts.one(ctx, r, "service account", accountBy(ref), r.clock().UnixMicro(), string(ws), ref)
+}
+
+// accountBy finds the account $3 of the workspace $2.
+func accountBy(ref string) string {
 	if strings.HasPrefix(ref, iam.ServiceAccountPrefix) {
-		condition = `p.workspace_id = $2 AND p.type = 'service_account' AND p.id = $3`
+		return `p.workspace_id = $2 AND p.type = 'service_account' AND p.id = $3`
 	}
-	return accounts.one(ctx, r, "service account", condition, r.clock().UnixMicro(), string(ws), ref)
+	return `p.workspace_id = $2 AND p.type = 'service_account' AND p.name = $3`
 }
 
 // ServiceAccounts implements [iam.Reader].
@@ -128,8 +135,11 @@ func (t *tx) UpdateServiceAccount(_ context.Context, a iam.ServiceAccount) error
 			a.Description, a.Owner, string(a.Pauses), asJSON(metadata(a.Metadata)),
 		}, ended(a.Revoked)...),
 		taken:   accountTaken(a),
-		missing: iam.Errorf(iam.NotFound, "there is no service account %s", a.ID),
+		missing: t.unlessFound(string(a.ID), iam.Errorf(iam.NotFound, "there is no service account %s", a.ID)),
 	})
+	if found := t.found.Account; found != nil && found.ID == a.ID && found.Name == a.Name {
+		return err // it has its name
+	}
 	return errors.Join(err, t.takeName(a))
 }
 

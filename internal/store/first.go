@@ -23,6 +23,17 @@ func (t *tx) first(f iam.First) []statement {
 	if f.Principal != "" {
 		all = append(all, perhaps(&t.found.Principal, principalFields, principalQuery(f.Principal), ws, f.Principal))
 	}
+	if f.Target != "" {
+		all = append(all, perhaps(&t.found.Target, keys.fields, keys.query(keyByID), ws, string(f.Target)))
+	}
+	if f.Target != "" && f.Made {
+		all = append(all,
+			every(&t.found.Keys, keys.fields, madeKeys(), ws, string(f.Target)),
+			every(&t.found.Accounts, accounts.fields, madeAccounts(), nil, ws, string(f.Target)))
+	}
+	if f.Account != "" {
+		all = append(all, perhaps(&t.found.Account, accounts.fields, accounts.query(accountBy(f.Account)), nil, ws, f.Account))
+	}
 	if call := f.Replay; call != nil {
 		all = append(all, perhaps(&t.found.Replay, replayFields, replayQuery, call.Scope, call.Key))
 	}
@@ -42,6 +53,27 @@ func perhaps[T any](to **T, f fields[T], query string, args ...any) statement {
 		*to = found
 		return nil
 	}}
+}
+
+// every is a statement that reads any number of rows.
+func every[T any](to *[]T, f fields[T], query string, args ...any) statement {
+	return statement{text: query, args: args, collect: func(found rows) (err error) {
+		*to, err = gather(found, f)
+		return err
+	}}
+}
+
+// unlessFound returns what it means that an update of the row with an id affects
+// none. Of a row that this transaction read when it had the head row it means
+// nothing: nobody else can take it away, and COMMIT need not wait to hear it.
+func (t *tx) unlessFound(id string, missing error) error {
+	f := t.found
+	switch {
+	case f.Key != nil && string(f.Key.ID) == id, f.Target != nil && string(f.Target.ID) == id,
+		f.Account != nil && string(f.Account.ID) == id:
+		return nil
+	}
+	return missing
 }
 
 // Found implements [iam.Tx].

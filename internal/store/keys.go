@@ -84,32 +84,31 @@ func (w *where) keyState(f iam.KeyFilter) {
 	}
 }
 
-// Descendants implements [iam.Reader].
-func (r reader) Descendants(ctx context.Context, ws iam.WorkspaceID, id iam.KeyID) ([]iam.Key, []iam.ServiceAccount, error) {
-	made, err := collect(ctx, r, keys.fields, `
-		WITH RECURSIVE `+lineage+`
-		SELECT `+keys.columns+` FROM made JOIN keys k ON k.id = made.id `+keys.tables+`
-		WHERE k.id <> $1 ORDER BY k.created_at, k.id`, string(id), string(ws), string(id))
-	if err != nil {
-		return nil, nil, fmt.Errorf("find the keys made with %s: %w", id, err)
-	}
-	owners, err := collect(ctx, r, accounts.fields, `
-		WITH RECURSIVE `+lineage+`
-		SELECT `+accounts.columns+` FROM made JOIN principals p ON p.created_by_key = made.id `+accounts.tables+`
-		WHERE p.workspace_id = $2 ORDER BY p.created_at, p.id`, r.clock().UnixMicro(), string(ws), string(id))
-	if err != nil {
-		return nil, nil, fmt.Errorf("find the accounts made with %s: %w", id, err)
-	}
-	return made, owners, nil
+// madeKeys reads the keys that were made with the key $2 of the workspace $1, or
+// with one that was made so.
+func madeKeys() string {
+	return `WITH RECURSIVE ` + lineage("$1", "$2") + `
+		SELECT ` + keys.columns + ` FROM made JOIN keys k ON k.id = made.id ` + keys.tables + `
+		WHERE k.id <> $2 ORDER BY k.created_at, k.id`
 }
 
-// lineage is the table made: the key $3 of the workspace $2, and the keys that
-// were made with it or with one that was made so.
-const lineage = `made (id) AS (
-	SELECT k.id FROM keys k WHERE k.workspace_id = $2 AND k.id = $3
-	UNION
-	SELECT k.id FROM made JOIN keys k ON k.created_by_key = made.id WHERE k.workspace_id = $2
-)`
+// madeAccounts reads the accounts that were made with the key $3 of the workspace
+// $2, or with one of its [madeKeys]; $1 is for their keyCounts.
+func madeAccounts() string {
+	return `WITH RECURSIVE ` + lineage("$2", "$3") + `
+		SELECT ` + accounts.columns + ` FROM made JOIN principals p ON p.created_by_key = made.id ` + accounts.tables + `
+		WHERE p.workspace_id = $2 ORDER BY p.created_at, p.id`
+}
+
+// lineage is the table made: a key of a workspace, and the keys that were made
+// with it or with one that was made so.
+func lineage(ws, key string) string {
+	return `made (id) AS (
+		SELECT k.id FROM keys k WHERE k.id = ` + key + ` AND k.workspace_id || '' = ` + ws + `
+		UNION
+		SELECT k.id FROM made JOIN keys k ON k.created_by_key = made.id WHERE k.workspace_id = ` + ws + `
+	)`
+}
 
 // InsertKey implements [iam.Tx].
 func (t *tx) InsertKey(_ context.Context, k iam.Key) error {
@@ -147,7 +146,7 @@ func (t *tx) UpdateKey(_ context.Context, k iam.Key) error {
 			asJSON(metadata(k.Metadata)), t.Seq(),
 		}, ended(k.Revoked)...),
 		taken:   keyTaken(k),
-		missing: iam.Errorf(iam.NotFound, "there is no key %s", k.ID),
+		missing: t.unlessFound(string(k.ID), iam.Errorf(iam.NotFound, "there is no key %s", k.ID)),
 	})
 }
 

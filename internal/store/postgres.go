@@ -286,8 +286,15 @@ func (t *pgTx) run(ctx context.Context, statements []statement) (failed statemen
 }
 
 func (t *pgTx) read(results pgx.BatchResults, st statement) error {
-	if st.scan != nil {
+	switch {
+	case st.scan != nil:
 		return st.scan(results.QueryRow())
+	case st.collect != nil:
+		found, err := results.Query()
+		if err != nil {
+			return err
+		}
+		return st.collect(&pgRows{Rows: found, conn: t.conn.Conn()})
 	}
 	tag, err := results.Exec()
 	if err != nil {

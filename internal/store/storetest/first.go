@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"errors"
 	"sync"
 	"testing"
 	"time"
@@ -13,6 +14,8 @@ var firsts = []contract{
 	{"WhatIsReadFirstIsWhatIsThere", testFound},
 	{"WhatIsNotThereIsNotFoundFirst", testNothingFound},
 	{"WhatIsReadFirstIsReadAfterTheNumber", testFirstLostUpdate},
+	{"WhatIsReadFirstIsCountedAtTheTimeOfTheChange", testCountedFirst},
+	{"WhatWasReadFirstIsChangedLikeTheRest", testFoundUpdated},
 	{"EventsHaveNoGapHoweverManyAChangeHas", testNumbersAhead},
 	{"ReplaysAreKeptForTheirWindow", testReplays},
 	{"WhatWasDoneIsNotForgottenForARefusal", testReplayRace},
@@ -39,6 +42,53 @@ func testFound(t *testing.T, open Open) {
 		got := found(t, w.s, iam.First{Workspace: w.ws.ID, Key: w.key.ID, Principal: ref})
 		equal(t, ref, got, iam.Found{Key: &key, Workspace: &w.ws, Principal: &principal})
 	}
+	equal(t, "the key that is changed", found(t, w.s, iam.First{Workspace: w.ws.ID, Target: w.key.ID}), iam.Found{Target: &key})
+	for _, ref := range []string{string(w.account.ID), w.account.Name} {
+		account := must[iam.ServiceAccount](t, ref)(w.s.ServiceAccount(t.Context(), w.ws.ID, ref))
+		equal(t, ref+", which is changed", found(t, w.s, iam.First{Workspace: w.ws.ID, Account: ref}), iam.Found{Account: &account})
+	}
+}
+
+// Keys that are over by the time of the change do not count as usable in it,
+// although that time is known only when its first statement has run.
+func testCountedFirst(t *testing.T, open Open) {
+	now := epoch
+	w := newWorld(t, func(t *testing.T, _ func() time.Time) iam.Store { return open(t, func() time.Time { return now }) })
+	brief := w.newKey("brief")
+	brief.ExpiresAt = epoch.Add(time.Hour)
+	w.change(func(tx iam.Tx) error { return tx.InsertKey(t.Context(), brief) })
+	for _, c := range []struct {
+		at   time.Time
+		want int64
+	}{{epoch.Add(time.Hour - time.Second), 2}, {epoch.Add(time.Hour), 1}} {
+		now = c.at
+		got := found(t, w.s, iam.First{Workspace: w.ws.ID, Account: w.account.Name}).Account.Keys
+		equal(t, c.at.String(), got, iam.KeyCounts{Active: c.want, Total: 2})
+	}
+}
+
+// What was read first is changed like anything else, and what was not is not there.
+func testFoundUpdated(t *testing.T, open Open) {
+	w := newWorld(t, open)
+	first := iam.First{Workspace: w.ws.ID, Target: w.key.ID, Account: w.account.Name}
+	_, err := w.s.Change(t.Context(), first, func(tx iam.Tx) (iam.Change, error) {
+		key, account := *tx.Found().Target, *tx.Found().Account
+		key.Name, account.Description = "renamed", "described anew"
+		return iam.Change{}, errors.Join(tx.UpdateKey(t.Context(), key), tx.UpdateServiceAccount(t.Context(), account))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := found(t, w.s, first)
+	equal(t, "texts", []string{got.Target.Name, got.Account.Description}, []string{"renamed", "described anew"})
+	_, err = w.s.Change(t.Context(), first, func(tx iam.Tx) (iam.Change, error) {
+		key := *tx.Found().Target
+		key.ID = iam.KeyID(iam.NewID(iam.KeyPrefix, epoch))
+		return iam.Change{}, tx.UpdateKey(t.Context(), key)
+	})
+	if !errors.Is(err, iam.NotFound) {
+		t.Errorf("a key that is not there was changed: %v, want %v", err, iam.NotFound)
+	}
 }
 
 func testNothingFound(t *testing.T, open Open) {
@@ -46,11 +96,16 @@ func testNothingFound(t *testing.T, open Open) {
 	other, role, member := w.workspace("other")
 	other.Version = w.change(func(tx iam.Tx) error { return w.insertWorkspace(tx, other, role, member) }).Seq
 	for what, first := range map[string]iam.First{
-		"nothing asked for":     {Workspace: w.ws.ID},
-		"another workspace's":   {Workspace: w.ws.ID, Principal: string(member.ID)},
-		"unknown":               {Workspace: w.ws.ID, Principal: "nobody", Replay: &iam.Idempotency{Scope: "s", Key: "k"}},
-		"a member by name":      {Workspace: w.ws.ID, Principal: w.member.Name},
-		"text never to be kept": {Workspace: "\xff", Key: "\x00", Principal: "\x00", Replay: &iam.Idempotency{Key: "\xff"}},
+		"nothing asked for":   {Workspace: w.ws.ID},
+		"another workspace's": {Workspace: w.ws.ID, Principal: string(member.ID)},
+		"unknown":             {Workspace: w.ws.ID, Principal: "nobody", Replay: &iam.Idempotency{Scope: "s", Key: "k"}},
+		"a member by name":    {Workspace: w.ws.ID, Principal: w.member.Name},
+		"a member's account":  {Workspace: w.ws.ID, Account: string(w.member.ID)},
+		"another's key":       {Workspace: other.ID, Target: w.key.ID, Made: true},
+		"another's account":   {Workspace: other.ID, Account: w.account.Name},
+		"text never to be kept": {
+			Workspace: "\xff", Key: "\x00", Principal: "\x00", Target: "\x00", Made: true, Account: "\xff", Replay: &iam.Idempotency{Key: "\xff"},
+		},
 	} {
 		equal(t, what, found(t, w.s, first), iam.Found{})
 	}

@@ -302,20 +302,17 @@ func testDescendants(t *testing.T, open Open) {
 		}
 		return tx.InsertServiceAccount(t.Context(), made)
 	})
-	keys, accounts, err := w.s.Descendants(t.Context(), w.ws.ID, w.key.ID)
-	if err != nil {
-		t.Fatal(err)
-	}
+	there := found(t, w.s, iam.First{Workspace: w.ws.ID, Target: w.key.ID, Made: true})
 	var got []string
-	for _, k := range keys {
+	for _, k := range there.Keys {
 		got = append(got, k.Name)
 	}
-	for _, a := range accounts {
+	for _, a := range there.Accounts {
 		got = append(got, a.Name)
 	}
 	equal(t, "descendants", got, []string{"child", "grandchild", "made"})
-	keys, accounts, err = w.s.Descendants(t.Context(), "ws_other", w.key.ID)
-	if err != nil || len(keys)+len(accounts) != 0 {
-		t.Errorf("descendants in another workspace: %v, %v, %v; want none", keys, accounts, err)
+	equal(t, "descendants in another workspace", found(t, w.s, iam.First{Workspace: "ws_other", Target: w.key.ID, Made: true}), iam.Found{})
+	if there = found(t, w.s, iam.First{Workspace: w.ws.ID, Target: w.key.ID}); there.Keys != nil || there.Accounts != nil {
+		t.Errorf("descendants that are not asked for: %v, %v; want none", there.Keys, there.Accounts)
 	}
 }
