@@ -43,7 +43,8 @@ type Database interface {
 	Renew(ctx context.Context, incarnation string) (iam.Renewal, error)
 	// Ack raises a row's acknowledgement to a change, provided that the server
 	// that it is written to has that very change; [iam.Diverged] says that it has
-	// another there. When the row is gone, the error is of kind [iam.NotFound].
+	// another there. A server that cannot commit must not answer it, also when it
+	// shows the acknowledgement already. When the row is gone, the error is of kind [iam.NotFound].
 	Ack(ctx context.Context, incarnation string, at iam.Position) error
 	// Lagging returns all rows as they were at some moment after it was called,
 	// from a server that could commit at some moment after change seq was.

@@ -18,10 +18,11 @@ import (
 // primaries that do not know yet that they are none.
 type database struct {
 	*kernel
-	primary   *server
-	downUntil time.Duration
-	servers   int
-	past      []*server // states of the primary, the youngest last; for what loses some
+	primary     *server
+	downUntil   time.Duration
+	partedUntil time.Duration // when there may be two primaries again
+	servers     int
+	past        []*server // states of the primary, the youngest last; for what loses some
 
 	// Each of the following makes it something that Postern must not be run on,
 	// or something that Postern's statements must not be.
@@ -29,6 +30,7 @@ type database struct {
 	oldCommits   bool // an old primary completes commits
 	sequence     bool // numbers are given out before, and not in the order of, commits
 	renewsByRead bool // a renewal is answered by a server that cannot commit
+	acksAnything bool // an acknowledgement does not look at the chain where it is written
 	sharesRows   bool // a row that is there is taken over
 }
 
@@ -56,7 +58,14 @@ type logged struct {
 }
 
 // commit is a transaction that waits for the standby.
-type commit struct{ apply func(*server) }
+type commit struct {
+	apply func(*server)
+	done  func(error)
+}
+
+// errVoid is the warning that a commit did not wait for the standby, as the store
+// hands it on.
+var errVoid = iam.Errorf(iam.Unknown, "the primary did not wait for its standby")
 
 func newDatabase(k *kernel) *database {
 	d := &database{kernel: k}
@@ -127,18 +136,33 @@ func (s *server) authority() iam.Authority {
 }
 
 // commit applies a transaction once the standby has it, and then calls done.
-func (s *server) commit(apply func(*server), done func()) {
-	c := &commit{apply}
+func (s *server) commit(apply func(*server), done func(error)) {
+	c := &commit{apply, done}
 	s.pending = append(s.pending, c)
 	d := s.db
 	d.after(d.between(500*time.Microsecond, 3*time.Millisecond), func() {
-		if s.deposed && !d.oldCommits {
-			return // it waits for its standby for ever
+		if s.deposed && !d.oldCommits || !slices.Contains(s.pending, c) {
+			return // it waits for its standby until somebody cancels that
 		}
 		s.pending = slices.DeleteFunc(s.pending, func(o *commit) bool { return o == c })
 		apply(s)
-		done()
+		done(nil)
 	})
+}
+
+// stopWaiting is what happens when somebody cancels the waiting of an old primary
+// for its standby, again and again until it is forgotten: whoever reads there sees
+// what was committed and no standby has, and the new primary has other changes of the
+// same numbers.
+func (s *server) stopWaiting(pace time.Duration) {
+	for _, c := range s.pending {
+		c.apply(s)
+		s.db.after(0, func() { c.done(errVoid) })
+	}
+	s.pending = nil
+	if s.timeline == s.db.primary.timeline-1 {
+		s.db.after(s.db.about(pace), func() { s.stopWaiting(pace) })
+	}
 }
 
 // lock calls do when nobody else writes a row, and holds it until release.
@@ -174,7 +198,7 @@ func (s *server) change(key iam.KeyRecord, gone func() bool, done func(int64, er
 			return
 		}
 		seq := s.head().Seq + 1
-		s.commit(func(to *server) { to.append(seq, key) }, func() { s.release(); done(seq, nil) })
+		s.commit(func(to *server) { to.append(seq, key) }, func(err error) { s.release(); done(seq, err) })
 	})
 }
 
@@ -191,7 +215,7 @@ func (s *server) changeBySequence(key iam.KeyRecord, done func(int64, error)) {
 	s.next++
 	seq := s.next
 	s.db.after(s.db.between(0, 50*time.Millisecond), func() {
-		s.commit(func(to *server) { to.append(seq, key) }, func() { done(seq, nil) })
+		s.commit(func(to *server) { to.append(seq, key) }, func(err error) { done(seq, err) })
 	})
 }
 
@@ -241,21 +265,24 @@ func (s *server) roll() iam.Roll {
 // client is the connections of one process. It is a [Database].
 type client struct {
 	*proc
-	db           *database
-	cutUntil     time.Duration // nothing comes through
-	slowUntil    time.Duration
-	slowness     time.Duration // how much longer than usual messages take until then
-	stumbles     float64       // how likely it is that the process is stopped before or after a call
-	strandedTill time.Duration // new connections reach the old primary
-	old          *server
-	renewing     *wire
-	acking       *wire
-	pool         *wire
-	hear         func() // set while somebody listens
+	db        *database
+	cutUntil  time.Duration // nothing comes through
+	slowUntil time.Duration
+	slowness  time.Duration // how much longer than usual messages take until then
+	stumbles  float64       // how likely it is that the process is stopped before or after a call
+	renewing  *wire
+	acking    *wire
+	feed      *wire
+	pool      *wire
+	hear      func() // set while somebody listens
 }
 
 // wire is a connection that is made again after it was lost.
-type wire struct{ *link }
+type wire struct {
+	*link
+	old          *server
+	strandedTill time.Duration // new connections reach the old primary
+}
 
 // link goes on to reach the server that it was made to, for as long as it lasts.
 type link struct {
@@ -265,8 +292,10 @@ type link struct {
 }
 
 func newClient(p *proc, d *database) *client {
-	return &client{proc: p, db: d, renewing: &wire{}, acking: &wire{}, pool: &wire{}}
+	return &client{proc: p, db: d, renewing: &wire{}, acking: &wire{}, feed: &wire{}, pool: &wire{}}
 }
+
+func (c *client) all() []*wire { return []*wire{c.renewing, c.acking, c.feed, c.pool} }
 
 // latency is how long a message takes: mostly a millisecond, at times seconds.
 func (c *client) latency() time.Duration {
@@ -292,8 +321,8 @@ func (c *client) dial(w *wire) {
 		return
 	}
 	w.link = &link{to: c.db.primary}
-	if c.old != nil && c.proc.now < c.strandedTill {
-		w.to = c.old
+	if w.old != nil && c.proc.now < w.strandedTill {
+		w.to = w.old
 	}
 }
 
@@ -348,7 +377,7 @@ func (c *client) Changes(ctx context.Context, after iam.Position, limit int) ([]
 		changes []iam.Change
 		at      iam.Position
 	}
-	f, err := call(ctx, c, c.pool, func(s *server, answer func(found, error)) {
+	f, err := call(ctx, c, c.feed, func(s *server, answer func(found, error)) {
 		changes, at, err := s.changesAfter(after, limit)
 		answer(found{changes, at}, err)
 	})
@@ -360,7 +389,7 @@ func (c *client) Snapshot(ctx context.Context, sink iam.Sink) (iam.Position, err
 		keys []iam.KeyRecord
 		at   iam.Position
 	}
-	f, err := call(ctx, c, c.pool, func(s *server, answer func(found, error)) {
+	f, err := call(ctx, c, c.feed, func(s *server, answer func(found, error)) {
 		keys := slices.SortedFunc(maps.Values(s.keys), func(a, b iam.KeyRecord) int { return cmp.Compare(a.ID, b.ID) })
 		f := found{keys, s.head()}
 		took := time.Millisecond
@@ -412,7 +441,7 @@ func (c *client) Join(ctx context.Context, row iam.NodeRow) error {
 			if _, taken := to.rows[row.Incarnation]; !taken {
 				to.rows[row.Incarnation] = row
 			}
-		}, func() { answer(none{}, nil) })
+		}, func(err error) { answer(none{}, err) })
 	})
 	return err
 }
@@ -439,7 +468,7 @@ func (c *client) Renew(ctx context.Context, incarnation string) (iam.Renewal, er
 					row.Counter++
 					to.rows[incarnation] = row
 				}
-			}, func() { answer(r, nil) })
+			}, func(err error) { answer(r, err) })
 		})
 	})
 }
@@ -449,18 +478,17 @@ func (c *client) Ack(ctx context.Context, incarnation string, at iam.Position) e
 	c.dial(c.acking)
 	l := c.acking.link
 	_, err := call(ctx, c, c.acking, func(s *server, answer func(none, error)) {
-		switch row, there := s.rows[incarnation]; {
+		_, there := s.rows[incarnation]
+		switch {
 		case !there:
 			answer(none{}, iam.Errorf(iam.NotFound, "no row"))
 			return
+		case c.db.acksAnything:
 		case seq > int64(len(s.log)):
 			answer(none{}, errors.New("no such change here"))
 			return
 		case seq > 0 && s.log[seq-1].at.Chain != at.Chain:
 			answer(none{}, iam.Diverged)
-			return
-		case row.Acked >= seq:
-			answer(none{}, nil)
 			return
 		}
 		s.commit(func(to *server) {
@@ -468,9 +496,11 @@ func (c *client) Ack(ctx context.Context, incarnation string, at iam.Position) e
 				row.Acked = max(row.Acked, seq)
 				to.rows[incarnation] = row
 			}
-		}, func() {
-			l.proved, l.seq = incarnation, seq
-			answer(none{}, nil)
+		}, func(err error) {
+			if err == nil {
+				l.proved, l.seq = incarnation, seq
+			}
+			answer(none{}, err)
 		})
 	})
 	return err
@@ -488,7 +518,11 @@ func (c *client) Lagging(ctx context.Context, incarnation string, seq int64) (ia
 			answer(iam.Roll{}, iam.Errorf(iam.NotFound, "no row"))
 			return
 		}
-		s.commit(func(*server) {}, func() {
+		s.commit(func(*server) {}, func(err error) {
+			if err != nil {
+				answer(iam.Roll{}, err)
+				return
+			}
 			l.proved, l.seq = incarnation, seq
 			answer(s.roll(), nil)
 		})
@@ -516,7 +550,7 @@ func (c *client) remove(ctx context.Context, incarnation string, matches func(ia
 				answer(none{}, nil)
 				return
 			}
-			s.commit(func(to *server) { delete(to.rows, incarnation) }, func() { answer(none{}, nil) })
+			s.commit(func(to *server) { delete(to.rows, incarnation) }, func(err error) { answer(none{}, err) })
 		})
 	})
 	return err

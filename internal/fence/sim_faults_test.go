@@ -5,26 +5,30 @@ import (
 	"time"
 )
 
-// misfortunes are what can happen, and how likely each is in the four sorts of
+// sorts is how many sorts of world there are.
+const sorts = 5
+
+// misfortunes are what can happen, and how likely each is in the five sorts of
 // world that there are: one with a bit of everything, one in which clocks are
-// wrong and the network fails, one in which processes come and go, and one in
-// which the database does.
+// wrong and the network fails, one in which processes come and go, one in which
+// the database does, and one in which there are two primaries again and again.
 var misfortunes = []struct {
 	name    string
 	happen  func(*machine)
-	weights [4]int
+	weights [sorts]int
 }{
-	{"pause", (*machine).pause, [4]int{22, 10, 15, 10}},
-	{"suspend", (*machine).suspend, [4]int{4, 10, 2, 2}},
-	{"cut", (*machine).cut, [4]int{20, 40, 10, 15}},
-	{"slow", (*machine).slowDown, [4]int{6, 5, 10, 10}},
-	{"crash", (*machine).crash, [4]int{12, 2, 20, 5}},
-	{"leave", (*machine).leave, [4]int{8, 2, 30, 5}},
-	{"drift", (*machine).drift, [4]int{10, 20, 2, 2}},
-	{"set the clock", (*machine).setClock, [4]int{5, 8, 2, 2}},
-	{"restart the database", (*machine).restartDatabase, [4]int{3, 0, 2, 15}},
-	{"fail over", (*machine).failOver, [4]int{3, 0, 2, 15}},
-	{"set the database's clock", (*machine).setDatabaseClock, [4]int{5, 3, 2, 15}},
+	{"pause", (*machine).pause, [sorts]int{22, 10, 15, 10, 5}},
+	{"suspend", (*machine).suspend, [sorts]int{4, 10, 2, 2, 1}},
+	{"cut", (*machine).cut, [sorts]int{20, 40, 10, 15, 20}},
+	{"slow", (*machine).slowDown, [sorts]int{6, 5, 10, 10, 10}},
+	{"crash", (*machine).crash, [sorts]int{12, 2, 20, 5, 1}},
+	{"leave", (*machine).leave, [sorts]int{8, 2, 30, 5, 1}},
+	{"drift", (*machine).drift, [sorts]int{10, 20, 2, 2, 2}},
+	{"set the clock", (*machine).setClock, [sorts]int{5, 8, 2, 2, 1}},
+	{"restart the database", (*machine).restartDatabase, [sorts]int{3, 0, 2, 15, 0}},
+	{"fail over", (*machine).failOver, [sorts]int{3, 0, 2, 15, 0}},
+	{"part", (*machine).part, [sorts]int{2, 0, 1, 3, 20}},
+	{"set the database's clock", (*machine).setDatabaseClock, [sorts]int{5, 3, 2, 15, 1}},
 }
 
 // fault does something to the world, and plans the next.
@@ -161,7 +165,48 @@ func (m *machine) failOver() {
 	d.downUntil = m.proc.now + m.short(3*time.Second)
 	for _, o := range m.machines {
 		if o.proc != nil && m.chance(0.5) {
-			o.db.old, o.db.strandedTill = old, m.proc.now+m.between(4*time.Second, 12*time.Second)
+			for _, w := range o.db.all() {
+				w.old, w.strandedTill = old, m.now+m.between(4*time.Second, 12*time.Second)
+			}
 		}
 	}
+}
+
+// part makes the standby the primary too, unless that was a moment ago. What wants
+// to change goes to the old one for a while, and somebody cancels its waiting for
+// standbys, so that it shows changes for which the new one has others of the same
+// numbers. This machine reads there, and perhaps acknowledges there, but has its lease
+// from the new one.
+func (m *machine) part() {
+	d := m.world.db
+	if m.now < d.partedUntil {
+		return
+	}
+	d.partedUntil = m.now + 12*time.Second
+	old := d.primary
+	d.promote()
+	for _, o := range m.machines {
+		if o.proc != nil {
+			for _, w := range o.db.all() {
+				w.link, w.old = nil, nil
+			}
+			o.db.strand(old, o.db.pool, m.between(0, 8*time.Second))
+		}
+	}
+	m.db.strand(old, m.db.feed, 12*time.Second)
+	if m.chance(0.5) {
+		m.db.strand(old, m.db.acking, 12*time.Second)
+	}
+	pace := m.about(500 * time.Millisecond)
+	m.after(m.between(time.Second, 8*time.Second), func() { old.stopWaiting(pace) })
+}
+
+// strand has a connection lead to an old primary for a while.
+func (c *client) strand(old *server, w *wire, d time.Duration) {
+	w.link, w.old, w.strandedTill = nil, old, c.proc.now+d
+	c.after(d, func() {
+		if w.link != nil && w.to == old {
+			w.link = nil
+		}
+	})
 }

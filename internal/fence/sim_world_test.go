@@ -102,7 +102,7 @@ const hot = 8 // keys, the last that were changed, of which most verifications a
 // newWorld returns a deployment of four machines with TTLs of 1, 2, 2 and 4 s.
 func newWorld(seed uint64, faults bool) *world {
 	k := newKernel(seed)
-	w := &world{kernel: k, db: newDatabase(k), faults: faults, sort: int(seed / 2 % 4), tally: tally{By: map[string]int{}}, tell: func(string, ...any) {}}
+	w := &world{kernel: k, db: newDatabase(k), faults: faults, sort: int(seed / 2 % sorts), tally: tally{By: map[string]int{}}, tell: func(string, ...any) {}}
 	for i, ttl := range []time.Duration{1, 2, 2, 4} {
 		m := &machine{world: w, name: fmt.Sprint("node-", i), ttl: ttl * time.Second, wentBack: -time.Hour, slept: -time.Hour}
 		if i == 2 && seed%2 == 0 {

@@ -140,8 +140,8 @@ func (n *Nodes) connectAnew() { n.feed.db.(*postgres).pool.Reset() }
 // gone.
 func (n *Nodes) Ack(ctx context.Context, incarnation string, at iam.Position) error {
 	return n.run(ctx, n.acking, "acknowledge a change", func(c *connection) error {
-		raised, backend, err := c.ack(ctx, incarnation, at)
-		if raised {
+		backend, err := c.ack(ctx, incarnation, at)
+		if err == nil {
 			c.proved = proof{incarnation, at.Seq, backend}
 		}
 		if errors.Is(err, errElsewhere) || errors.Is(err, iam.Diverged) {

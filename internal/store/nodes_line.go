@@ -127,18 +127,20 @@ func (c *connection) heard() error {
 var errElsewhere = errors.New("the server that acknowledgements are written to has no such change")
 
 // ack raises the acknowledgement of a row to a change that this server has, and
-// says whether that was a write, and by whom. The statements are one transaction,
-// and so reach one server process.
-func (c *connection) ack(ctx context.Context, incarnation string, at iam.Position) (raised bool, by string, err error) {
+// says which process of the server did. It is a write also when the row shows it
+// already: that can be what is left of an attempt whose commit no standby
+// confirmed, and proves nothing. The statements are one transaction, and so reach
+// one server process.
+func (c *connection) ack(ctx context.Context, incarnation string, at iam.Position) (by string, err error) {
 	batch := &pgx.Batch{}
 	batch.Queue(`
-		UPDATE nodes SET acked = $2 WHERE incarnation = $1 AND acked < $2
+		UPDATE nodes SET acked = CASE WHEN acked < $2 THEN $2 ELSE acked END WHERE incarnation = $1
 			AND EXISTS (SELECT 1 FROM changes WHERE seq = $2 AND chain = $3)`, incarnation, at.Seq, chainText(at.Chain))
 	batch.Queue(`
 		SELECT EXISTS (SELECT 1 FROM nodes WHERE incarnation = $1), (SELECT chain FROM changes WHERE seq = $2), `+backend,
 		incarnation, at.Seq)
 	results := c.SendBatch(ctx, batch)
-	tag, err := results.Exec()
+	_, err = results.Exec()
 	var there bool
 	var chain *string
 	if err == nil {
@@ -154,7 +156,7 @@ func (c *connection) ack(ctx context.Context, incarnation string, at iam.Positio
 	case *chain != chainText(at.Chain):
 		err = diverged("change %d has another chain where it is acknowledged", at.Seq)
 	}
-	return err == nil && tag.RowsAffected() == 1, by, err
+	return by, err
 }
 
 // touch reads all rows in a transaction that also completes a write, to the row

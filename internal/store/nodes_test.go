@@ -510,6 +510,7 @@ func TestWhatWasNotReplicatedIsNotDone(t *testing.T) {
 		{"join", func() error { return m.Join(t.Context(), iam.NodeRow{Incarnation: "two", TTL: time.Second}) }},
 		{"renew", func() error { _, err := m.Renew(t.Context(), "one"); return err }},
 		{"acknowledge", func() error { return m.Ack(t.Context(), "one", at) }},
+		{"acknowledge again", func() error { return m.Ack(t.Context(), "one", at) }}, // though its row shows it
 		{"lagging", func() error { _, err := m.Lagging(t.Context(), "one", seq+1); return err }},
 		{"reap", func() error { return m.Reap(t.Context(), "one", 1) }}, // which was committed here, after all
 	} {
