@@ -1,7 +1,5 @@
 package api
 
-import "time"
-
 // List is a part of a list.
 type List[T any] struct {
 	Data       []T     `json:"data"`
@@ -195,9 +193,9 @@ type VerdictOwner struct {
 
 // VerdictKey is the key that was verified.
 type VerdictKey struct {
-	ID        string     `json:"id"`
-	Name      string     `json:"name"`
-	ExpiresAt *time.Time `json:"expires_at"`
+	ID        string `json:"id"`
+	Name      string `json:"name"`
+	ExpiresAt *Time  `json:"expires_at"`
 }
 
 // VerifyBatch is the body of POST /v1/verify/batch: at most 1000 items.

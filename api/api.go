@@ -1,11 +1,9 @@
 // Package api is the wire: what Postern's server and its clients say to each
 // other. Both sides import it, so neither can drift. It imports nothing of ours.
 //
-// Times are UTC, RFC 3339 with microseconds. The tags doc, enum, format and the
+// Every time is a [Time]. The tags doc, enum, format and the
 // like feed the OpenAPI document.
 package api
-
-import "time"
 
 // Ref names a thing by id and name.
 type Ref struct {
@@ -35,17 +33,17 @@ type KeyCounts struct {
 
 // Revocation is the end of an account or a key.
 type Revocation struct {
-	At     time.Time `json:"at"`
-	By     Actor     `json:"by"`
-	Reason *string   `json:"reason" doc:"Why, when it was said."`
-	Note   *string   `json:"note,omitempty"`
+	At     Time    `json:"at"`
+	By     Actor   `json:"by"`
+	Reason *string `json:"reason" doc:"Why, when it was said."`
+	Note   *string `json:"note,omitempty"`
 }
 
 // LastUse is when and from where a key was last used.
 type LastUse struct {
-	At     time.Time `json:"at"`
-	Key    *Ref      `json:"key,omitempty"`
-	Source Source    `json:"source"`
+	At     Time   `json:"at"`
+	Key    *Ref   `json:"key,omitempty"`
+	Source Source `json:"source"`
 }
 
 // Source says where a call came from.
@@ -65,7 +63,7 @@ type ServiceAccount struct {
 	State        string            `json:"state" enum:"active,paused,inactive"`
 	Keys         KeyCounts         `json:"keys"`
 	LastUsed     *LastUse          `json:"last_used" doc:"Null until a key of the account was used."`
-	CreatedAt    time.Time         `json:"created_at"`
+	CreatedAt    Time              `json:"created_at"`
 	CreatedBy    Actor             `json:"created_by"`
 	CreatedByKey *string           `json:"created_by_key"`
 	Revoked      *Revocation       `json:"revoked"`
@@ -120,10 +118,10 @@ type Key struct {
 	Limit           []string          `json:"limit" nullable:"true" doc:"Null: all that the role allows."`
 	Effective       []string          `json:"effective" doc:"What the key can do: role and limit together."`
 	AllowedNetworks []string          `json:"allowed_networks" nullable:"true" doc:"Null: from anywhere."`
-	ExpiresAt       *time.Time        `json:"expires_at" doc:"Null: never."`
+	ExpiresAt       *Time             `json:"expires_at" doc:"Null: never."`
 	LastUsed        *LastUse          `json:"last_used"`
 	Metadata        map[string]string `json:"metadata"`
-	CreatedAt       time.Time         `json:"created_at"`
+	CreatedAt       Time              `json:"created_at"`
 	CreatedBy       Actor             `json:"created_by"`
 	CreatedByKey    *string           `json:"created_by_key"`
 	Rotation        *string           `json:"rotation"`
@@ -134,20 +132,20 @@ type Key struct {
 
 // CreateKey is the body of POST W/service_accounts/{id}/keys and W/me/keys.
 type CreateKey struct {
-	Name            string              `json:"name" doc:"Unique among the keys of the account." example:"prod-2026-11"`
-	ExpiresIn       *string             `json:"expires_in,omitempty" doc:"A whole number and s, m, h or d." example:"90d"`
-	ExpiresAt       Optional[time.Time] `json:"expires_at,omitzero" doc:"When it ends; null: never; absent: what the workspace's policy says."`
-	Limit           *[]string           `json:"limit,omitempty" doc:"Less than the role allows, never more. Absent or null: all of it."`
-	AllowedNetworks *[]string           `json:"allowed_networks,omitempty" doc:"Networks in CIDR notation. Absent or null: from anywhere."`
-	Metadata        map[string]string   `json:"metadata,omitempty"`
+	Name            string            `json:"name" doc:"Unique among the keys of the account." example:"prod-2026-11"`
+	ExpiresIn       *string           `json:"expires_in,omitempty" doc:"A whole number and s, m, h or d." example:"90d"`
+	ExpiresAt       Optional[Time]    `json:"expires_at,omitzero" doc:"When it ends; null: never; absent: what the workspace's policy says."`
+	Limit           *[]string         `json:"limit,omitempty" doc:"Less than the role allows, never more. Absent or null: all of it."`
+	AllowedNetworks *[]string         `json:"allowed_networks,omitempty" doc:"Networks in CIDR notation. Absent or null: from anywhere."`
+	Metadata        map[string]string `json:"metadata,omitempty"`
 }
 
 // UpdateKey is the body of PATCH W/keys/{id}.
 type UpdateKey struct {
-	Name            *string             `json:"name,omitempty"`
-	ExpiresAt       Optional[time.Time] `json:"expires_at,omitzero" doc:"Null: never."`
-	Limit           Optional[[]string]  `json:"limit,omitzero" doc:"Null: all that the role allows."`
-	AllowedNetworks Optional[[]string]  `json:"allowed_networks,omitzero" doc:"Null: from anywhere."`
+	Name            *string            `json:"name,omitempty"`
+	ExpiresAt       Optional[Time]     `json:"expires_at,omitzero" doc:"Null: never."`
+	Limit           Optional[[]string] `json:"limit,omitzero" doc:"Null: all that the role allows."`
+	AllowedNetworks Optional[[]string] `json:"allowed_networks,omitzero" doc:"Null: from anywhere."`
 }
 
 // Person is one sign-in identity.
@@ -159,16 +157,16 @@ type Person struct {
 
 // Member is a person in a workspace.
 type Member struct {
-	ID           string     `json:"id"`
-	Person       Person     `json:"person"`
-	Name         string     `json:"name"`
-	Email        string     `json:"email"`
-	Role         Ref        `json:"role"`
-	State        string     `json:"state" enum:"active,removed"`
-	Keys         KeyCounts  `json:"keys"`
-	LastActiveAt *time.Time `json:"last_active_at"`
-	CreatedAt    time.Time  `json:"created_at"`
-	Etag         string     `json:"etag"`
+	ID           string    `json:"id"`
+	Person       Person    `json:"person"`
+	Name         string    `json:"name"`
+	Email        string    `json:"email"`
+	Role         Ref       `json:"role"`
+	State        string    `json:"state" enum:"active,removed"`
+	Keys         KeyCounts `json:"keys"`
+	LastActiveAt *Time     `json:"last_active_at"`
+	CreatedAt    Time      `json:"created_at"`
+	Etag         string    `json:"etag"`
 }
 
 // UpdateMember is the body of PATCH W/members/{id}.
@@ -185,13 +183,13 @@ type Seats struct {
 
 // Invitation is a membership offered to an address.
 type Invitation struct {
-	ID        string    `json:"id"`
-	Email     string    `json:"email"`
-	Role      Ref       `json:"role"`
-	State     string    `json:"state" enum:"pending,accepted,cancelled,expired"`
-	InvitedBy Actor     `json:"invited_by"`
-	CreatedAt time.Time `json:"created_at"`
-	ExpiresAt time.Time `json:"expires_at"`
+	ID        string `json:"id"`
+	Email     string `json:"email"`
+	Role      Ref    `json:"role"`
+	State     string `json:"state" enum:"pending,accepted,cancelled,expired"`
+	InvitedBy Actor  `json:"invited_by"`
+	CreatedAt Time   `json:"created_at"`
+	ExpiresAt Time   `json:"expires_at"`
 }
 
 // CreateInvitation is the body of POST W/invitations.
@@ -293,14 +291,14 @@ type UpdatePolicy struct {
 
 // Workspace is the tenant.
 type Workspace struct {
-	ID        string    `json:"id"`
-	Name      string    `json:"name"`
-	Slug      string    `json:"slug"`
-	System    bool      `json:"system" doc:"Its principals operate the deployment."`
-	State     string    `json:"state" enum:"active,paused"`
-	Policy    Policy    `json:"policy"`
-	CreatedAt time.Time `json:"created_at"`
-	Etag      string    `json:"etag"`
+	ID        string `json:"id"`
+	Name      string `json:"name"`
+	Slug      string `json:"slug"`
+	System    bool   `json:"system" doc:"Its principals operate the deployment."`
+	State     string `json:"state" enum:"active,paused"`
+	Policy    Policy `json:"policy"`
+	CreatedAt Time   `json:"created_at"`
+	Etag      string `json:"etag"`
 }
 
 // CreateWorkspace is the body of POST /v1/workspaces.
@@ -325,7 +323,7 @@ type UpdateWorkspace struct {
 type AuditEvent struct {
 	ID        string         `json:"id"`
 	Seq       int64          `json:"seq" doc:"Counts the workspace's events from 1, without gaps."`
-	At        time.Time      `json:"at"`
+	At        Time           `json:"at"`
 	Actor     Actor          `json:"actor"`
 	Key       *Ref           `json:"key"`
 	Action    string         `json:"action" example:"key.created"`
@@ -349,7 +347,7 @@ type Target struct {
 type Receipt struct {
 	ID          string       `json:"id"`
 	Revision    int64        `json:"revision"`
-	DecidedAt   time.Time    `json:"decided_at"`
+	DecidedAt   Time         `json:"decided_at"`
 	KeysStopped int64        `json:"keys_stopped"`
 	Confirmed   bool         `json:"confirmed" doc:"No node answers from before the change any more, but for those of nodes.bounded."`
 	By          *string      `json:"by" enum:"acked,expired,bounded" doc:"What that rests on; null until it is confirmed."`
@@ -375,16 +373,16 @@ type WaitingNode struct {
 
 // Node is a process that answers verifications from memory.
 type Node struct {
-	ID          string    `json:"id" doc:"Random, and another one each time that the process joins: two nodes may have the same name."`
-	Name        string    `json:"name"`
-	Kind        string    `json:"kind" enum:"server"`
-	Version     string    `json:"version" doc:"Of the program."`
-	Self        bool      `json:"self" doc:"It is the node that answers this request."`
-	Consistency string    `json:"consistency" enum:"strict,bounded" doc:"A bounded node goes on for a while without the database, and receipts name it."`
-	Revision    int64     `json:"revision" doc:"The node answers from this change or a later one, or not at all."`
-	Lag         int64     `json:"lag" doc:"Changes that it has not confirmed yet."`
-	LeaseTTLMS  *int64    `json:"lease_ttl_ms" doc:"For how long the node may answer after it last reached the database. Null for a node that is alone, which needs no lease."`
-	LeaseLeftMS *int64    `json:"lease_left_ms" doc:"What is left of that, if nothing more is heard of the node: 0 says that it is dead or cut off. Null for a node that is alone."`
-	LastContact time.Time `json:"last_contact" doc:"When it last wrote to the database, as far as the node that answers has watched."`
-	StartedAt   time.Time `json:"started_at" doc:"When it joined."`
+	ID          string `json:"id" doc:"Random, and another one each time that the process joins: two nodes may have the same name."`
+	Name        string `json:"name"`
+	Kind        string `json:"kind" enum:"server"`
+	Version     string `json:"version" doc:"Of the program."`
+	Self        bool   `json:"self" doc:"It is the node that answers this request."`
+	Consistency string `json:"consistency" enum:"strict,bounded" doc:"A bounded node goes on for a while without the database, and receipts name it."`
+	Revision    int64  `json:"revision" doc:"The node answers from this change or a later one, or not at all."`
+	Lag         int64  `json:"lag" doc:"Changes that it has not confirmed yet."`
+	LeaseTTLMS  *int64 `json:"lease_ttl_ms" doc:"For how long the node may answer after it last reached the database. Null for a node that is alone, which needs no lease."`
+	LeaseLeftMS *int64 `json:"lease_left_ms" doc:"What is left of that, if nothing more is heard of the node: 0 says that it is dead or cut off. Null for a node that is alone."`
+	LastContact Time   `json:"last_contact" doc:"When it last wrote to the database, as far as the node that answers has watched."`
+	StartedAt   Time   `json:"started_at" doc:"When it joined."`
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/posternhq/postern/api"
 	"github.com/posternhq/postern/internal/config"
 	"github.com/posternhq/postern/internal/iam"
 	"github.com/posternhq/postern/internal/token"
@@ -19,12 +20,12 @@ const firstKeyName = "first"
 
 // madeKey is a key that was made on the store itself.
 type madeKey struct {
-	Workspace string `json:"workspace"`
-	Owner     string `json:"owner"`
-	KeyID     string `json:"key_id"`
-	Hint      string `json:"hint"`
-	ExpiresAt string `json:"expires_at"`
-	Value     string `json:"value,omitempty"`
+	Workspace string   `json:"workspace"`
+	Owner     string   `json:"owner"`
+	KeyID     string   `json:"key_id"`
+	Hint      string   `json:"hint"`
+	ExpiresAt api.Time `json:"expires_at"`
+	Value     string   `json:"value,omitempty"`
 }
 
 func madeKeyColumns() []column[madeKey] {
@@ -32,7 +33,7 @@ func madeKeyColumns() []column[madeKey] {
 		{name: "workspace", text: func(m madeKey) string { return m.Workspace }},
 		{name: "owner", text: func(m madeKey) string { return m.Owner }},
 		{name: "key", text: func(m madeKey) string { return m.Hint }},
-		{name: "expires_at", text: func(m madeKey) string { return m.ExpiresAt }},
+		{name: "expires_at", text: func(m madeKey) string { return when(m.ExpiresAt) }},
 		{name: "value", text: func(m madeKey) string { return m.Value }},
 	}
 }
@@ -94,7 +95,7 @@ func (a *app) recoverCommand() *cobra.Command {
 }
 
 func describeKey(workspace, owner string, k iam.Key) madeKey {
-	return madeKey{Workspace: workspace, Owner: owner, KeyID: string(k.ID), Hint: k.Hint, ExpiresAt: when(k.ExpiresAt)}
+	return madeKey{Workspace: workspace, Owner: owner, KeyID: string(k.ID), Hint: k.Hint, ExpiresAt: api.NewTime(k.ExpiresAt)}
 }
 
 // minting is how a command makes a key on the store itself.

@@ -151,7 +151,7 @@ func (k *newKey) settle() error {
 	switch _, err := iam.ParseDuration(k.expires); {
 	case k.expires == "":
 	case k.expires == "never":
-		k.in.ExpiresAt = api.Null[time.Time]()
+		k.in.ExpiresAt = api.Null[api.Time]()
 	case err == nil:
 		k.in.ExpiresIn = &k.expires
 	default:
@@ -159,7 +159,7 @@ func (k *newKey) settle() error {
 		if err != nil {
 			return badTime("expires", "never, ")
 		}
-		k.in.ExpiresAt = api.Value(at)
+		k.in.ExpiresAt = api.Value(api.NewTime(at))
 	}
 	if k.limit != nil {
 		k.in.Limit = &k.limit

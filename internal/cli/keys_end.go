@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"net/http"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -24,7 +23,7 @@ func (a *app) keyExtend() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			in := api.UpdateKey{ExpiresAt: api.Null[time.Time]()}
+			in := api.UpdateKey{ExpiresAt: api.Null[api.Time]()}
 			if expires != "never" {
 				at, err := a.future("expires", expires)
 				if err != nil {

@@ -9,8 +9,9 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
-	"time"
 	"unicode/utf16"
+
+	"github.com/posternhq/postern/api"
 )
 
 // column is one field of a noun as tables and CSV show it. The name is the one
@@ -246,10 +247,10 @@ func (a *app) next(format string, args ...any) {
 }
 
 // when writes a time for people.
-func when(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
+func when(t api.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
 
 // whenOr writes a time that may be missing.
-func whenOr(t *time.Time, otherwise string) string {
+func whenOr(t *api.Time, otherwise string) string {
 	if t == nil {
 		return otherwise
 	}

@@ -41,7 +41,7 @@ func TestPatienceThatMakesNoSenseIsRefused(t *testing.T) {
 func TestReceiptThatIsNotConfirmedExits8AndSaysHowToLookAgain(t *testing.T) {
 	w := newWorld(t)
 	open := api.Receipt{
-		ID: "rcp_1", Revision: 7, DecidedAt: time.Date(2026, 11, 23, 3, 0, 0, 0, time.UTC),
+		ID: "rcp_1", Revision: 7, DecidedAt: api.NewTime(time.Date(2026, 11, 23, 3, 0, 0, 0, time.UTC)),
 		Nodes: api.ReceiptNodes{Total: 3, Confirmed: 1, Waiting: []api.WaitingNode{{Name: "b", LeaseLeftMS: 3500}, {Name: "c\x1b[2J"}}},
 	}
 	w.answer("GET "+W+"receipts/rcp_1", open)

@@ -3,6 +3,7 @@ package cli
 import (
 	"time"
 
+	"github.com/posternhq/postern/api"
 	"github.com/posternhq/postern/internal/iam"
 )
 
@@ -11,22 +12,22 @@ func badTime(flag, more string) error {
 }
 
 // future reads a time that is given as such, or as a while from now.
-func (a *app) future(flag, text string) (time.Time, error) { return readTime(flag, text, a.Now(), 1) }
+func (a *app) future(flag, text string) (api.Time, error) { return readTime(flag, text, a.Now(), 1) }
 
 // past reads a time that is given as such, or as a while ago.
-func (a *app) past(flag, text string) (time.Time, error) { return readTime(flag, text, a.Now(), -1) }
+func (a *app) past(flag, text string) (api.Time, error) { return readTime(flag, text, a.Now(), -1) }
 
-func readTime(flag, text string, now time.Time, direction time.Duration) (time.Time, error) {
+func readTime(flag, text string, now time.Time, direction time.Duration) (api.Time, error) {
 	if d, err := iam.ParseDuration(text); err == nil {
-		return now.Add(direction * d).UTC(), nil
+		return api.NewTime(now.Add(direction * d)), nil
 	}
 	at, err := time.Parse(time.RFC3339, text)
 	if err != nil {
 		if at, err = time.Parse(time.DateOnly, text); err != nil {
-			return at, badTime(flag, "")
+			return api.Time{}, badTime(flag, "")
 		}
 	}
-	return at.UTC(), nil
+	return api.NewTime(at), nil
 }
 
 // moment is future for a query; empty stays so.
@@ -35,7 +36,7 @@ func (a *app) moment(flag, text string) (string, error) {
 		return "", nil
 	}
 	at, err := a.future(flag, text)
-	return at.Format(time.RFC3339), err
+	return at.String(), err
 }
 
 // ago is past for a query; empty stays so.
@@ -44,5 +45,5 @@ func (a *app) ago(flag, text string) (string, error) {
 		return "", nil
 	}
 	at, err := a.past(flag, text)
-	return at.Format(time.RFC3339), err
+	return at.String(), err
 }

@@ -37,8 +37,8 @@ func (s *Server) registerAudit() {
 
 // EventFilters narrow a search of the audit log.
 type EventFilters struct {
-	From      time.Time `query:"from" doc:"Only events at or after this time." example:"2026-11-01T00:00:00Z"`
-	To        time.Time `query:"to" doc:"Only events before this time." example:"2026-12-01T00:00:00Z"`
+	From      time.Time `query:"from" doc:"Only events at or after this time." example:"2026-11-01T00:00:00.000000Z"`
+	To        time.Time `query:"to" doc:"Only events before this time." example:"2026-12-01T00:00:00.000000Z"`
 	Actor     string    `query:"actor" doc:"Only what this principal did: its id."`
 	ActorType string    `query:"actor_type" enum:"member,service_account,system,anonymous" doc:"Only what actors of this type did."`
 	Action    string    `query:"action" doc:"Only this action." example:"key.created"`

@@ -164,7 +164,7 @@ func TestWhoamiTellsTheHolder(t *testing.T) {
 		if who.Principal.ID != account.ID || who.Principal.Type != "service_account" || who.Principal.Workspace != (api.WorkspaceRef{ID: x.id, Slug: x.slug}) {
 			t.Errorf("got %+v", who.Principal)
 		}
-		if who.Key.ID != key.ID || !who.Key.ExpiresAt.Equal(*key.ExpiresAt) || who.Role.Name != "operator" || !slices.Equal(who.Permissions, []string{"*:execute", "*:read"}) {
+		if who.Key.ID != key.ID || *who.Key.ExpiresAt != *key.ExpiresAt || who.Role.Name != "operator" || !slices.Equal(who.Permissions, []string{"*:execute", "*:read"}) {
 			t.Errorf("got key %+v, role %+v, permissions %v", who.Key, who.Role, who.Permissions)
 		}
 		if w.do(t, get("/v1/whoami", x.owner)).want(http.StatusOK, &who); who.Principal.Type != "member" || who.Principal.ID != x.member {

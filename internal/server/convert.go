@@ -11,7 +11,7 @@ import (
 )
 
 // The functions of these files say in words of package api what package iam
-// answered. Lists and maps come out empty rather than null, times in UTC.
+// answered. Lists and maps come out empty rather than null.
 
 func ref[ID ~string](r iam.Ref[ID]) api.Ref { return api.Ref{ID: string(r.ID), Name: r.Name} }
 
@@ -31,7 +31,7 @@ func revocation(r *iam.Revocation) *api.Revocation {
 	if r == nil {
 		return nil
 	}
-	return &api.Revocation{At: r.At.UTC(), By: actor(r.By), Reason: orNull(r.Reason), Note: orNull(r.Note)}
+	return &api.Revocation{At: api.NewTime(r.At), By: actor(r.By), Reason: orNull(r.Reason), Note: orNull(r.Note)}
 }
 
 func receipt(r iam.Receipt) api.Receipt {
@@ -40,7 +40,7 @@ func receipt(r iam.Receipt) api.Receipt {
 		waiting[i] = api.WaitingNode{Name: n.Name, LeaseLeftMS: n.LeaseLeft.Milliseconds()}
 	}
 	out := api.Receipt{
-		ID: string(r.ID), Revision: r.Revision, DecidedAt: r.DecidedAt.UTC(), KeysStopped: r.KeysStopped,
+		ID: string(r.ID), Revision: r.Revision, DecidedAt: api.NewTime(r.DecidedAt), KeysStopped: r.KeysStopped,
 		Confirmed: r.Confirmed, Durability: orNull(r.Durability),
 		Nodes: api.ReceiptNodes{
 			Total: r.Nodes.Total, Confirmed: r.Nodes.Confirmed,
@@ -137,10 +137,9 @@ func orNull[T comparable](v T) *T {
 }
 
 // timeOrNull returns nil for a time that is not set.
-func timeOrNull(t time.Time) *time.Time {
+func timeOrNull(t time.Time) *api.Time {
 	if t.IsZero() {
 		return nil
 	}
-	t = t.UTC()
-	return &t
+	return new(api.NewTime(t))
 }

@@ -9,7 +9,7 @@ func serviceAccount(a iam.ServiceAccount) api.ServiceAccount {
 	return api.ServiceAccount{
 		ID: string(a.ID), Name: a.Name, Description: a.Description, Owner: a.Owner,
 		Role: ref(a.Role), State: string(a.State()), Keys: keyCounts(a.Keys),
-		CreatedAt: a.CreatedAt.UTC(), CreatedBy: actor(a.CreatedBy), CreatedByKey: orNull(string(a.CreatedByKey)),
+		CreatedAt: api.NewTime(a.CreatedAt), CreatedBy: actor(a.CreatedBy), CreatedByKey: orNull(string(a.CreatedByKey)),
 		Revoked: revocation(a.Revoked), Metadata: metadata(a.Metadata), Etag: etag(a.Version),
 	}
 }

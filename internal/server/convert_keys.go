@@ -13,7 +13,7 @@ func key(k iam.Key, now time.Time) api.Key {
 		ID: string(k.ID), Name: k.Name, Hint: k.Hint, State: string(k.State(now)),
 		Principal: api.Principal{Type: string(k.Principal.Type), ID: string(k.Principal.ID), Name: k.Principal.Name},
 		Effective: k.Effective().Strings(), ExpiresAt: timeOrNull(k.ExpiresAt), Metadata: metadata(k.Metadata),
-		CreatedAt: k.CreatedAt.UTC(), CreatedBy: actor(k.CreatedBy), CreatedByKey: orNull(string(k.CreatedByKey)),
+		CreatedAt: api.NewTime(k.CreatedAt), CreatedBy: actor(k.CreatedBy), CreatedByKey: orNull(string(k.CreatedByKey)),
 		Replaces: orNull(string(k.Replaces)), Revoked: revocation(k.Revoked), Etag: etag(k.Version),
 	}
 	if k.Limit != nil {
@@ -68,7 +68,7 @@ func firstExpiry(in api.CreateKey) (*iam.Expiry, error) {
 }
 
 // expiry reads when a key ends; null is never.
-func expiry(at api.Optional[time.Time]) (*iam.Expiry, error) {
+func expiry(at api.Optional[api.Time]) (*iam.Expiry, error) {
 	value, set := at.Get()
 	switch {
 	case !set:
@@ -78,7 +78,7 @@ func expiry(at api.Optional[time.Time]) (*iam.Expiry, error) {
 	case value.IsZero(): // package iam would read it as never
 		return nil, iam.Invalid("/expires_at", "in_the_past", "must be in the future")
 	}
-	return &iam.Expiry{At: *value}, nil
+	return &iam.Expiry{At: value.Time}, nil
 }
 
 func keyPatch(in api.UpdateKey) (iam.KeyPatch, error) {

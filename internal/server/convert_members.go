@@ -12,7 +12,7 @@ func member(m iam.Member) api.Member {
 		ID: string(m.ID), Name: m.Name, Email: m.Person.Email,
 		Person: api.Person{ID: string(m.Person.ID), Name: m.Person.Name, Email: m.Person.Email},
 		Role:   ref(m.Role), State: string(m.State()), Keys: keyCounts(m.Keys),
-		CreatedAt: m.CreatedAt.UTC(), Etag: etag(m.Version),
+		CreatedAt: api.NewTime(m.CreatedAt), Etag: etag(m.Version),
 	}
 }
 
@@ -21,6 +21,6 @@ func seats(s iam.Seats) api.Seats { return api.Seats{Used: s.Used, Pending: s.Pe
 func invitation(i iam.Invitation, now time.Time) api.Invitation {
 	return api.Invitation{
 		ID: string(i.ID), Email: i.Email, Role: ref(i.Role), State: string(i.State(now)),
-		InvitedBy: actor(i.InvitedBy), CreatedAt: i.CreatedAt.UTC(), ExpiresAt: i.ExpiresAt.UTC(),
+		InvitedBy: actor(i.InvitedBy), CreatedAt: api.NewTime(i.CreatedAt), ExpiresAt: api.NewTime(i.ExpiresAt),
 	}
 }

@@ -8,7 +8,7 @@ import (
 func workspace(w iam.Workspace) api.Workspace {
 	return api.Workspace{
 		ID: string(w.ID), Name: w.Name, Slug: w.Slug, System: w.System, State: string(w.State()),
-		Policy: api.Policy(w.Policy), CreatedAt: w.CreatedAt.UTC(), Etag: etag(w.Version),
+		Policy: api.Policy(w.Policy), CreatedAt: api.NewTime(w.CreatedAt), Etag: etag(w.Version),
 	}
 }
 

@@ -92,6 +92,9 @@ func (rec *recorder) hold(r *http.Request, answer *http.Response, body []byte) e
 		return nil // no operation: there is nothing at this address, or not for this method
 	}
 	rec.countAnswer(route, answer.StatusCode)
+	if err := otherShape(answer.Header.Get("Content-Type"), body); err != nil {
+		return err
+	}
 	if err := knownCode(route, answer.StatusCode, body); err != nil {
 		return err
 	}

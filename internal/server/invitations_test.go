@@ -21,7 +21,7 @@ func TestInvitationMakesAMemberOnce(t *testing.T) {
 		var invited api.CreatedInvitation
 		r := c.post(here("/invitations"), `{"email":" Jo@Example.com","role":"editor"}`).want(http.StatusCreated, &invited)
 		if invited.State != "pending" || invited.Email != "jo@example.com" || invited.Role.Name != "editor" || invited.InvitedBy.ID != c.principal ||
-			invited.ExpiresAt.Sub(invited.CreatedAt) != 7*24*time.Hour {
+			invited.ExpiresAt.Sub(invited.CreatedAt.Time) != 7*24*time.Hour {
 			t.Errorf("got %s", r.body)
 		}
 		if got, want := r.header.Get("Location"), "/v1/workspaces/"+c.workspace+"/invitations/"+invited.ID; got != want {

@@ -115,7 +115,7 @@ func (s *Server) registerSelf() {
 // KeyFilters narrow a list of the keys of one principal.
 type KeyFilters struct {
 	State         string    `query:"state" enum:"active,paused,expired,revoked" doc:"Only keys in this state."`
-	ExpiresBefore time.Time `query:"expires_before" doc:"Only keys that end before this time." example:"2027-01-01T00:00:00Z"`
+	ExpiresBefore time.Time `query:"expires_before" doc:"Only keys that end before this time." example:"2027-01-01T00:00:00.000000Z"`
 	Query         string    `query:"q" doc:"Only keys whose name, or whose owner's name, has this in it."`
 }
 

@@ -38,7 +38,7 @@ func (s *Server) listNodes(ctx context.Context, c iam.Caller, in *listNodesInput
 func node(n iam.NodeStatus) api.Node {
 	out := api.Node{
 		ID: n.Incarnation, Name: n.Name, Kind: n.Kind, Version: n.Version, Self: n.Own, Consistency: "strict",
-		Revision: n.Acked, Lag: n.Lag, LastContact: micros(n.LastContact), StartedAt: micros(n.StartedAt),
+		Revision: n.Acked, Lag: n.Lag, LastContact: api.NewTime(n.LastContact), StartedAt: api.NewTime(n.StartedAt),
 	}
 	if n.Bounded > 0 {
 		out.Consistency = "bounded"
@@ -48,8 +48,5 @@ func node(n iam.NodeStatus) api.Node {
 	}
 	return out
 }
-
-// micros writes a time of this machine as those of the database are.
-func micros(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
 
 func milliseconds(d time.Duration) *int64 { return new(d.Milliseconds()) }

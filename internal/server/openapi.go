@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -43,7 +42,8 @@ func humaConfig() huma.Config {
 	}
 	for _, a := range []struct{ t, as reflect.Type }{
 		{reflect.TypeFor[problem](), reflect.TypeFor[api.Problem]()},
-		{reflect.TypeFor[api.Optional[time.Time]](), reflect.TypeFor[*time.Time]()},
+		{reflect.TypeFor[api.Time](), reflect.TypeFor[moment]()},
+		{reflect.TypeFor[api.Optional[api.Time]](), reflect.TypeFor[nullableMoment]()},
 		{reflect.TypeFor[api.Optional[string]](), reflect.TypeFor[*string]()},
 		{reflect.TypeFor[api.Optional[int64]](), reflect.TypeFor[*int64]()},
 		{reflect.TypeFor[api.Optional[[]string]](), reflect.TypeFor[nullableTexts]()},
@@ -59,6 +59,24 @@ type nullableTexts []string
 // Schema implements huma.SchemaProvider.
 func (nullableTexts) Schema(huma.Registry) *huma.Schema {
 	return &huma.Schema{Type: huma.TypeArray, Nullable: true, Items: &huma.Schema{Type: huma.TypeString}}
+}
+
+// moment describes an [api.Time].
+type moment string
+
+// Schema implements huma.SchemaProvider.
+func (moment) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeString, Format: "date-time", Examples: []any{"2026-11-23T03:00:00.000000Z"}}
+}
+
+// nullableMoment describes an [api.Time], or null.
+type nullableMoment string
+
+// Schema implements huma.SchemaProvider.
+func (nullableMoment) Schema(schemas huma.Registry) *huma.Schema {
+	s := moment("").Schema(schemas)
+	s.Nullable = true
+	return s
 }
 
 // describe returns a row as package huma registers it.
@@ -218,29 +236,35 @@ func anyObject() *huma.Schema {
 	return &huma.Schema{Type: huma.TypeObject, AdditionalProperties: true}
 }
 
-// completeMembers says of members what package huma leaves out: that objects and
-// one of a few words can be null, as it says of texts and numbers, and that a map
-// may hold anything.
+// completeMembers says of members what package huma leaves out: that objects,
+// times and one of a few words can be null, as it says of texts and numbers, and
+// that a map may hold anything.
 func completeMembers(schemas huma.Registry) {
 	for name, schema := range schemas.Map() {
-		t := schemas.TypeFromRef(schemaPrefix + name)
-		for _, f := range reflect.VisibleFields(t) {
+		for _, f := range reflect.VisibleFields(schemas.TypeFromRef(schemaPrefix + name)) {
 			member, options, _ := strings.Cut(f.Tag.Get("json"), ",")
-			p := schema.Properties[member]
-			if p != nil && f.Type == reflect.TypeFor[map[string]any]() {
-				p.AdditionalProperties = true
-			}
-			if p != nil && p.Nullable && len(p.Enum) > 0 {
-				p.Enum = append(p.Enum, nil)
-			}
-			if p == nil || p.Ref == "" || f.Type.Kind() != reflect.Pointer || strings.Contains(options, "omitempty") {
-				continue
-			}
-			schema.Properties[member] = &huma.Schema{
-				Description: p.Description, AnyOf: []*huma.Schema{{Ref: p.Ref}, {Type: "null"}},
+			if p := schema.Properties[member]; p != nil {
+				isNullable := f.Type.Kind() == reflect.Pointer && !strings.Contains(options, "omitempty")
+				schema.Properties[member] = completeMember(p, f.Type, isNullable)
 			}
 		}
 	}
+}
+
+func completeMember(p *huma.Schema, t reflect.Type, isNullable bool) *huma.Schema {
+	if t == reflect.TypeFor[map[string]any]() {
+		p.AdditionalProperties = true
+	}
+	if t == reflect.TypeFor[*api.Time]() {
+		p.Nullable = isNullable
+	}
+	if p.Nullable && len(p.Enum) > 0 {
+		p.Enum = append(p.Enum, nil)
+	}
+	if p.Ref != "" && isNullable {
+		return &huma.Schema{Description: p.Description, AnyOf: []*huma.Schema{{Ref: p.Ref}, {Type: "null"}}}
+	}
+	return p
 }
 
 const schemaPrefix = "#/components/schemas/"

@@ -5,11 +5,9 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/posternhq/postern/api"
 	"github.com/posternhq/postern/internal/replica"
 )
-
-// timeLayout is how the API writes times.
-const timeLayout = "2006-01-02T15:04:05.000000Z"
 
 // appendVerdict appends an [api.Verdict] as JSON. texts are the permissions that
 // were asked for, as they were written; fresh is for how long the answer may be
@@ -77,7 +75,7 @@ func appendMicros(dst []byte, micros int64) []byte {
 		return append(dst, `null`...)
 	}
 	dst = append(dst, '"')
-	dst = time.UnixMicro(micros).UTC().AppendFormat(dst, timeLayout)
+	dst = time.UnixMicro(micros).UTC().AppendFormat(dst, api.TimeLayout)
 	return append(dst, '"')
 }
 

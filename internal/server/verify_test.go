@@ -33,7 +33,7 @@ func TestVerdictSaysWhoseTheKeyIsAndWhatItMay(t *testing.T) {
 		if *v.Principal != want {
 			t.Errorf("principal: got %+v, want %+v", *v.Principal, want)
 		}
-		if v.Key.ID != key.ID || v.Key.Name != key.Name || !v.Key.ExpiresAt.Equal(*key.ExpiresAt) {
+		if v.Key.ID != key.ID || v.Key.Name != key.Name || *v.Key.ExpiresAt != *key.ExpiresAt {
 			t.Errorf("key: got %+v, want %+v", *v.Key, key.Key)
 		}
 		if v.Role.Name != "operator" || len(v.Decisions) != 2 || !v.Decisions["agents:execute"] || !v.Decisions["agents/a-1:read"] {

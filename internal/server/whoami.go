@@ -33,10 +33,9 @@ func (s *Server) whoami(ctx context.Context, c iam.Caller, _ *struct{}) (*whoami
 }
 
 // microsOrNull returns a time in microseconds since 1970, or nil for 0.
-func microsOrNull(micros int64) *time.Time {
+func microsOrNull(micros int64) *api.Time {
 	if micros == 0 {
 		return nil
 	}
-	t := time.UnixMicro(micros).UTC()
-	return &t
+	return new(api.NewTime(time.UnixMicro(micros)))
 }
