@@ -16,6 +16,7 @@ const grace = 10 * time.Second
 // How often a server writes down what need not be written at once.
 const (
 	sumsEvery     = time.Second            // sums of refused attempts
+	noticesEvery  = time.Minute            // that keys are about to end
 	receiptsEvery = 200 * time.Millisecond // what receipts rest on
 )
 
@@ -28,6 +29,7 @@ type parts struct {
 	await    func(ctx context.Context) // waits for what nobody else waits for any more, until ctx ends
 	receipts func(ctx context.Context) error
 	sums     func(ctx context.Context, all bool) error
+	notices  func(ctx context.Context) error
 }
 
 // run serves until ctx ends or something fails, then stops in reverse: first no
@@ -48,6 +50,7 @@ func (p parts) run(ctx context.Context, up func(ctx context.Context) error) erro
 	work.Go(func() {
 		p.repeat(below, sumsEvery, "write sums of refused attempts", func(ctx context.Context) error { return p.sums(ctx, false) })
 	})
+	work.Go(func() { p.repeat(below, noticesEvery, "write which keys are about to end", p.notices) })
 	for _, d := range p.doors.all {
 		work.Go(func() {
 			if err := d.serve(); err != nil {

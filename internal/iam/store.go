@@ -128,6 +128,19 @@ type NoteTx interface {
 	// ConfirmReceipt writes down what a receipt rests on: by, durability, nodes
 	// and how long it took. The first stays.
 	ConfirmReceipt(ctx context.Context, r Receipt) error
+
+	// TakeNotices returns up to when notices of the ends of keys were given, zero
+	// when none ever were, and has everybody else who asks wait for the end of the
+	// transaction.
+	TakeNotices(ctx context.Context) (doneTo time.Time, err error)
+	// NoticeKeys marks at most limit keys of which a notice is due and has not been
+	// given, and returns them by their ends. Keys that were revoked, whose owner has
+	// ended, or that were made no longer before their end than the notice is due are
+	// passed over. Those of one end are told apart by their ids.
+	NoticeKeys(ctx context.Context, due Notice, limit int) ([]Key, error)
+	// EndNotices notes that all notices up to doneTo were given, and forgets the
+	// marks of those that were due before keep.
+	EndNotices(ctx context.Context, doneTo, keep time.Time) error
 }
 
 // Tx is what a [Store] can do inside a transaction that changes something.
