@@ -42,6 +42,7 @@ func newStage(t *testing.T, h http.Handler) *stage {
 		},
 		await:    func(ctx context.Context) { <-ctx.Done() },
 		receipts: func(context.Context) error { return nil },
+		notices:  func(context.Context) error { return nil },
 		sums: func(_ context.Context, all bool) error {
 			if all {
 				s.summed.Store(true)
