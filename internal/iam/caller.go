@@ -58,3 +58,15 @@ func (c Caller) actor() audit.Actor {
 
 // createdBy is the caller as the maker of something.
 func (c Caller) createdBy() Actor { return Actor{Actor: c.actor(), State: Active} }
+
+// own names the caller's own workspace in a path.
+const own = "-"
+
+// resolve returns the id of the workspace that a path names: the caller's own by
+// "-", its id or its slug. Any other is not found.
+func (c Caller) resolve(ref string) (WorkspaceID, error) {
+	if ref == own || ref == string(c.Workspace.ID) || ref == c.Workspace.Name {
+		return c.Workspace.ID, nil
+	}
+	return "", Errorf(NotFound, "no such workspace")
+}

@@ -1,11 +1,9 @@
 package iam
 
 import (
-	"fmt"
 	"maps"
 	"reflect"
 	"slices"
-	"strings"
 
 	"github.com/posternhq/postern/internal/audit"
 )
@@ -70,26 +68,6 @@ func same(a, b any) bool {
 // changed notes in the event what is different about the target.
 func (w *work) changed(was, is audit.Fields) {
 	w.event.Before, w.event.After = differences(was, is)
-}
-
-// describeChanges says who changed what, for a caller whose If-Match failed.
-func describeChanges(events []audit.Event) string {
-	if len(events) == 0 {
-		return "it changed since it was read"
-	}
-	var said []string
-	for _, e := range events {
-		what := "did " + e.Action
-		if len(e.Before) > 0 {
-			what = "changed " + strings.Join(slices.Sorted(maps.Keys(e.After)), ", ")
-		}
-		said = append(said, fmt.Sprintf("%s %s at %s", e.Actor.Name, what, e.At.UTC().Format("2006-01-02T15:04:05Z")))
-	}
-	const most = 5
-	if len(said) > most {
-		said = append(said[:most], fmt.Sprintf("and %d more changes", len(said)-most))
-	}
-	return "it changed since it was read: " + strings.Join(said, "; ")
 }
 
 func (w Workspace) fields() audit.Fields {

@@ -180,6 +180,23 @@ func (k Key) State(now time.Time) State {
 
 func (k Key) expired(now time.Time) bool { return !k.ExpiresAt.IsZero() && !now.Before(k.ExpiresAt) }
 
+// allowsIP reports whether a key may be used from an address, as text.
+func (k Key) allowsIP(ip string) bool {
+	if k.AllowedNetworks == nil {
+		return true
+	}
+	addr, err := netip.ParseAddr(ip)
+	if err != nil {
+		return false
+	}
+	for _, n := range k.AllowedNetworks {
+		if n.Contains(addr.Unmap()) {
+			return true
+		}
+	}
+	return false
+}
+
 // Effective returns what the key can do: its owner's role and its limit together.
 func (k Key) Effective() Permissions {
 	if k.Limit == nil {

@@ -1,11 +1,9 @@
 package iam
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"time"
 
 	"github.com/posternhq/postern/internal/audit"
@@ -179,132 +177,4 @@ func (w *work) admit(a attempt) error {
 		return denied(a.needs)
 	}
 	return nil
-}
-
-// allowsIP reports whether a key may be used from an address, as text.
-func (k Key) allowsIP(ip string) bool {
-	if k.AllowedNetworks == nil {
-		return true
-	}
-	addr, err := netip.ParseAddr(ip)
-	if err != nil {
-		return false
-	}
-	for _, n := range k.AllowedNetworks {
-		if n.Contains(addr.Unmap()) {
-			return true
-		}
-	}
-	return false
-}
-
-// mayGive returns an error unless the caller holds all of result, but for what
-// was held before. Nobody can give what they do not have.
-func (w *work) mayGive(result, before Permissions) error {
-	if w.caller.internal != "" {
-		return nil
-	}
-	for _, g := range result.Grants() {
-		if !before.covers(g) && !w.may.covers(g) {
-			return denyGiving(g)
-		}
-	}
-	return nil
-}
-
-// mayActOn returns an error unless the caller may act on a principal at all:
-// only an Owner acts on an Owner.
-func (w *work) mayActOn(role Permissions) error {
-	if w.caller.internal == "" && holdsOwners(role) && !w.may.Allow(ownersWrite) {
-		return denied(ownersWrite)
-	}
-	return nil
-}
-
-// matches returns an error when the caller requires a version of the target that
-// is no longer the present one. It says what changed since, and who did it.
-func (w *work) matches(version int64, target string) error {
-	if w.caller.IfMatch == nil || *w.caller.IfMatch == version {
-		return nil
-	}
-	events, err := w.EventsAbout(w.ctx, w.ws.ID, target, *w.caller.IfMatch)
-	if err != nil {
-		return fmt.Errorf("read what changed since: %w", err)
-	}
-	return &Error{Kind: PreconditionFailed, Reason: describeChanges(events)}
-}
-
-// writeEvents appends what happened to the audit log of the workspace that is
-// worked in.
-// The action is the attempt's, unless the change turned out to be another.
-func (w *work) writeEvents(action string, again bool) error {
-	if again {
-		w.event.Before, w.event.After = nil, nil
-		w.event.Reason = "repeated with the same Idempotency-Key; nothing changed"
-	}
-	w.event.Action, w.event.Outcome = cmp.Or(w.event.Action, action), audit.Done
-	for _, e := range append([]audit.Event{w.event}, w.further...) {
-		w.signer(e).sign(&e, w.Now())
-		if e.Workspace == "" {
-			e.Workspace = string(w.ws.ID)
-		}
-		if err := w.AppendEvent(w.ctx, e); err != nil {
-			return fmt.Errorf("append event: %w", err)
-		}
-	}
-	return nil
-}
-
-// signer returns who an event is to name. A tenant's log does not name those who
-// operate the deployment, who are of another workspace.
-func (w *work) signer(e audit.Event) Caller {
-	if e.Workspace == "" || WorkspaceID(e.Workspace) == w.ws.ID {
-		return w.caller
-	}
-	operators := Internal("operators of this deployment", audit.Source{Node: w.caller.Source.Node})
-	operators.RequestID = w.caller.RequestID
-	return operators
-}
-
-// sign writes into an event who caused it, when and from where.
-func (c Caller) sign(e *audit.Event, now time.Time) {
-	e.ID, e.At = NewID(EventPrefix, now), now
-	e.Actor, e.Source, e.RequestID = c.actor(), c.Source, c.RequestID
-	if c.Key.ID != "" {
-		e.Key = &audit.Ref{ID: string(c.Key.ID), Name: c.Key.Name}
-	}
-	if e.Workspace == "" {
-		e.Workspace = string(c.Workspace.ID)
-	}
-}
-
-// may returns an error unless the caller holds p, as this node knows it: enough
-// to read, since a node that could be wrong does not answer at all.
-func (s *Service) may(ctx context.Context, c Caller, p Permission, t audit.Target) error {
-	if c.internal != "" || c.Permissions.Allow(p) {
-		return nil
-	}
-	return s.refused(ctx, c, attempt{action: readAction(t, p), target: t}, nil, denied(p))
-}
-
-// Require returns an error unless the caller holds p, and writes the refusal
-// down. It is for what changes nothing and is not a method of its own, such as
-// verifying a key.
-func (s *Service) Require(ctx context.Context, c Caller, p Permission, what audit.Target) error {
-	return s.may(ctx, c, p, what)
-}
-
-// readAction names an attempt to read, which only a refusal leaves in the log.
-func readAction(t audit.Target, p Permission) string { return t.Type + "." + p.Action }
-
-// own names the caller's own workspace in a path.
-const own = "-"
-
-// resolve returns the id of the workspace that a path names: the caller's own by
-// "-", its id or its slug. Any other is not found.
-func (c Caller) resolve(ref string) (WorkspaceID, error) {
-	if ref == own || ref == string(c.Workspace.ID) || ref == c.Workspace.Name {
-		return c.Workspace.ID, nil
-	}
-	return "", Errorf(NotFound, "no such workspace")
 }
