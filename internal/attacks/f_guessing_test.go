@@ -34,48 +34,58 @@ func whatIsThereReadsAsWhatIsNot(t *testing.T, w *world) {
 	closed := w.newTenant("closed")
 	w.must("POST", "/v1/workspaces/closed/pause", w.owner, nil)
 	w.clock.advance(time.Second)
-	unknown, err := token.Mint{}.New(token.ServiceAccount)
+	secret, err := token.Mint{}.New(token.ServiceAccount)
 	if err != nil {
 		t.Fatal(err)
 	}
+	unknown := secret.Reveal()
 
-	// A credential that does not work, whatever the reason.
-	for name, value := range map[string]string{
+	keysThatDoNotWorkReadAlike(t, w, unknown, "keys/"+revoked.str("id"), map[string]string{
 		"revoked": revoked.str("value"), "paused": paused.str("value"), "from elsewhere": elsewhere.str("value"), "not a key": "x",
 		"expired": expired.str("value"), "of an account that ended": ended.str("value"), "of a removed member": removed,
-		"of a paused workspace": closed.owner, "with another checksum": unknown.Reveal()[:len(unknown.Reveal())-1] + "-",
-	} {
-		for _, path := range []string{"/v1/whoami", "/v1/workspaces/acme/keys", in("-", "keys/"+revoked.str("id"))} {
-			want, got := w.call("GET", path, unknown.Reveal(), nil), w.call("GET", path, value, nil)
+		"of a paused workspace": closed.owner, "with another checksum": unknown[:len(unknown)-1] + "-",
+	})
+	unending := w.keyOf("-", b.owner, w.account("-", b.owner, "admin", "admin"), body{"expires_at": nil})
+	invitationsThatDoNotWorkReadAlike(t, w, b, revoked.str("value"))
+	keysOfAnotherWorkspaceDoNotExist(t, w, unknown, revoked.str("value"), paused.str("value"), unending, "x")
+}
+
+// keysThatDoNotWorkReadAlike presents credentials that do not work, named for
+// why, at paths of what is there.
+func keysThatDoNotWorkReadAlike(t *testing.T, w *world, unknown, there string, presented map[string]string) {
+	for name, value := range presented {
+		for _, path := range []string{"/v1/whoami", "/v1/workspaces/acme/keys", in("-", there)} {
+			want, got := w.call("GET", path, unknown, nil), w.call("GET", path, value, nil)
 			if got.status != want.status || got.same() != want.same() || len(got.header) != len(want.header) {
 				t.Errorf("a key that is %s reads %d %s %v, an unknown one %d %s %v", name, got.status, got.text, got.header, want.status, want.text, want.header)
 			}
 		}
 	}
+}
 
-	// An invitation that does not work, whatever the reason.
+func invitationsThatDoNotWorkReadAlike(t *testing.T, w *world, b tenant, ofAnotherKind string) {
 	used := w.must("POST", in("-", "invitations"), b.owner, body{"email": "jo@acme.example", "role": "viewer"})
 	w.accept(used.str("token"), "Jo")
 	cancelled := w.must("POST", in("-", "invitations"), b.owner, body{"email": "al@acme.example", "role": "viewer"})
 	w.must("DELETE", in("-", "invitations/"+cancelled.str("id")), b.owner, nil)
 	none := w.call("POST", "/v1/invitations/accept", "", body{"token": "inv_" + strings.Repeat("0", 33), "name": "X"})
 	late := w.must("POST", in("-", "invitations"), b.owner, body{"email": "ed@acme.example", "role": "viewer"})
-	b.owner = w.keyOf("-", b.owner, w.account("-", b.owner, "admin", "admin"), body{"expires_at": nil})
 	w.clock.advance(8 * 24 * time.Hour)
 	for name, secret := range map[string]string{
-		"used": used.str("token"), "cancelled": cancelled.str("token"), "expired": late.str("token"), "not one": "x", "of another kind": revoked.str("value"),
+		"used": used.str("token"), "cancelled": cancelled.str("token"), "expired": late.str("token"), "not one": "x", "of another kind": ofAnotherKind,
 	} {
 		got := w.call("POST", "/v1/invitations/accept", "", body{"token": secret, "name": "X"})
 		if got.status != none.status || got.same() != none.same() {
 			t.Errorf("an invitation that was %s reads %d %s, an unknown one %d %s", name, got.status, got.text, none.status, none.text)
 		}
 	}
+}
 
-	// To a verifier of another workspace, every key is one that does not exist.
+func keysOfAnotherWorkspaceDoNotExist(t *testing.T, w *world, unknown string, values ...string) {
 	a := w.newTenant("other")
 	mine := w.keyOf("-", a.owner, w.account("-", a.owner, "prober", "verifier"))
-	nothing := w.must("POST", "/v1/verify", mine, body{"key": unknown.Reveal()})
-	for _, value := range []string{revoked.str("value"), paused.str("value"), b.owner, "x"} {
+	nothing := w.must("POST", "/v1/verify", mine, body{"key": unknown})
+	for _, value := range values {
 		got := w.must("POST", "/v1/verify", mine, body{"key": value})
 		if got.same() != nothing.same() {
 			t.Errorf("a key of another workspace reads %s, an unknown one %s", got.text, nothing.text)

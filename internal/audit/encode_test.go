@@ -112,21 +112,26 @@ func events() map[string]audit.Event {
 			Outcome: audit.Refused, Reason: "the invitation has ended",
 			Source: audit.Source{IP: "198.51.100.1", UserAgent: "curl/8.12.1", Node: "node-1"}, RequestID: "req_01jn8x0c2vf3hs5r6tq7w8y9zq",
 		},
-		"strange_names": {
-			ID: "evt_01jn8x0c2vf3hs5r6tq7w8y9zr", Workspace: "ws_01jn8x0c2vf3hs5r6tq7w8y9zb", Seq: 10, At: at.In(time.FixedZone("", 3600)),
-			Actor:  audit.Actor{Type: audit.Member, ID: "mem_01jn8x0c2vf3hs5r6tq7w8y9zs", Name: `"Jo" \ <img onerror=alert(1)> & 名前 🤖👩‍🔬`},
-			Key:    &audit.Ref{ID: "key_01jn8x0c2vf3hs5r6tq7w8y9zt", Name: "a\u2028b\u2029c\u00a0d\u007fe\u0085f\ufeffg\u202eh"},
-			Action: "key.created",
-			Target: audit.Target{Type: "key", ID: "key_01jn8x0c2vf3hs5r6tq7w8y9zv", Name: "=cmd|'/C calc'!A0"},
+		"strange_names": strangelyNamed(),
+	}
+}
 
-			Outcome: audit.Done, Reason: "\x00\x01\b\t\n\v\f\r\x1b\x1f /\ufffd\U0010ffff",
-			Source: audit.Source{IP: "192.0.2.7", UserAgent: "\\u0041", Node: "node-1"}, RequestID: "req_01jn8x0c2vf3hs5r6tq7w8y9zw",
-			// The names are those of RFC 8785, section 3.2.3, whose order is not that of their bytes.
-			After: audit.Fields{"metadata": map[string]string{
-				"\u20ac": "Euro Sign", "\r": "Carriage Return", "\ufb33": "Hebrew Letter Dalet With Dagesh", "1": "One",
-				"\U0001f600": "Emoji: Grinning Face", "\u0080": "Control", "\u00f6": "Latin Small Letter O With Diaeresis", "": "nothing",
-			}},
-		},
+// strangelyNamed is an event whose texts a careless encoder would write wrongly.
+func strangelyNamed() audit.Event {
+	return audit.Event{
+		ID: "evt_01jn8x0c2vf3hs5r6tq7w8y9zr", Workspace: "ws_01jn8x0c2vf3hs5r6tq7w8y9zb", Seq: 10, At: at.In(time.FixedZone("", 3600)),
+		Actor:  audit.Actor{Type: audit.Member, ID: "mem_01jn8x0c2vf3hs5r6tq7w8y9zs", Name: `"Jo" \ <img onerror=alert(1)> & 名前 🤖👩‍🔬`},
+		Key:    &audit.Ref{ID: "key_01jn8x0c2vf3hs5r6tq7w8y9zt", Name: "a\u2028b\u2029c\u00a0d\u007fe\u0085f\ufeffg\u202eh"},
+		Action: "key.created",
+		Target: audit.Target{Type: "key", ID: "key_01jn8x0c2vf3hs5r6tq7w8y9zv", Name: "=cmd|'/C calc'!A0"},
+
+		Outcome: audit.Done, Reason: "\x00\x01\b\t\n\v\f\r\x1b\x1f /\ufffd\U0010ffff",
+		Source: audit.Source{IP: "192.0.2.7", UserAgent: "\\u0041", Node: "node-1"}, RequestID: "req_01jn8x0c2vf3hs5r6tq7w8y9zw",
+		// The names are those of RFC 8785, section 3.2.3, whose order is not that of their bytes.
+		After: audit.Fields{"metadata": map[string]string{
+			"\u20ac": "Euro Sign", "\r": "Carriage Return", "\ufb33": "Hebrew Letter Dalet With Dagesh", "1": "One",
+			"\U0001f600": "Emoji: Grinning Face", "\u0080": "Control", "\u00f6": "Latin Small Letter O With Diaeresis", "": "nothing",
+		}},
 	}
 }
 
