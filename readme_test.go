@@ -47,41 +47,6 @@ func TestReadme(t *testing.T) {
 	}
 }
 
-var link = regexp.MustCompile(`\]\(([^)#\s]+)`)
-
-// TestLinksBetweenDocumentsLeadSomewhere looks for each file that a document of
-// the repository links to. It leaves out what is elsewhere, and paths of a server.
-func TestLinksBetweenDocumentsLeadSomewhere(t *testing.T) {
-	var documents []string
-	for _, pattern := range []string{"*.md", "docs/*.md", "docs/*/*.md"} {
-		found, err := filepath.Glob(pattern)
-		if err != nil {
-			t.Fatal(err)
-		}
-		documents = append(documents, found...)
-	}
-	links := 0
-	for _, document := range documents {
-		text, err := os.ReadFile(document)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, match := range link.FindAllStringSubmatch(string(text), -1) {
-			to := match[1]
-			if strings.Contains(to, ":") || strings.HasPrefix(to, "/") {
-				continue
-			}
-			links++
-			if _, err := os.Stat(filepath.Join(filepath.Dir(document), to)); err != nil {
-				t.Errorf("%s links to %s: %v", document, to, err)
-			}
-		}
-	}
-	if links < 5 {
-		t.Errorf("found %d links in %v, want more: the test does not see them", links, documents)
-	}
-}
-
 // step is a command of a console block and what it is said to print.
 type step struct {
 	command string
