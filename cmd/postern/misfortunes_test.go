@@ -34,6 +34,19 @@ func (s *server) isStale(key string) {
 	}
 }
 
+// stand stops the process of a server as SIGSTOP does, and returns once all of it
+// has stopped: until then it answers.
+func (s *server) stand() {
+	s.t.Helper()
+	if err := s.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		s.t.Fatal(err)
+	}
+	var status syscall.WaitStatus
+	if _, err := syscall.Wait4(s.cmd.Process.Pid, &status, syscall.WUNTRACED, nil); err != nil || !status.Stopped() {
+		s.t.Fatalf("the process did not stop: %v, %v", status, err)
+	}
+}
+
 // isBack fails the test unless a server whose database has come back soon answers
 // again.
 func (s *server) isBack(key string) {
@@ -175,9 +188,7 @@ func TestTwoServersOfOneNameAreTwoAndOneThatWasAwayAcceptsNothingOld(t *testing.
 
 	key := one.key(o.owner, "away")
 	two.knows(o.owner, key, "valid")
-	if err := two.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	two.stand()
 	asked := make(chan any, 1)
 	go func() { // it is answered when the server goes on, if nobody has given up until then
 		h, _ := two.try(http.MethodPost, "/v1/verify", o.owner, about(key))
