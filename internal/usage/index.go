@@ -1,0 +1,33 @@
+package usage
+
+import (
+	"math/bits"
+	"sync/atomic"
+)
+
+// index is where to look for numbers by a hash: an open table with linear probing
+// that is at most half full. A slot that holds a number holds it for good, so
+// that whoever looks for the same thing finds the same slot.
+type index struct {
+	slots []atomic.Uint32 // 0: empty
+	shift int
+}
+
+// longestProbe is for how many slots a number is looked for. In a table that is
+// half full, nothing that does not collide on purpose lies further off.
+const longestProbe = 128
+
+// newIndex returns an index for a number of things, which is a power of two.
+func newIndex(capacity int) index {
+	slots := 2 * capacity
+	return index{slots: make([]atomic.Uint32, slots), shift: 64 - bits.TrailingZeros(uint(slots))}
+}
+
+// slot returns the slot to look into at the n-th try, from 0.
+func (x *index) slot(hash uint64, n int) *atomic.Uint32 {
+	const spread = 0x9e3779b97f4a7c15 // 2^64 divided by the golden ratio, as Knuth has it
+	first := int(hash * spread >> x.shift)
+	return &x.slots[(first+n)&(len(x.slots)-1)]
+}
+
+func (x *index) reset() { clear(x.slots) }

@@ -1,0 +1,88 @@
+package usage
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/posternhq/postern/internal/iam"
+)
+
+// sink is a store that takes everything, and keeps nothing.
+type sink struct{}
+
+func (sink) Register(context.Context, iam.Reporter) (time.Time, error) { return epoch, nil }
+
+func (sink) Report(context.Context, iam.UsageReport) (time.Time, error) { return epoch, nil }
+
+func intoSink(o *Options) { o.Store = sink{} }
+
+// held returns what the heap holds more after fn than before.
+func held(fn func()) int64 {
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	fn()
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	return int64(after.HeapAlloc) - int64(before.HeapAlloc)
+}
+
+// A million keys are used while the store takes nothing.
+func TestMillionKeysInUseTakeBoundedMemory(t *testing.T) {
+	const keys, most = 1_000_000, 300 // bytes for each
+	b := newBench(t, intoSink)
+	got := held(func() {
+		for i := range keys {
+			b.Touch(use(i, "agents:execute"))
+			if i%50_000 == 0 {
+				b.gather()
+			}
+		}
+		b.gather()
+	})
+	t.Logf("%d bytes for each key in use", got/keys)
+	if got > most*keys {
+		t.Errorf("%d bytes for each of a million keys, want at most %d", got/keys, most)
+	}
+	b.flush(t)
+	if b.Gathering().Counted != keys {
+		t.Errorf("counted %d, want %d", b.Gathering().Counted, keys)
+	}
+}
+
+// Whoever holds one key, or many, uses them from a million addresses with as many
+// user agents, and has the product ask for as many things.
+func TestMillionSourcesTakeBoundedMemory(t *testing.T) {
+	const sources = 1_000_000
+	for _, tt := range []struct {
+		keys int
+		most int64 // bytes
+	}{{1, 16 << 20}, {20_000, 64 << 20}} {
+		t.Run(fmt.Sprint(tt.keys), func(t *testing.T) {
+			b := newBench(t, intoSink)
+			got := held(func() {
+				for i := range sources {
+					u := use(i%tt.keys, fmt.Sprintf("docs/%d:read", i))
+					u.IP, u.UserAgent = netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), fmt.Sprint("agent ", i)
+					b.Touch(u)
+					if i%50_000 == 0 {
+						b.gather()
+					}
+				}
+				b.gather()
+			})
+			t.Logf("%d keys: %d KiB", tt.keys, got>>10)
+			if got > tt.most {
+				t.Errorf("%d bytes, want at most %d", got, tt.most)
+			}
+			b.flush(t)
+			if b.Gathering().Counted != sources || b.Gathering().Dropped == 0 {
+				t.Errorf("got %+v, want that all are counted, and not all told apart", b.Gathering())
+			}
+		})
+	}
+}

@@ -1,0 +1,21 @@
+package usage
+
+// slab is a list that grows by pieces, so that growing moves nothing. Numbers
+// begin at 1.
+type slab[T any] struct {
+	pieces []*[piece]T
+	used   int
+}
+
+const piece = 256
+
+// add returns the number of a new element, which is zero.
+func (s *slab[T]) add() uint32 {
+	if s.used == len(s.pieces)*piece {
+		s.pieces = append(s.pieces, new([piece]T))
+	}
+	s.used++
+	return uint32(s.used)
+}
+
+func (s *slab[T]) at(number uint32) *T { return &s.pieces[(number-1)/piece][(number-1)%piece] }

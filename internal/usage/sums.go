@@ -1,0 +1,172 @@
+package usage
+
+import (
+	"strings"
+)
+
+// sums is what waits to be reported. Its keys are bounded by the keys there are,
+// all else by limits. It is for one at a time.
+type sums struct {
+	limits  Limits
+	numbers map[[16]byte]uint32 // of keys
+	keys    slab[keySum]
+	owners  slab[owner] // of the keys, apart from them so that the collector passes the keys over
+	points  slab[point]
+	details slab[detailSum]
+	dropped int64 // details that there was no room for
+}
+
+// keySum is how a key was used.
+type keySum struct {
+	id          [16]byte
+	lastOK      moment
+	lastRefused moment
+	points      uint32 // number of the first; 0: none
+	told        [kinds]struct{ first, many uint32 }
+}
+
+// point is how often a key was used in a minute.
+type point struct {
+	minute      uint32 // since 1970
+	next        uint32
+	ok, refused int64
+}
+
+// detailSum is how often a key was used in one way.
+type detailSum struct {
+	text        string // the user agent or the ask
+	ip          [16]byte
+	next        uint32
+	first       moment
+	last        moment
+	lastOK      moment
+	ok, refused int64
+}
+
+func newSums(l Limits) *sums { return &sums{limits: l, numbers: map[[16]byte]uint32{}} }
+
+// key returns the number of a key, which is added if it is new.
+func (s *sums) key(id [16]byte, of owner) uint32 {
+	if n, known := s.numbers[id]; known {
+		return n
+	}
+	n := s.keys.add()
+	s.keys.at(n).id = id
+	*s.owners.at(s.owners.add()) = of
+	s.numbers[id] = n
+	return n
+}
+
+// point counts uses of a key in a minute. When there are too many minutes, those
+// of a key that are new count in its last one.
+func (s *sums) point(key, minute uint32, ok, refused int64) {
+	k := s.keys.at(key)
+	n := k.points
+	for n != 0 && s.points.at(n).minute != minute {
+		n = s.points.at(n).next
+	}
+	if n == 0 && k.points != 0 && s.points.used-s.keys.used >= s.limits.Points {
+		n = k.points
+	}
+	if n == 0 {
+		n = s.points.add()
+		p := s.points.at(n)
+		p.minute, p.next = minute, k.points
+		k.points = n
+	}
+	p := s.points.at(n)
+	p.ok += ok
+	p.refused += refused
+}
+
+// take adds what a side counted that nobody counts into, and returns how many uses
+// that were, and how many details could not be told apart.
+func (s *sums) take(from *side) (uses, dropped int64) {
+	before := s.dropped
+	for i := range min(int(from.usedKeys.Load()), len(from.keys)) {
+		k := &from.keys[i]
+		n := uint32(0)
+		for j := range k.minutes {
+			minute := k.minutes[j].minute.Load()
+			if minute == 0 {
+				continue
+			}
+			if n == 0 {
+				n = s.key(k.id, from.owners[i])
+			}
+			ok, refused := int64(k.minutes[j].ok.Load()), int64(k.minutes[j].refused.Load())
+			s.point(n, minute, ok, refused)
+			uses += ok + refused
+		}
+		if n == 0 {
+			continue // it lost the race for its slot
+		}
+		sum := s.keys.at(n)
+		sum.lastOK, sum.lastRefused = max(sum.lastOK, k.lastOK.load()), max(sum.lastRefused, k.lastRefused.load())
+		for kind := range kinds {
+			s.takeChain(n, kind, from, k.told[kind].first.Load())
+		}
+	}
+	return uses, s.dropped - before + from.dropped.Load()
+}
+
+// takeChain adds the details of a key from number n of a side on.
+func (s *sums) takeChain(key uint32, kind kind, from *side, n uint32) {
+	names := from.asks
+	if kind == sources {
+		names = from.agents
+	}
+	for n != 0 {
+		d := &from.details[n-1]
+		sum := detailSum{
+			ip: d.what.ip, first: d.first, last: d.last.load(), lastOK: d.lastOK.load(),
+			ok: int64(d.ok.Load()), refused: int64(d.refused.Load()),
+		}
+		if d.what.text != noText {
+			sum.text = names.at(d.what.text)
+		}
+		s.tell(key, kind, sum)
+		n = d.next.Load()
+	}
+}
+
+// tell adds a detail to those of a key. Of too many, the latest are told apart; an
+// ask that is not is counted without its ids, and what is not even that is the
+// difference to the key's sum.
+func (s *sums) tell(key uint32, kind kind, d detailSum) {
+	list := &s.keys.at(key).told[kind]
+	oldest := uint32(0)
+	for n := list.first; n != 0; n = s.details.at(n).next {
+		have := s.details.at(n)
+		if have.ip == d.ip && have.text == d.text {
+			have.add(d)
+			return
+		}
+		if oldest == 0 || have.last < s.details.at(oldest).last {
+			oldest = n
+		}
+	}
+	if list.many < perKey && s.details.used < s.limits.Details {
+		n := s.details.add()
+		d.next = list.first
+		*s.details.at(n) = d
+		list.first, list.many = n, list.many+1
+		return
+	}
+	if oldest != 0 && s.details.at(oldest).last < d.last {
+		d.next = s.details.at(oldest).next
+		d, *s.details.at(oldest) = *s.details.at(oldest), d
+	}
+	s.dropped++
+	if kind == asks {
+		d.text = string(appendAsk(nil, strings.Fields(d.text), true))
+		s.tell(key, general, d)
+	}
+}
+
+// add adds the uses of a detail to those of the same one.
+func (d *detailSum) add(more detailSum) {
+	d.first, d.last, d.lastOK = min(d.first, more.first), max(d.last, more.last), max(d.lastOK, more.lastOK)
+	d.ok += more.ok
+	d.refused += more.refused
+}
