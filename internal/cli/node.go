@@ -35,6 +35,7 @@ type node struct {
 	memory  *replica.Replica
 	among   *fence.Node // nil: it is the only one
 	answers answerer    // among, or the memory of the only one
+	journal *iam.Journal
 
 	// pending is what has to be done on the store before the node can begin,
 	// when the database was not there at the start; else nil.
@@ -63,6 +64,7 @@ func openNode(ctx context.Context, cfg config.Config, log *slog.Logger, observe 
 		return n, err
 	}
 	n.closers = append(n.closers, n.rows.Close)
+	n.journal = &iam.Journal{Store: n.rows, Node: nodeName(cfg), Now: time.Now}
 	if cfg.Postgres() {
 		return n, n.join()
 	}
@@ -87,6 +89,7 @@ func (n *node) join() error {
 	n.among, err = fence.New(fence.Options{
 		Name: nodeName(n.cfg), Version: buildVersion(), TTL: lease.TTL, Bounded: lease.Bounded, Local: n.cfg.Durability == "local",
 		Replica: n.memory, Database: table, Clock: clock, Random: rand.Reader, Log: n.log,
+		Journal: n.journal,
 	})
 	n.answers = n.among
 	return err
@@ -183,6 +186,7 @@ func (n *node) run(ctx context.Context) error {
 		n.among.Run(ctx)
 		return nil
 	}
+	n.alone(ctx, n.journal.Joined)
 	return n.memory.Follow(ctx, n.rows)
 }
 
@@ -197,10 +201,21 @@ func (n *node) load(ctx context.Context) error {
 // leave ends the node in order: nothing is answered any more, drain lets what is
 // under way come to its end, and then nobody waits for this node.
 func (n *node) leave(ctx context.Context, drain func(context.Context) error) error {
-	if n.among == nil {
-		return drain(ctx)
+	if n.among != nil {
+		return n.among.Leave(ctx, drain)
 	}
-	return n.among.Leave(ctx, drain)
+	err := drain(ctx)
+	n.alone(ctx, func(row iam.NodeRow) { n.journal.Left(row, fence.Stopped) })
+	return err
+}
+
+// alone tells of the only node.
+func (n *node) alone(ctx context.Context, tell func(iam.NodeRow)) {
+	if all, err := n.memory.Nodes(ctx); err == nil { // it asks nobody
+		for _, only := range all {
+			tell(only.NodeRow)
+		}
+	}
 }
 
 // briefly calls fn with what its changes are to wait for, and then leaves.

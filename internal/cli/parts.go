@@ -18,6 +18,7 @@ const (
 	sumsEvery     = time.Second            // sums of refused attempts
 	noticesEvery  = time.Minute            // that keys are about to end
 	receiptsEvery = 200 * time.Millisecond // what receipts rest on
+	journalEvery  = time.Second            // what happened to nodes
 )
 
 // parts is what runs while a server does.
@@ -30,6 +31,13 @@ type parts struct {
 	receipts func(ctx context.Context) error
 	sums     func(ctx context.Context, all bool) error
 	notices  func(ctx context.Context) error
+	journal  journal
+}
+
+// journal is what happened to nodes and is not written down yet.
+type journal interface {
+	Write(ctx context.Context) error // what may be written now
+	Close(ctx context.Context) error // all that is left
 }
 
 // run serves until ctx ends or something fails, then stops in reverse: first no
@@ -51,6 +59,7 @@ func (p parts) run(ctx context.Context, up func(ctx context.Context) error) erro
 		p.repeat(below, sumsEvery, "write sums of refused attempts", func(ctx context.Context) error { return p.sums(ctx, false) })
 	})
 	work.Go(func() { p.repeat(below, noticesEvery, "write which keys are about to end", p.notices) })
+	work.Go(func() { p.repeat(below, journalEvery, "write down what happened to nodes", p.journal.Write) })
 	for _, d := range p.doors.all {
 		work.Go(func() {
 			if err := d.serve(); err != nil {
@@ -67,7 +76,7 @@ func (p parts) run(ctx context.Context, up func(ctx context.Context) error) erro
 	work.Wait()
 	last, done := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer done()
-	err = errors.Join(err, p.receipts(last), p.sums(last, true))
+	err = errors.Join(err, p.receipts(last), p.sums(last, true), p.journal.Close(last))
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
 		err = errors.Join(cause, err)
 	}

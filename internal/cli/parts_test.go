@@ -11,8 +11,10 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/posternhq/postern/internal/config"
+	"github.com/posternhq/postern/internal/iam"
 )
 
 // stage is a server of which a test holds every part.
@@ -49,6 +51,7 @@ func newStage(t *testing.T, h http.Handler) *stage {
 			}
 			return nil
 		},
+		journal: &iam.Journal{Now: time.Now}, // in which nothing is
 	}
 	return s
 }

@@ -96,6 +96,7 @@ func (a *app) serve(ctx context.Context, cfg config.Config, m mode) (err error) 
 		doors: doors, log: log, node: node.run, leave: node.leave,
 		await: service.AwaitReceipts, receipts: service.WriteReceipts, sums: service.WriteSums,
 		notices: func(ctx context.Context) error { return service.NoticeExpiries(ctx, nodeName(cfg)) },
+		journal: node.journal,
 	}
 	return parts.run(ctx, func(ctx context.Context) error { return m.up(ctx, n) })
 }

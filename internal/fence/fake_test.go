@@ -280,17 +280,24 @@ func (m *memory) roll() iam.Roll {
 	})}
 }
 
-func (d *door) Reap(ctx context.Context, incarnation string, counter int64) error {
-	return d.pass(ctx, "reap", func() error {
-		if d.rows[incarnation].Counter == counter || mutated() == "reap whatever the counter" {
+func (d *door) Reap(ctx context.Context, incarnation string, counter int64) (removed bool, err error) {
+	err = d.pass(ctx, "reap", func() error {
+		row, there := d.rows[incarnation]
+		if removed = there && (row.Counter == counter || mutated() == "reap whatever the counter"); removed {
 			delete(d.rows, incarnation)
 		}
 		return nil
 	})
+	return removed, err
 }
 
-func (d *door) Leave(ctx context.Context, incarnation string) error {
-	return d.pass(ctx, "leave", func() error { delete(d.rows, incarnation); return nil })
+func (d *door) Leave(ctx context.Context, incarnation string) (removed bool, err error) {
+	err = d.pass(ctx, "leave", func() error {
+		_, removed = d.rows[incarnation]
+		delete(d.rows, incarnation)
+		return nil
+	})
+	return removed, err
 }
 
 func (d *door) Trim(ctx context.Context, keep int64) error {

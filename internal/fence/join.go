@@ -25,6 +25,7 @@ func (n *Node) keep(ctx context.Context) {
 			return
 		}
 		n.report(err)
+		n.recount()
 		next, wake := n.ttl/8, n.renewal
 		switch {
 		case err == nil:
@@ -110,9 +111,14 @@ func (n *Node) join(ctx context.Context) error {
 func (n *Node) writeRow(ctx context.Context, incarnation string) error {
 	ctx, cancel := n.limited(ctx)
 	defer cancel()
-	return n.db.Join(ctx, iam.NodeRow{
+	return n.db.Join(ctx, n.ownRow(incarnation))
+}
+
+// ownRow is what this node says of itself.
+func (n *Node) ownRow(incarnation string) iam.NodeRow {
+	return iam.NodeRow{
 		Incarnation: incarnation, Name: n.name, Kind: iam.ServerNode, Version: n.version, TTL: n.ttl, Bounded: n.bounded,
-	})
+	}
 }
 
 // inspect asks whether the database keeps what it acknowledges.

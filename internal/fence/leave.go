@@ -10,6 +10,9 @@ import (
 // not to wait for a database that does not answer.
 const farewell = 2 * time.Second
 
+// Stopped is why a node left that was told to.
+const Stopped = "it was stopped"
+
 // Leave ends this process as a node: it answers nothing from here on, then calls
 // drain, which returns when every request in flight has been answered, and only
 // then removes its row. When drain or the removal fails, the row stays for the
@@ -28,10 +31,16 @@ func (n *Node) Leave(ctx context.Context, drain func(context.Context) error) err
 	}
 	ctx, cancel := n.clock.Limit(ctx, farewell)
 	defer cancel()
-	if err := n.db.Leave(ctx, row.incarnation); err != nil {
+	removed, err := n.db.Leave(ctx, row.incarnation)
+	if err != nil {
 		return fmt.Errorf("leave: %w", err)
 	}
 	n.forget()
+	if removed { // else a reaper was here before
+		self := n.ownRow(row.incarnation)
+		self.StartedAt = row.joined
+		n.journal.Left(self, Stopped)
+	}
 	n.log.Info("the node has left", "node", n.name, "incarnation", row.incarnation)
 	return nil
 }

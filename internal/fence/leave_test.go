@@ -20,7 +20,7 @@ func TestWhatAnEarlierProcessSentDoesNotHarmALater(t *testing.T) {
 		b := d.node(t, Options{Name: "b"})
 		settle()
 		b.expect(t, d.key, "the successor", replica.Valid)
-		if err := before.door.Leave(t.Context(), last); err != nil {
+		if _, err := before.door.Leave(t.Context(), last); err != nil {
 			t.Errorf("leave: %v", err)
 		}
 		release := b.door.hold("changes")

@@ -51,13 +51,14 @@ type Database interface {
 	Lagging(ctx context.Context, incarnation string, seq int64) (iam.Roll, error)
 	// All returns all rows as some server has them.
 	All(ctx context.Context) (iam.Roll, error)
-	// Reap removes a row whose counter has not moved from a value.
-	Reap(ctx context.Context, incarnation string, counter int64) error
+	// Reap removes a row whose counter has not moved from a value, and reports
+	// whether it did.
+	Reap(ctx context.Context, incarnation string, counter int64) (removed bool, err error)
 	// Trim removes what every node has acknowledged from the log, but for the
 	// last keep changes.
 	Trim(ctx context.Context, keep int64) error
-	// Leave removes the caller's own row.
-	Leave(ctx context.Context, incarnation string) error
+	// Leave removes the caller's own row, and reports whether it was there.
+	Leave(ctx context.Context, incarnation string) (removed bool, err error)
 	// Listen calls heard when there may be changes, until ctx or the connection
 	// ends. Nothing depends on it but how soon they are seen.
 	Listen(ctx context.Context, heard func()) error
@@ -76,6 +77,7 @@ type Options struct {
 	Clock    Clock
 	Random   io.Reader    // of cryptographic quality
 	Log      *slog.Logger // nil: nothing is logged
+	Journal  Journal      // nil: nobody is told what happens to nodes
 }
 
 // The least and the greatest TTL of a node.
@@ -96,6 +98,7 @@ type Node struct {
 	clock   Clock
 	random  io.Reader
 	log     *slog.Logger
+	journal Journal
 
 	renewal bell // asks for a renewal now
 	acked   bell // rings after an acknowledgement
@@ -113,6 +116,7 @@ type Node struct {
 	failure error // of the last attempt to get a lease; nil: it got one
 
 	answered bool   // after that attempt, as far as it was reported
+	last     tenure // as far as the journal was told
 	rested   string // what the leases of the last incarnation rested on
 }
 
@@ -121,6 +125,7 @@ type member struct {
 	incarnation string
 	acked       int64
 	authority   iam.Authority // who answered its first renewal; zero: nobody has
+	joined      time.Time     // the database's time then
 	durability  string        // what its leases rest on
 }
 
@@ -136,12 +141,15 @@ func New(o Options) (*Node, error) {
 	}
 	n := &Node{
 		name: o.Name, version: o.Version, ttl: o.TTL, bounded: o.Bounded, local: o.Local,
-		replica: o.Replica, db: o.Database, clock: o.Clock, random: o.Random, log: o.Log,
+		replica: o.Replica, db: o.Database, clock: o.Clock, random: o.Random, log: o.Log, journal: o.Journal,
 		renewal: newBell(), acked: newBell(), waiting: newBell(), roll: newRoll(),
 		view: outlook{longest: o.TTL, seen: map[string]sighting{}},
 	}
 	if n.log == nil {
 		n.log = slog.New(slog.DiscardHandler)
+	}
+	if n.journal == nil {
+		n.journal = nobody{}
 	}
 	return n, nil
 }

@@ -2,6 +2,7 @@ package fence
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/posternhq/postern/internal/iam"
@@ -72,8 +73,12 @@ func (n *Node) reapOnce(ctx context.Context) {
 	}
 	for _, row := range n.silent(roll, n.clock.Now()) {
 		n.log.Warn("removing the row of a node that is silent", "node", row.Name, "incarnation", row.Incarnation)
-		if err := n.db.Reap(limited, row.Incarnation, row.Counter); err != nil {
+		removed, err := n.db.Reap(limited, row.Incarnation, row.Counter)
+		if err != nil {
 			return
+		}
+		if removed { // else another did, or it has come back
+			n.journal.Left(row, fmt.Sprintf("nothing was heard of it for %v", row.Lingers()))
 		}
 	}
 }

@@ -72,7 +72,7 @@ func (n *Node) askRenewal(ctx context.Context, incarnation string) (iam.Renewal,
 func (n *Node) examine(was replica.Standing, row member, answer iam.Renewal) error {
 	n.see(answer.Authority, n.clock.Now())
 	if row.authority.System == "" {
-		n.answeredBy(row.incarnation, answer.Authority)
+		n.answeredBy(row.incarnation, answer)
 	} else if !row.authority.Same(answer.Authority) {
 		return n.fence("another timeline of the database answers")
 	}
@@ -87,11 +87,11 @@ func (n *Node) examine(was replica.Standing, row member, answer iam.Renewal) err
 }
 
 // answeredBy notes which line of history the row of an incarnation belongs to.
-func (n *Node) answeredBy(incarnation string, a iam.Authority) {
+func (n *Node) answeredBy(incarnation string, first iam.Renewal) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.row.incarnation == incarnation {
-		n.row.authority = a
+		n.row.authority, n.row.joined = first.Authority, first.Time
 	}
 }
 

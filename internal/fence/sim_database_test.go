@@ -533,27 +533,26 @@ func (c *client) All(ctx context.Context) (iam.Roll, error) {
 	return call(ctx, c, c.renewing, func(s *server, answer func(iam.Roll, error)) { answer(s.roll(), nil) })
 }
 
-func (c *client) Reap(ctx context.Context, incarnation string, counter int64) error {
+func (c *client) Reap(ctx context.Context, incarnation string, counter int64) (bool, error) {
 	return c.remove(ctx, incarnation, func(row iam.NodeRow) bool { return row.Counter == counter })
 }
 
-func (c *client) Leave(ctx context.Context, incarnation string) error {
+func (c *client) Leave(ctx context.Context, incarnation string) (bool, error) {
 	return c.remove(ctx, incarnation, func(iam.NodeRow) bool { return true })
 }
 
 func (c *client) Trim(context.Context, int64) error { return nil }
 
-func (c *client) remove(ctx context.Context, incarnation string, matches func(iam.NodeRow) bool) error {
-	_, err := call(ctx, c, c.renewing, func(s *server, answer func(none, error)) {
+func (c *client) remove(ctx context.Context, incarnation string, matches func(iam.NodeRow) bool) (removed bool, err error) {
+	return call(ctx, c, c.renewing, func(s *server, answer func(bool, error)) {
 		s.lock(incarnation, func() {
 			if row, there := s.rows[incarnation]; !there || !matches(row) {
-				answer(none{}, nil)
+				answer(false, nil)
 				return
 			}
-			s.commit(func(to *server) { delete(to.rows, incarnation) }, func(err error) { answer(none{}, err) })
+			s.commit(func(to *server) { delete(to.rows, incarnation) }, func(err error) { answer(true, err) })
 		})
 	})
-	return err
 }
 
 // Listen tells of most changes.

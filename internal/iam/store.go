@@ -76,6 +76,7 @@ type Sink interface {
 // ref is an id or a name; ids win. Lists are in the order of page.Sort, then id.
 type Reader interface {
 	Workspace(ctx context.Context, ref string) (Workspace, error) // by id or slug
+	SystemWorkspace(ctx context.Context) (Workspace, error)       // not found before the store is initialised
 	Workspaces(ctx context.Context, f WorkspaceFilter, page Page) (List[Workspace], error)
 
 	ServiceAccount(ctx context.Context, ws WorkspaceID, ref string) (ServiceAccount, error)

@@ -182,18 +182,18 @@ func (n *Nodes) All(ctx context.Context) (iam.Roll, error) {
 	return roll, err
 }
 
-// Reap removes the row of a node whose counter still is what it was.
-func (n *Nodes) Reap(ctx context.Context, incarnation string, counter int64) error {
-	_, err := n.write(ctx, n.renewing, "remove the row of a node that is silent", nil,
-		`DELETE FROM nodes WHERE incarnation = $1 AND counter = $2`, incarnation, counter)
-	return err
+// Reap removes the row of a node whose counter still is what it was, and reports
+// whether it did.
+func (n *Nodes) Reap(ctx context.Context, incarnation string, counter int64) (removed bool, err error) {
+	return n.write(ctx, n.renewing, "remove the row of a node that is silent", []any{new(string)},
+		`DELETE FROM nodes WHERE incarnation = $1 AND counter = $2 RETURNING incarnation`, incarnation, counter)
 }
 
-// Leave removes the row of a node that has stopped to answer.
-func (n *Nodes) Leave(ctx context.Context, incarnation string) error {
-	_, err := n.write(ctx, n.renewing, "remove the node's row", nil,
-		`DELETE FROM nodes WHERE incarnation = $1`, incarnation)
-	return err
+// Leave removes the row of a node that has stopped to answer, and reports whether it
+// was there.
+func (n *Nodes) Leave(ctx context.Context, incarnation string) (removed bool, err error) {
+	return n.write(ctx, n.renewing, "remove the node's row", []any{new(string)},
+		`DELETE FROM nodes WHERE incarnation = $1 RETURNING incarnation`, incarnation)
 }
 
 // Listen calls heard whenever somebody says that there is a change, until ctx

@@ -236,8 +236,11 @@ func TestTheTimeOfARenewalIsNeverBeforeThatOfAChange(t *testing.T) {
 func TestARowThatIsGoneIsNotRenewed(t *testing.T) {
 	m := meet(t)
 	m.join(t, "one")
-	if err := m.Leave(t.Context(), "one"); err != nil {
-		t.Fatal(err)
+	if removed, err := m.Leave(t.Context(), "one"); err != nil || !removed {
+		t.Fatalf("leave: got %t, %v", removed, err)
+	}
+	if removed, err := m.Leave(t.Context(), "one"); err != nil || removed {
+		t.Errorf("leave again: got %t, %v; want that it had left", removed, err)
 	}
 	if _, err := m.Renew(t.Context(), "one"); !errors.Is(err, iam.NotFound) {
 		t.Errorf("renew: got %v, want not_found", err)
@@ -318,9 +321,14 @@ func TestOnlyASilentRowIsReaped(t *testing.T) {
 		incarnation string
 		counter     int64
 		left        int
-	}{{"one", 0, 1}, {"two", 1, 1}, {"one", 1, 0}} {
-		if err := m.Reap(t.Context(), tt.incarnation, tt.counter); err != nil {
+	}{{"one", 0, 1}, {"two", 1, 1}, {"one", 1, 0}, {"one", 1, 0}} {
+		before, err := m.All(t.Context())
+		if err != nil {
 			t.Fatal(err)
+		}
+		removed, err := m.Reap(t.Context(), tt.incarnation, tt.counter)
+		if want := len(before.Nodes) > tt.left; err != nil || removed != want {
+			t.Errorf("%s at %d: got %t, %v; want %t", tt.incarnation, tt.counter, removed, err, want)
 		}
 		if roll, err := m.All(t.Context()); err != nil || len(roll.Nodes) != tt.left {
 			t.Errorf("%s at %d: %d rows are left, %v; want %d", tt.incarnation, tt.counter, len(roll.Nodes), err, tt.left)
@@ -512,7 +520,7 @@ func TestWhatWasNotReplicatedIsNotDone(t *testing.T) {
 		{"acknowledge", func() error { return m.Ack(t.Context(), "one", at) }},
 		{"acknowledge again", func() error { return m.Ack(t.Context(), "one", at) }}, // though its row shows it
 		{"lagging", func() error { _, err := m.Lagging(t.Context(), "one", seq+1); return err }},
-		{"reap", func() error { return m.Reap(t.Context(), "one", 1) }}, // which was committed here, after all
+		{"reap", func() error { _, err := m.Reap(t.Context(), "one", 1); return err }}, // which was committed here, after all
 	} {
 		done := make(chan error, 1)
 		go func() { done <- tt.do() }()

@@ -31,6 +31,11 @@ func (r reader) Workspace(ctx context.Context, ref string) (iam.Workspace, error
 	return workspaces.one(ctx, r, "workspace", `w.slug = $1`, ref)
 }
 
+// SystemWorkspace implements [iam.Reader].
+func (r reader) SystemWorkspace(ctx context.Context) (iam.Workspace, error) {
+	return workspaces.one(ctx, r, "system workspace", `w.system = $1`, bit(true))
+}
+
 const workspaceByID = `w.id = $1`
 
 // Workspaces implements [iam.Reader].

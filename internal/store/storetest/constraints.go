@@ -58,6 +58,9 @@ func testNotFound(t *testing.T, open Open) {
 	if yes, err := empty.Initialized(ctx); err != nil || yes {
 		t.Errorf("Initialized = %t, %v on an empty store", yes, err)
 	}
+	if ws, err := empty.SystemWorkspace(ctx); !errors.Is(err, iam.NotFound) {
+		t.Errorf("SystemWorkspace = %+v, %v on an empty store", ws, err)
+	}
 }
 
 func testOtherWorkspace(t *testing.T, open Open) {

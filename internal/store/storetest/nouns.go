@@ -52,6 +52,7 @@ func testWorkspace(t *testing.T, open Open) {
 	if yes, err := w.s.Initialized(t.Context()); err != nil || !yes {
 		t.Errorf("Initialized = %t, %v with a system workspace", yes, err)
 	}
+	equal(t, "as the one that operates the deployment", get(w.s.SystemWorkspace(t.Context())), want)
 }
 
 func testRole(t *testing.T, open Open) {
