@@ -85,6 +85,7 @@ type ServiceAccount struct {
 	CreatedByKey KeyID       // empty when no key was used
 	Revoked      *Revocation // final
 	Keys         KeyCounts
+	LastUse      *LastUse // of any of its keys; nil: none was ever accepted
 	Version      int64
 }
 
@@ -161,6 +162,7 @@ type Key struct {
 	CreatedByKey    KeyID
 	Replaces        KeyID
 	Revoked         *Revocation
+	LastUse         *LastUse // nil: it was never accepted
 	Version         int64
 }
 

@@ -11,6 +11,7 @@ type NodeRow struct {
 	Name        string // for people; two nodes may have the same
 	Kind        string // such as [ServerNode]
 	Version     string // of the program
+	Reporter    string // the id under which its process reports how keys are used
 	TTL         time.Duration
 	Bounded     time.Duration // zero: the node is strict
 	Acked       int64         // the node answers from this change or a later one, or not at all

@@ -13,6 +13,7 @@ import (
 // below are put to the test.
 type Store interface {
 	Reader
+	UsageStore
 
 	// Change runs fn in one transaction whose first statement takes the next
 	// number of the change log, so that transactions that change something run
@@ -112,6 +113,21 @@ type Reader interface {
 	// Receipt returns the receipt of a change: unless what it rests on has been
 	// written down, it is not confirmed.
 	Receipt(ctx context.Context, ws WorkspaceID, id ReceiptID) (Receipt, error)
+
+	// UsagePoints returns how often keys, principals or the workspace itself were
+	// accepted and refused, by id, in steps of a minute, an hour or a day (UTC)
+	// that begin before to and do not end before from. Steps without use, and
+	// subjects without any, are left out. Minutes are kept for three days, hours
+	// for thirty-five, days for as long as the policy says.
+	UsagePoints(ctx context.Context, ws WorkspaceID, subjects []string, from, to time.Time, step time.Duration) (map[string][]UsePoint, error)
+	// UsageSources returns where a key is used from, the last first; the sum of
+	// those that were too many comes at the end.
+	UsageSources(ctx context.Context, ws WorkspaceID, key KeyID) ([]KeySource, error)
+	// Asks returns what the keys of a principal were asked about since the
+	// beginning of a day, the most frequent first.
+	Asks(ctx context.Context, ws WorkspaceID, principal PrincipalID, since time.Time) ([]AskTotal, error)
+	// Evidence returns what is known, at one moment, of the use of two keys.
+	Evidence(ctx context.Context, ws WorkspaceID, old, new KeyID) (Evidence, error)
 
 	// Initialized reports whether there is a system workspace.
 	Initialized(ctx context.Context) (bool, error)
@@ -269,7 +285,8 @@ type KeyFilter struct {
 	PrincipalType PrincipalType
 	State         State // as of Now: active, paused, expired or revoked
 	ExpiresBefore time.Time
-	Query         string // part of the key's or the owner's name
+	UnusedSince   time.Time // not accepted since, or never
+	Query         string    // part of the key's or the owner's name
 	Now           time.Time
 }
 

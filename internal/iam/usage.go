@@ -2,6 +2,8 @@ package iam
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/posternhq/postern/internal/audit"
@@ -60,17 +62,38 @@ type SourceUse struct {
 // AskUse is how often a key was asked about with the same permissions.
 type AskUse struct {
 	Ask     string // sorted, with a space between two; empty: none
-	Others  bool   // of those that were too many to be told apart: ids are left out, as in "agents/…:execute"
+	Others  bool   // of those that were too many to be told apart: see [WithoutIDs]; or [AnyAsk]
 	Last    time.Time
 	OK      int64
 	Refused int64
+}
+
+// AnyAsk stands for all that were too many, or too long, even without their ids.
+const AnyAsk = "…"
+
+// WithoutIDs returns an ask as it is kept when there are too many to be told
+// apart: "agents/…:execute" for "agents/bot-1:execute", each once.
+func WithoutIDs(ask string) string {
+	var kept []string
+	for p := range strings.FieldsSeq(ask) {
+		typ, _, hasID, action, ok := split(p)
+		switch {
+		case !ok:
+			p = AnyAsk
+		case hasID:
+			p = typ + "/…:" + action
+		}
+		kept = append(kept, p)
+	}
+	slices.Sort(kept)
+	return strings.Join(slices.Compact(kept), " ")
 }
 
 // KeySource is what is known of one source of a key.
 type KeySource struct {
 	SourceUse
 	Node       string        // that it was last seen by
-	LongestGap time.Duration // between two uses
+	LongestGap time.Duration // between two uses, of the last thirty days or some more
 }
 
 // AskTotal is how often the keys of one principal were asked about with the same
@@ -111,8 +134,12 @@ type UsageStore interface {
 	// Report adds a report to what is known, in one transaction that takes no
 	// number of the change log and holds nobody up who does. Once it returned nil,
 	// every reader sees it. first is called, in that transaction, with the keys
-	// that were accepted for the first time ever. A number that was taken changes
-	// nothing. After an error it may have been taken.
+	// that were accepted for the first time ever, if there are any. A number that
+	// was taken changes nothing. After an error it may have been taken. A reporter
+	// that is not registered is [NotFound].
+	//
+	// A report takes as long as it has keys, and on SQLite a change waits for it:
+	// it is better to send several in turn, of which the last says what is covered.
 	Report(ctx context.Context, r UsageReport, first func(tx NoteTx, keys []Key) error) (now time.Time, err error)
 
 	// TendUsage sums what is long past, drops what is older than policies say, and

@@ -28,17 +28,23 @@ var accounts = listing[iam.ServiceAccount]{
 	columns: `p.id, p.workspace_id, p.name, p.description, p.owner, r.id, r.name, p.pauses, p.metadata, p.created_at,
 		p.created_by_id, p.created_by_type, p.created_by_name, COALESCE(maker.state, 'active'), p.created_by_key,
 		p.revoked_at, p.revoked_by_id, p.revoked_by_type, p.revoked_by_name, COALESCE(ender.state, 'active'),
-		p.revoked_reason, p.revoked_note, p.version,` + keyCounts,
+		p.revoked_reason, p.revoked_note, p.version, ` + lastUseColumns + `,` + keyCounts,
 	tables: `
 		JOIN roles r ON r.id = p.role_id
 		LEFT JOIN principals maker ON maker.id = p.created_by_id
-		LEFT JOIN principals ender ON ender.id = p.revoked_by_id`,
+		LEFT JOIN principals ender ON ender.id = p.revoked_by_id
+		LEFT JOIN usage_last used ON used.key_id = (
+			SELECT l.key_id FROM usage_last l WHERE l.principal_id = p.id AND l.last_ok_at IS NOT NULL
+			ORDER BY l.last_ok_at DESC, l.key_id LIMIT 1
+		)`,
 	fields: func(a *iam.ServiceAccount) []any {
 		return slices.Concat([]any{
 			text(&a.ID), text(&a.Workspace), &a.Name, &a.Description, &a.Owner, text(&a.Role.ID), &a.Role.Name,
 			text(&a.Pauses), decode(&a.Metadata), instant{&a.CreatedAt},
 		}, actor(&a.CreatedBy), []any{text(&a.CreatedByKey)}, revocation(&a.Revoked), []any{
-			&a.Version, &a.Keys.Active, &a.Keys.Total,
+			&a.Version,
+		}, lastUseFields(&a.LastUse), []any{
+			&a.Keys.Active, &a.Keys.Total,
 		})
 	},
 	orders: []order{

@@ -88,6 +88,8 @@ type words struct {
 	notify    string      // tells other processes of a change's number, as a hint; empty: there are none
 	unhurried []statement // opens a transaction that may take long
 	exclusive []statement // opens a transaction that changes tables
+	patient   []statement // makes a transaction that holds nobody up wait longer for others
+	alone     bool        // no other process answers from the same database
 	tables    string      // a query for the names of the tables that there are
 	schema    func(text string) string
 }

@@ -18,19 +18,20 @@ var keys = listing[iam.Key]{
 		k.metadata, k.created_at,
 		k.created_by_id, k.created_by_type, k.created_by_name, COALESCE(maker.state, 'active'), k.created_by_key, k.replaces,
 		k.revoked_at, k.revoked_by_id, k.revoked_by_type, k.revoked_by_name, COALESCE(ender.state, 'active'),
-		k.revoked_reason, k.revoked_note, k.version, ` + principalColumns,
+		k.revoked_reason, k.revoked_note, k.version, ` + lastUseColumns + `, ` + principalColumns,
 	tables: `
 		JOIN principals p ON p.id = k.principal_id
 		JOIN roles r ON r.id = p.role_id
 		LEFT JOIN principals maker ON maker.id = k.created_by_id
-		LEFT JOIN principals ender ON ender.id = k.revoked_by_id`,
+		LEFT JOIN principals ender ON ender.id = k.revoked_by_id
+		LEFT JOIN usage_last used ON used.key_id = k.id`,
 	fields: func(k *iam.Key) []any {
 		return slices.Concat([]any{
 			text(&k.ID), text(&k.Workspace), &k.Name, hash(&k.Hash), &k.Hint, decode(&k.Limit), decode(&k.AllowedNetworks),
 			instant{&k.ExpiresAt}, text(&k.Pauses), decode(&k.Metadata), instant{&k.CreatedAt},
 		}, actor(&k.CreatedBy), []any{text(&k.CreatedByKey), text(&k.Replaces)}, revocation(&k.Revoked), []any{
 			&k.Version,
-		}, principalFields(&k.Principal))
+		}, lastUseFields(&k.LastUse), principalFields(&k.Principal))
 	},
 	orders: []order{
 		{name: "created_at", expression: "k.created_at", number: true, descending: true},
@@ -57,6 +58,9 @@ func (r reader) Keys(ctx context.Context, ws iam.WorkspaceID, f iam.KeyFilter, p
 	match(w, `p.type = ?`, f.PrincipalType)
 	if !f.ExpiresBefore.IsZero() {
 		w.add(`k.expires_at < ?`, f.ExpiresBefore.UnixMicro())
+	}
+	if !f.UnusedSince.IsZero() {
+		w.add(`NOT EXISTS (SELECT 1 FROM usage_last u WHERE u.key_id = k.id AND u.last_ok_at >= ?)`, f.UnusedSince.UnixMicro())
 	}
 	w.keyState(f)
 	w.holds(f.Query, "k.name_folded", "p.name_folded")

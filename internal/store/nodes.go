@@ -85,14 +85,21 @@ func (n *Nodes) Snapshot(ctx context.Context, sink iam.Sink) (iam.Position, erro
 	return n.feed.Snapshot(ctx, sink)
 }
 
-// Join writes the row of a node down. After an error it may be there all the
-// same, and its incarnation must not be used.
+// Join writes the row of a node down, and in the same transaction that its process
+// may accept keys, of which it is to report. After an error both may be there all
+// the same, and the incarnation must not be used.
 func (n *Nodes) Join(ctx context.Context, row iam.NodeRow) error {
-	_, err := n.write(ctx, n.renewing, "write the node's row", nil, `
-		INSERT INTO nodes (incarnation, name, kind, version, ttl, bounded, acked, counter, started_at)
-		VALUES ($1, $2, $3, $4, $5, $6, 0, 0, `+serverClock+`)`,
-		row.Incarnation, row.Name, row.Kind, row.Version, row.TTL.Microseconds(), row.Bounded.Microseconds())
-	return err
+	return n.run(ctx, n.renewing, "write the node's row", func(c *connection) error {
+		batch := &pgx.Batch{} // one transaction
+		batch.Queue(`
+			INSERT INTO nodes (incarnation, name, kind, version, reporter, ttl, bounded, acked, counter, started_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0, `+serverClock+`)`,
+			row.Incarnation, row.Name, row.Kind, row.Version, row.Reporter, row.TTL.Microseconds(), row.Bounded.Microseconds())
+		if row.Reporter != "" {
+			batch.Queue(joinReporter, row.Reporter, row.Name, row.Kind)
+		}
+		return errors.Join(c.SendBatch(ctx, batch).Close(), c.heard())
+	})
 }
 
 // Renew moves the counter of a node's row on. What it returns was true at some

@@ -185,7 +185,7 @@ func (c *connection) roll(ctx context.Context) (iam.Roll, string, error) {
 
 func queueRoll(batch *pgx.Batch) {
 	batch.Queue(`
-		SELECT incarnation, name, kind, version, ttl, bounded, acked, counter, started_at
+		SELECT incarnation, name, kind, version, reporter, ttl, bounded, acked, counter, started_at
 		FROM nodes ORDER BY incarnation`)
 	batch.Queue(`SELECT ` + authority + `, ` + backend)
 }
@@ -205,7 +205,7 @@ func (c *connection) readRoll(results pgx.BatchResults) (roll iam.Roll, by strin
 
 func scanNode(row pgx.CollectableRow) (iam.NodeRow, error) {
 	var n iam.NodeRow
-	err := row.Scan(&n.Incarnation, &n.Name, &n.Kind, &n.Version,
+	err := row.Scan(&n.Incarnation, &n.Name, &n.Kind, &n.Version, &n.Reporter,
 		span{&n.TTL}, span{&n.Bounded}, &n.Acked, &n.Counter, instant{&n.StartedAt})
 	return n, err
 }

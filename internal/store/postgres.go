@@ -112,8 +112,9 @@ func (db *postgres) words() words {
 			{text: `SET LOCAL statement_timeout = 0`}, {text: `SET LOCAL lock_timeout = 0`},
 			{text: `SELECT pg_advisory_xact_lock(` + migrationLock + `)`},
 		},
-		tables: `SELECT CAST(tablename AS TEXT) FROM pg_tables WHERE schemaname = ANY (current_schemas(false))`,
-		schema: func(text string) string { return textType.ReplaceAllString(text, `TEXT COLLATE "C"`) },
+		patient: []statement{{text: `SET LOCAL lock_timeout = '20s'`}},
+		tables:  `SELECT CAST(tablename AS TEXT) FROM pg_tables WHERE schemaname = ANY (current_schemas(false))`,
+		schema:  func(text string) string { return textType.ReplaceAllString(text, `TEXT COLLATE "C"`) },
 	}
 }
 

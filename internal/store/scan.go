@@ -18,6 +18,9 @@ type reader struct {
 	heard func(ctx context.Context, began time.Time, err error) error
 	// clock says what is over by now, for counts of what is usable.
 	clock func() time.Time
+	// asked returns an expression for the database's time, and what stands for $1
+	// in it.
+	asked func() (expression string, args []any)
 }
 
 func unheard(_ context.Context, _ time.Time, err error) error { return err }

@@ -85,7 +85,7 @@ func (db *sqlite) checkPragmas(ctx context.Context) error {
 // table in one tree with its key, if that is asked for.
 func (db *sqlite) words() words {
 	own := strings.NewReplacer("BIGINT/* INTEGER */", "INTEGER", "/* WITHOUT ROWID */", " WITHOUT ROWID")
-	return words{schema: own.Replace, tables: `SELECT name FROM sqlite_master WHERE type = 'table'`}
+	return words{alone: true, schema: own.Replace, tables: `SELECT name FROM sqlite_master WHERE type = 'table'`}
 }
 
 func (db *sqlite) query(ctx context.Context, text string, args ...any) (rows, error) {

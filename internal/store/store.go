@@ -74,7 +74,7 @@ func newStore(db database, o Options) *Store {
 	if s.observe == nil {
 		s.observe = func(string, time.Duration, error) {}
 	}
-	s.reader = reader{querier: db, heard: s.heard, clock: s.localTime}
+	s.reader = reader{querier: db, heard: s.heard, clock: s.localTime, asked: s.clock}
 	return s
 }
 

@@ -116,7 +116,7 @@ type seeded struct {
 	n       int
 }
 
-func seed(b *testing.B, s iam.Store) *seeded {
+func seed(b testing.TB, s iam.Store) *seeded {
 	b.Helper()
 	now := time.Now()
 	grants, err := iam.ParsePermissions("", []string{"*:read", "*:execute"})

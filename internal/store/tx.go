@@ -66,17 +66,26 @@ func (s *Store) Note(ctx context.Context, fn func(iam.NoteTx) error) (err error)
 }
 
 func (s *Store) note(ctx context.Context, fn func(iam.NoteTx) error) error {
-	t, err := s.begin(ctx, noting, iam.First{}, `
-		SELECT seq, chain, CASE WHEN time > %[1]s THEN time ELSE %[1]s END FROM head`)
+	t, err := s.beginNote(ctx)
 	if err != nil {
-		return fmt.Errorf("begin a note: %w", err)
+		return err
 	}
-	t.head.seq = 0 // a note changes nothing, and its events say so
 	defer t.tx.rollback()
 	if err := t.outcome(fn(t)); err != nil {
 		return err
 	}
 	return t.commit(ctx)
+}
+
+// beginNote opens a transaction that takes no number.
+func (s *Store) beginNote(ctx context.Context) (*tx, error) {
+	t, err := s.begin(ctx, noting, iam.First{}, `
+		SELECT seq, chain, CASE WHEN time > %[1]s THEN time ELSE %[1]s END FROM head`)
+	if err != nil {
+		return nil, fmt.Errorf("begin a note: %w", err)
+	}
+	t.head.seq = 0 // a note changes nothing, and its events say so
+	return t, nil
 }
 
 // begin opens a transaction with a statement that yields the head row, in which
@@ -90,7 +99,7 @@ func (s *Store) begin(ctx context.Context, m mode, first iam.First, query string
 		return nil, err
 	}
 	t.tx = begun
-	t.reader = reader{querier: t, heard: t.heard, clock: t.Now}
+	t.reader = reader{querier: t, heard: t.heard, clock: t.Now, asked: s.clock}
 	return t, nil
 }
 

@@ -84,7 +84,7 @@ func testServiceAccount(t *testing.T, open Open) {
 	want := w.newAccount("support-bot-prod")
 	want.Description, want.Owner, want.Pauses = "Answers tickets", "Support Platform", "person,trial"
 	want.Metadata, want.CreatedByKey = map[string]string{"team": "support"}, w.key.ID
-	full(t, want, "Revoked", "Keys")
+	full(t, want, "Revoked", "Keys", "LastUse")
 	want.Version = w.change(func(tx iam.Tx) error { return tx.InsertServiceAccount(t.Context(), want) }).Seq
 	get := must[iam.ServiceAccount](t, "service account")
 	equal(t, "by id", get(w.s.ServiceAccount(t.Context(), w.ws.ID, string(want.ID))), want)
@@ -139,7 +139,7 @@ func testKey(t *testing.T, open Open) {
 	want.Limit, want.AllowedNetworks = &limit, networks("10.0.0.0/8", "2001:db8::/32")
 	want.ExpiresAt, want.Pauses, want.Metadata = epoch.Add(time.Hour), iam.ByPerson, map[string]string{"a": "b"}
 	want.CreatedByKey, want.Replaces = w.key.ID, w.key.ID
-	full(t, want, "Revoked")
+	full(t, want, "Revoked", "LastUse")
 	full(t, want.Principal)
 	want.Version = w.change(func(tx iam.Tx) error { return tx.InsertKey(t.Context(), want) }).Seq
 	get := must[iam.Key](t, "key")

@@ -1,0 +1,154 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+)
+
+// maxDetails is how many sources a key has, and how many asks on a day, before the
+// least recent ones are summed.
+const maxDetails = 100
+
+// keepWithin sums what a report made too many. The rows of its keys in usage_last
+// are this transaction's, so that nobody else adds to what is looked at.
+func (t *tx) keepWithin(ctx context.Context, s sums) error {
+	var detailed []string
+	day := int64(0)
+	for _, u := range s.sources {
+		detailed = append(detailed, u.key)
+	}
+	for i, u := range s.asks {
+		detailed = append(detailed, u.key)
+		if i == 0 || u.day < day {
+			day = u.day
+		}
+	}
+	slices.Sort(detailed)
+	for chunk := range chunks(slices.Compact(detailed)) {
+		full, err := t.tooMany(ctx, chunk, day)
+		if err != nil {
+			return err
+		}
+		for some := range chunks(full) {
+			if err := t.sumSources(ctx, some); err != nil {
+				return err
+			}
+			if err := t.sumAsks(ctx, some, day); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// tooMany returns which of some keys have too many sources, or asks on one day
+// since a day.
+func (t *tx) tooMany(ctx context.Context, keys []string, day int64) ([]string, error) {
+	w := &where{}
+	w.in("key_id", keys)
+	most := w.arg(int64(maxDetails))
+	return collect(ctx, t.reader, func(id *string) []any { return []any{id} }, `
+		SELECT key_id FROM usage_sources WHERE others = 0 AND `+w.String()+`
+		GROUP BY key_id HAVING COUNT(*) > `+most+`
+		UNION
+		SELECT key_id FROM usage_asks WHERE day >= `+w.arg(day)+` AND `+w.String()+`
+		GROUP BY key_id, day, others HAVING COUNT(*) > `+most+`
+		ORDER BY 1`, w.args...)
+}
+
+// beyond returns those of rows that come after the first [maxDetails] of a group.
+func beyond[T any](rows []T, same func(a, b T) bool) []T {
+	var rest []T
+	first := 0
+	for i := range rows {
+		if !same(rows[first], rows[i]) {
+			first = i
+		}
+		if i-first >= maxDetails {
+			rest = append(rest, rows[i])
+		}
+	}
+	return rest
+}
+
+const sourceColumns = `key_id, others, ip, user_agent, node, first_at, last_at, COALESCE(last_ok_at, 0), ok, refused, gap, gap_before, gap_period`
+
+func sourceFields(u *sourceUse) []any {
+	return []any{
+		&u.key, yes{&u.others}, &u.ip, &u.userAgent, &u.node, &u.first, &u.last, &u.lastOK, &u.ok, &u.refused,
+		&u.gap, &u.before, &u.epoch,
+	}
+}
+
+// sumSources sums the sources of keys that are too many. That one was not heard of
+// until now is a gap too, for when it is heard of again it is a new one.
+func (t *tx) sumSources(ctx context.Context, keys []string) error {
+	w := &where{}
+	w.in("key_id", keys)
+	all, err := collect(ctx, t.reader, sourceFields, `
+		SELECT `+sourceColumns+` FROM usage_sources WHERE others = 0 AND `+w.String()+`
+		ORDER BY key_id, last_at DESC, ip, user_agent`, w.args...)
+	if err != nil {
+		return err
+	}
+	newest := map[string]int64{}
+	for _, u := range all {
+		newest[u.key] = max(newest[u.key], u.last)
+	}
+	others := map[string]sourceUse{}
+	var gone []statement
+	for _, u := range beyond(all, func(a, b sourceUse) bool { return a.key == b.key }) {
+		gone = append(gone, statement{
+			text: `DELETE FROM usage_sources WHERE key_id = $1 AND others = 0 AND ip = $2 AND user_agent = $3`,
+			args: []any{u.key, u.ip, u.userAgent},
+		})
+		now := newest[u.key]
+		u.gap = max(u.longest(now), now-u.last)
+		u.source, u.epoch = source{key: u.key, others: true}, now/gapPeriod
+		others[u.key] = u.with(others[u.key])
+	}
+	if err := t.writeAll(ctx, gone); err != nil {
+		return err
+	}
+	return t.writeAll(ctx, sourceStatements("", inOrder(others, func(a, b sourceUse) int { return a.compare(b.source) })))
+}
+
+const askColumns = `key_id, day, others, ask, principal_id, last_at, ok, refused`
+
+func askFields(u *askUse) []any {
+	return []any{&u.key, &u.day, yes{&u.others}, &u.ask.ask, &u.principal, &u.last, &u.ok, &u.refused}
+}
+
+// sumAsks sums the asks of keys that are too many on one day: first without their
+// ids, and when those are too many as well, all in one.
+func (t *tx) sumAsks(ctx context.Context, keys []string, day int64) error {
+	w := &where{}
+	w.in("key_id", keys)
+	w.add("day >= ?", day)
+	all, err := collect(ctx, t.reader, askFields, `
+		SELECT `+askColumns+` FROM usage_asks WHERE `+w.String()+`
+		ORDER BY key_id, day, others, last_at DESC, ask`, w.args...)
+	if err != nil {
+		return err
+	}
+	others := map[ask]askUse{}
+	var gone []statement
+	for _, u := range beyond(all, func(a, b askUse) bool { return a.key == b.key && a.day == b.day && a.others == b.others }) {
+		gone = append(gone, statement{
+			text: `DELETE FROM usage_asks WHERE key_id = $1 AND day = $2 AND others = $3 AND ask = $4`,
+			args: []any{u.key, u.day, bit(u.others), u.ask.ask},
+		})
+		u.ask = u.ask.general()
+		others[u.ask] = u.with(others[u.ask])
+	}
+	if err := t.writeAll(ctx, gone); err != nil {
+		return err
+	}
+	return t.writeAll(ctx, askStatements(inOrder(others, func(a, b askUse) int { return a.compare(b.ask) })))
+}
+
+func inOrder[K cmp.Ordered | ask, V any](all map[K]V, compare func(a, b V) int) []V {
+	return slices.SortedFunc(maps.Values(all), compare)
+}

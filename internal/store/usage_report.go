@@ -1,0 +1,173 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/posternhq/postern/internal/iam"
+)
+
+const (
+	// lateAfter is how long after its end a minute is reported late. foldAfter,
+	// after which minutes are added to their hours, is longer by more than the
+	// longest transaction, so that whoever adds to a minute that may have been
+	// folded looks whether it was.
+	lateAfter = 60 * time.Minute
+	foldAfter = 75 * time.Minute
+	// sentAtOnce is how many statements of a report leave in one round trip.
+	sentAtOnce = 32
+)
+
+// errReported means that a report of this number has been taken.
+var errReported = errors.New("the report was taken before")
+
+// Report implements [iam.UsageStore].
+func (s *Store) Report(ctx context.Context, r iam.UsageReport, first func(iam.NoteTx, []iam.Key) error) (now time.Time, err error) {
+	defer func(began time.Time) { s.observe("report", time.Since(began), err) }(time.Now())
+	sums := sumUp(r)
+	err = s.again(ctx, func() error {
+		now, err = s.report(ctx, r, sums, first)
+		if errors.Is(err, errReported) {
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		return time.Time{}, fmt.Errorf("report use: %w", err)
+	}
+	return now, nil
+}
+
+// report takes the row of the reporter at the very end: a node must not wait for
+// its report when it joins again.
+func (s *Store) report(ctx context.Context, r iam.UsageReport, sums sums, first func(iam.NoteTx, []iam.Key) error) (time.Time, error) {
+	t, err := s.beginNote(ctx)
+	if err != nil {
+		return time.Time{}, err
+	}
+	defer t.tx.rollback()
+	now := t.Now()
+	for _, st := range s.words.patient {
+		if err := t.write(st); err != nil {
+			return now, err
+		}
+	}
+	from, err := t.reporter(ctx, r)
+	if err != nil {
+		return now, err
+	}
+	if err := t.addUse(ctx, from, sums); err != nil {
+		return now, err
+	}
+	if err := t.outcome(t.tellFirst(ctx, first)); err != nil {
+		return now, err
+	}
+	if err := t.write(taking(r, now)); err != nil {
+		return now, err
+	}
+	return now, t.commit(ctx)
+}
+
+// reporter returns the name of a reporter, or [errReported].
+func (t *tx) reporter(ctx context.Context, r iam.UsageReport) (name string, err error) {
+	type found struct {
+		name   string
+		number int64
+	}
+	from, err := find(ctx, t.reader, "reporter", func(f *found) []any { return []any{&f.name, &f.number} },
+		`SELECT name, number FROM usage_reporters WHERE id = $1`, r.Reporter)
+	if err == nil && from.number >= r.Number {
+		return "", errReported
+	}
+	return from.name, err
+}
+
+// taking takes the number of a report, unless somebody has meanwhile.
+func taking(r iam.UsageReport, now time.Time) statement {
+	var covers int64
+	var ended any
+	switch {
+	case r.Last:
+		covers, ended = now.UnixMicro(), now.UnixMicro()
+	case r.Covers.After(now):
+		covers = now.UnixMicro()
+	case !r.Covers.IsZero():
+		covers = r.Covers.UnixMicro()
+	}
+	return statement{
+		text: `
+			UPDATE usage_reporters SET
+				number = $2, covers = CASE WHEN covers > $3 THEN covers ELSE $3 END, ended_at = COALESCE($4, ended_at)
+			WHERE id = $1 AND number < $2`,
+		args:    []any{r.Reporter, r.Number, covers, ended},
+		missing: errReported,
+	}
+}
+
+// addUse adds the sums of a report to the tables. Each table is gone through in the
+// order of its key, and first the one with one row for each key: two reports never
+// wait for each other in a circle.
+func (t *tx) addUse(ctx context.Context, node string, s sums) error {
+	points, err := t.fold(ctx, s.points)
+	if err != nil {
+		return err
+	}
+	if err := t.writeAll(ctx, lastStatements(node, s.last)); err != nil {
+		return err
+	}
+	if err := t.writeAll(ctx, sourceStatements(node, s.sources)); err != nil {
+		return err
+	}
+	if err := t.writeAll(ctx, askStatements(s.asks)); err != nil {
+		return err
+	}
+	if err := t.keepWithin(ctx, s); err != nil {
+		return err
+	}
+	return t.writeAll(ctx, pointStatements(points))
+}
+
+// writeAll writes statements, and sends them as they become many.
+func (t *tx) writeAll(ctx context.Context, all []statement) error {
+	for _, st := range all {
+		if err := t.write(st); err != nil {
+			return err
+		}
+		if len(t.writes) >= sentAtOnce {
+			if err := t.flush(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// tellFirst calls first with the keys that were accepted for the first time ever.
+// Their rows are those that are not marked as told, for nobody else leaves one so.
+func (t *tx) tellFirst(ctx context.Context, first func(iam.NoteTx, []iam.Key) error) error {
+	ids, err := collect(ctx, t.reader, func(id *string) []any { return []any{id} },
+		`SELECT key_id FROM usage_last WHERE told = 0 AND first_ok_at IS NOT NULL ORDER BY key_id`)
+	if err != nil || len(ids) == 0 {
+		return err
+	}
+	err = t.write(statement{text: `UPDATE usage_last SET told = 1 WHERE told = 0 AND first_ok_at IS NOT NULL`})
+	if err != nil {
+		return err
+	}
+	var all []iam.Key
+	for chunk := range chunks(ids) {
+		w := &where{}
+		w.in("k.id", chunk)
+		some, err := keys.all(ctx, t.reader, w.String()+` ORDER BY k.id`, w.args...)
+		if err != nil {
+			return fmt.Errorf("read keys that were used for the first time: %w", err)
+		}
+		all = append(all, some...)
+	}
+	if len(all) == 0 { // what was counted are no keys of this store
+		return nil
+	}
+	return first(t, all)
+}

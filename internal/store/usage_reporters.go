@@ -1,0 +1,103 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/posternhq/postern/internal/iam"
+)
+
+// joinReporter says of a reporter, named and of a kind, that it may accept keys
+// from now on. Whoever found before that it has ended will find that it joined.
+const joinReporter = `
+	INSERT INTO usage_reporters (id, name, kind, number, covers, joins, registered_at)
+	VALUES ($1, $2, $3, 0, 0, 1, ` + serverClock + `)
+	ON CONFLICT (id) DO UPDATE SET joins = usage_reporters.joins + 1, ended_at = NULL`
+
+// Register implements [iam.UsageStore].
+func (s *Store) Register(ctx context.Context, r iam.Reporter) (now time.Time, err error) {
+	err = s.again(ctx, func() error {
+		now, err = s.register(ctx, r)
+		return err
+	})
+	return now, err
+}
+
+func (s *Store) register(ctx context.Context, r iam.Reporter) (time.Time, error) {
+	t, err := s.beginNote(ctx)
+	if err != nil {
+		return time.Time{}, err
+	}
+	defer t.tx.rollback()
+	now := t.Now().UnixMicro()
+	if s.words.alone { // or it would not have the claim
+		err = t.write(statement{
+			text: `UPDATE usage_reporters SET ended_at = $2 WHERE id <> $1 AND ended_at IS NULL`, args: []any{r.ID, now},
+		})
+	}
+	err = errors.Join(err, t.write(statement{
+		text: `
+			INSERT INTO usage_reporters (id, name, kind, number, covers, joins, registered_at) VALUES ($1, $2, $3, 0, 0, 0, $4)
+			ON CONFLICT (id) DO UPDATE SET name = excluded.name, kind = excluded.kind, ended_at = NULL`,
+		args: []any{r.ID, plain(r.Name), r.Kind, now},
+	}))
+	if err != nil {
+		return time.Time{}, err
+	}
+	if err := t.commit(ctx); err != nil {
+		return time.Time{}, fmt.Errorf("register a reporter of use: %w", err)
+	}
+	return t.Now(), nil
+}
+
+// candidate is a reporter whose process may have ended, as it was found.
+type candidate struct {
+	id    string
+	joins int64
+}
+
+// endReporters ends the reporters whose process is no node any more: it left, or
+// its row was removed when it could not answer by it any longer. The time is told
+// after the look, so that nothing was accepted after it.
+func (s *Store) endReporters(ctx context.Context) error {
+	if s.words.alone {
+		return nil // the next process will, when it registers
+	}
+	clock, args := s.clock()
+	const starting = time.Minute // between registering and joining
+	gone, err := collect(ctx, s.reader, func(c *candidate) []any { return []any{&c.id, &c.joins} }, fmt.Sprintf(`
+		SELECT r.id, r.joins FROM usage_reporters r
+		WHERE r.ended_at IS NULL AND NOT EXISTS (SELECT 1 FROM nodes n WHERE n.reporter = r.id)
+			AND (r.joins > 0 OR r.registered_at < %s - %d)
+		ORDER BY r.id`, clock, starting.Microseconds()), args...)
+	if err != nil || len(gone) == 0 {
+		return err
+	}
+	return s.end(ctx, gone)
+}
+
+// end ends reporters, but for those that have joined since they were found. One
+// that never joined, and never reported, has accepted nothing that could be lost.
+func (s *Store) end(ctx context.Context, gone []candidate) error {
+	return s.again(ctx, func() error {
+		t, err := s.beginNote(ctx)
+		if err != nil {
+			return err
+		}
+		defer t.tx.rollback()
+		for _, c := range gone {
+			if err := t.write(statement{
+				text: `
+					UPDATE usage_reporters
+					SET ended_at = $3, covers = CASE WHEN joins = 0 AND number = 0 THEN $3 ELSE covers END
+					WHERE id = $1 AND joins = $2 AND ended_at IS NULL`,
+				args: []any{c.id, c.joins, t.Now().UnixMicro()},
+			}); err != nil {
+				return err
+			}
+		}
+		return t.commit(ctx)
+	})
+}
