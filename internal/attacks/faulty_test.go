@@ -134,3 +134,10 @@ func (t *faultyTx) InsertReceipt(ctx context.Context, r iam.Receipt) error {
 	}
 	return t.Tx.InsertReceipt(ctx, r)
 }
+
+func (t *faultyTx) Descendants(ctx context.Context, ws iam.WorkspaceID, id iam.KeyID) ([]iam.Key, []iam.ServiceAccount, error) {
+	if err := t.next(); err != nil {
+		return nil, nil, err
+	}
+	return t.Tx.Descendants(ctx, ws, id)
+}

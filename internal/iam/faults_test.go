@@ -313,3 +313,10 @@ func (x faultyTx) UpdateInvitation(ctx context.Context, i iam.Invitation) error 
 func (x faultyTx) ReplacePermissionTypes(ctx context.Context, ws iam.WorkspaceID, types []iam.PermissionType) error {
 	return write(x.faults, "ReplacePermissionTypes", func() error { return x.Tx.ReplacePermissionTypes(ctx, ws, types) })
 }
+
+func (x faultyTx) Descendants(ctx context.Context, ws iam.WorkspaceID, id iam.KeyID) ([]iam.Key, []iam.ServiceAccount, error) {
+	if err := x.ask("Descendants"); err != nil {
+		return nil, nil, err
+	}
+	return x.Tx.Descendants(ctx, ws, id)
+}

@@ -222,7 +222,7 @@ func (y Why) text() string {
 // What was made with the key is listed, and revoked with it when asked. Revoking
 // twice is not an error: the second call waits for the fence as well.
 func (s *Service) RevokeKey(ctx context.Context, c Caller, ws string, id KeyID, why Why) (Done[RevokedKey], error) {
-	a := attempt{in: ws, action: "key.revoked", needs: WriteKeys, key: id, made: true, target: aim("key", string(id))}
+	a := attempt{in: ws, action: "key.revoked", needs: WriteKeys, key: id, maker: true, target: aim("key", string(id))}
 	return s.revokeKey(ctx, c, a, why, (*work).key)
 }
 
@@ -251,7 +251,12 @@ func (s *Service) revokeKey(ctx context.Context, c Caller, a attempt, why Why, f
 		if err := w.endKey(&out.Key, why, &w.event); err != nil {
 			return out, err
 		}
-		out.Keys, out.Accounts = w.Found().Keys, w.Found().Accounts
+		if !w.Found().Maker {
+			return out, nil // most have made nothing, and those that wait for the head row do not wait for a look
+		}
+		if out.Keys, out.Accounts, err = w.Descendants(ctx, w.ws.ID, out.Key.ID); err != nil {
+			return out, fmt.Errorf("look for what was made with the key: %w", err)
+		}
 		if !why.Descendants {
 			return out, nil
 		}

@@ -54,7 +54,7 @@ type attempt struct {
 	open    bool       // no credential is needed: the call brings its own proof
 	about   string     // the principal that it will read, by id or name; empty: none
 	key     KeyID      // the key that it will change; empty: none
-	made    bool       // it will tell what was made with that key
+	maker   bool       // it will ask whether that key made anything
 	account string     // the service account that it will change, by id or name; empty: none
 	target  audit.Target
 }
@@ -63,7 +63,7 @@ type attempt struct {
 func (a attempt) first(c Caller) First {
 	return First{
 		Workspace: c.Workspace.ID, Key: c.Key.ID, Principal: a.about,
-		Target: a.key, Made: a.made, Account: a.account, Replay: c.Idempotency,
+		Target: a.key, Maker: a.maker, Account: a.account, Replay: c.Idempotency,
 	}
 }
 

@@ -97,6 +97,10 @@ type Reader interface {
 
 	Key(ctx context.Context, ws WorkspaceID, id KeyID) (Key, error)
 	Keys(ctx context.Context, ws WorkspaceID, f KeyFilter, page Page) (List[Key], error)
+	// Descendants returns the keys and accounts that were made with key id, or
+	// with a key that was itself made so, oldest first. Those already revoked
+	// are among them.
+	Descendants(ctx context.Context, ws WorkspaceID, id KeyID) ([]Key, []ServiceAccount, error)
 
 	Invitation(ctx context.Context, ws WorkspaceID, id InvitationID) (Invitation, error)
 	InvitationByToken(ctx context.Context, hash token.Hash) (Invitation, error)
@@ -204,7 +208,7 @@ type First struct {
 	Key       KeyID        // the caller's
 	Principal string       // of the same workspace: by id, or the name of a service account
 	Target    KeyID        // of the same workspace: the key that the change is about
-	Made      bool         // what was made with Target is read too
+	Maker     bool         // whether Target made anything is asked too
 	Account   string       // of the same workspace: the service account that the change is about, by id or name
 	Replay    *Idempotency // the call, which may have been made before
 }
@@ -216,8 +220,7 @@ type Found struct {
 	Workspace *Workspace
 	Principal *Principal
 	Target    *Key
-	Keys      []Key            // made with Target, or with one that was; oldest first, the revoked among them
-	Accounts  []ServiceAccount // made with Target or one of Keys, in the same way
+	Maker     bool // Target made keys or accounts; false when it was not asked
 	Account   *ServiceAccount
 	Replay    *Replay // of the last [ReplayWindow]
 }

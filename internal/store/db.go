@@ -98,8 +98,7 @@ type words struct {
 type statement struct {
 	text    string
 	args    []any
-	scan    func(scanner) error // takes in the one row that it returns; nil: it returns none, or any number
-	collect func(rows) error    // takes in the rows that it returns; nil: it returns none, or one
+	scan    func(scanner) error // takes in the one row that it returns; nil: it returns none
 	taken   error               // what it means that a unique constraint refused it
 	missing error               // what it means that no row was affected; nil: nothing
 }

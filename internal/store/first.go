@@ -26,10 +26,10 @@ func (t *tx) first(f iam.First) []statement {
 	if f.Target != "" {
 		all = append(all, perhaps(&t.found.Target, keys.fields, keys.query(keyByID), ws, string(f.Target)))
 	}
-	if f.Target != "" && f.Made {
-		all = append(all,
-			every(&t.found.Keys, keys.fields, madeKeys(), ws, string(f.Target)),
-			every(&t.found.Accounts, accounts.fields, madeAccounts(), nil, ws, string(f.Target)))
+	if f.Target != "" && f.Maker {
+		all = append(all, statement{text: makerQuery, args: []any{string(f.Target)}, scan: func(row scanner) error {
+			return row.Scan(yes{&t.found.Maker})
+		}})
 	}
 	if f.Account != "" {
 		all = append(all, perhaps(&t.found.Account, accounts.fields, accounts.query(accountBy(f.Account)), nil, ws, f.Account))
@@ -52,14 +52,6 @@ func perhaps[T any](to **T, f fields[T], query string, args ...any) statement {
 		}
 		*to = found
 		return nil
-	}}
-}
-
-// every is a statement that reads any number of rows.
-func every[T any](to *[]T, f fields[T], query string, args ...any) statement {
-	return statement{text: query, args: args, collect: func(found rows) (err error) {
-		*to, err = gather(found, f)
-		return err
 	}}
 }
 

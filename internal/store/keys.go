@@ -88,31 +88,41 @@ func (w *where) keyState(f iam.KeyFilter) {
 	}
 }
 
-// madeKeys reads the keys that were made with the key $2 of the workspace $1, or
-// with one that was made so.
-func madeKeys() string {
-	return `WITH RECURSIVE ` + lineage("$1", "$2") + `
-		SELECT ` + keys.columns + ` FROM made JOIN keys k ON k.id = made.id ` + keys.tables + `
-		WHERE k.id <> $2 ORDER BY k.created_at, k.id`
+// makerQuery says whether a key or an account was made with the key $1. It looks
+// for the next maker in the order of the index: asked for one that is equal,
+// PostgreSQL may read the whole table when a few keys have made all others.
+const makerQuery = `
+	SELECT CAST(CASE
+		WHEN (SELECT created_by_key FROM keys WHERE created_by_key >= $1 ORDER BY created_by_key LIMIT 1) = $1 THEN 1
+		WHEN (SELECT created_by_key FROM principals WHERE created_by_key >= $1 ORDER BY created_by_key LIMIT 1) = $1 THEN 1
+		ELSE 0 END AS BIGINT)`
+
+// Descendants implements [iam.Reader].
+func (r reader) Descendants(ctx context.Context, ws iam.WorkspaceID, id iam.KeyID) ([]iam.Key, []iam.ServiceAccount, error) {
+	made, err := collect(ctx, r, keys.fields, `
+		WITH RECURSIVE `+lineage+`
+		SELECT `+keys.columns+` FROM made JOIN keys k ON k.id = made.id `+keys.tables+`
+		WHERE k.id <> $1 ORDER BY k.created_at, k.id`, string(id), string(ws), string(id))
+	if err != nil {
+		return nil, nil, fmt.Errorf("find the keys made with %s: %w", id, err)
+	}
+	owners, err := collect(ctx, r, accounts.fields, `
+		WITH RECURSIVE `+lineage+`
+		SELECT `+accounts.columns+` FROM made JOIN principals p ON p.created_by_key = made.id `+accounts.tables+`
+		WHERE p.workspace_id = $2 ORDER BY p.created_at, p.id`, r.clock().UnixMicro(), string(ws), string(id))
+	if err != nil {
+		return nil, nil, fmt.Errorf("find the accounts made with %s: %w", id, err)
+	}
+	return made, owners, nil
 }
 
-// madeAccounts reads the accounts that were made with the key $3 of the workspace
-// $2, or with one of its [madeKeys]; $1 is for their keyCounts.
-func madeAccounts() string {
-	return `WITH RECURSIVE ` + lineage("$2", "$3") + `
-		SELECT ` + accounts.columns + ` FROM made JOIN principals p ON p.created_by_key = made.id ` + accounts.tables + `
-		WHERE p.workspace_id = $2 ORDER BY p.created_at, p.id`
-}
-
-// lineage is the table made: a key of a workspace, and the keys that were made
-// with it or with one that was made so.
-func lineage(ws, key string) string {
-	return `made (id) AS (
-		SELECT k.id FROM keys k WHERE k.id = ` + key + ` AND k.workspace_id || '' = ` + ws + `
-		UNION
-		SELECT k.id FROM made JOIN keys k ON k.created_by_key = made.id WHERE k.workspace_id = ` + ws + `
-	)`
-}
+// lineage is the table made: the key $3 of the workspace $2, and the keys that
+// were made with it or with one that was made so.
+const lineage = `made (id) AS (
+	SELECT k.id FROM keys k WHERE k.workspace_id = $2 AND k.id = $3
+	UNION
+	SELECT k.id FROM made JOIN keys k ON k.created_by_key = made.id WHERE k.workspace_id = $2
+)`
 
 // InsertKey implements [iam.Tx].
 func (t *tx) InsertKey(_ context.Context, k iam.Key) error {

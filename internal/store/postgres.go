@@ -52,6 +52,7 @@ func openPostgres(ctx context.Context, url string) (*postgres, error) {
 		"idle_in_transaction_session_timeout": "1s", // nobody holds the head row and sleeps
 		"lock_timeout":                        "2s",
 		"statement_timeout":                   "30s",
+		"jit":                                 "off", // it costs more than any statement here takes
 	})
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
@@ -287,15 +288,8 @@ func (t *pgTx) run(ctx context.Context, statements []statement) (failed statemen
 }
 
 func (t *pgTx) read(results pgx.BatchResults, st statement) error {
-	switch {
-	case st.scan != nil:
+	if st.scan != nil {
 		return st.scan(results.QueryRow())
-	case st.collect != nil:
-		found, err := results.Query()
-		if err != nil {
-			return err
-		}
-		return st.collect(&pgRows{Rows: found, conn: t.conn.Conn()})
 	}
 	tag, err := results.Exec()
 	if err != nil {

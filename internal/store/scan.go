@@ -39,16 +39,11 @@ func collect[T any](ctx context.Context, r reader, f fields[T], query string, ar
 	return all, r.heard(ctx, began, err)
 }
 
-func collectRows[T any](ctx context.Context, r reader, f fields[T], query string, args []any) ([]T, error) {
+func collectRows[T any](ctx context.Context, r reader, f fields[T], query string, args []any) (all []T, err error) {
 	found, err := r.query(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}
-	return gather(found, f)
-}
-
-// gather returns all rows of a result and closes it.
-func gather[T any](found rows, f fields[T]) (all []T, err error) {
 	defer func() { err = errors.Join(err, found.Close()) }()
 	for found.Next() {
 		all = append(all, *new(T))

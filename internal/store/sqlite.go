@@ -282,15 +282,8 @@ func (s *session) run(ctx context.Context, st statement) error {
 	if err != nil {
 		return err
 	}
-	switch {
-	case st.scan != nil:
+	if st.scan != nil {
 		return st.scan(prepared.QueryRowContext(ctx, st.args...))
-	case st.collect != nil:
-		found, err := prepared.QueryContext(ctx, st.args...)
-		if err != nil {
-			return err
-		}
-		return st.collect(found)
 	}
 	result, err := prepared.ExecContext(ctx, st.args...)
 	if err != nil {

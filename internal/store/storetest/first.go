@@ -101,10 +101,10 @@ func testNothingFound(t *testing.T, open Open) {
 		"unknown":             {Workspace: w.ws.ID, Principal: "nobody", Replay: &iam.Idempotency{Scope: "s", Key: "k"}},
 		"a member by name":    {Workspace: w.ws.ID, Principal: w.member.Name},
 		"a member's account":  {Workspace: w.ws.ID, Account: string(w.member.ID)},
-		"another's key":       {Workspace: other.ID, Target: w.key.ID, Made: true},
+		"another's key":       {Workspace: other.ID, Target: w.key.ID, Maker: true},
 		"another's account":   {Workspace: other.ID, Account: w.account.Name},
 		"text never to be kept": {
-			Workspace: "\xff", Key: "\x00", Principal: "\x00", Target: "\x00", Made: true, Account: "\xff", Replay: &iam.Idempotency{Key: "\xff"},
+			Workspace: "\xff", Key: "\x00", Principal: "\x00", Target: "\x00", Maker: true, Account: "\xff", Replay: &iam.Idempotency{Key: "\xff"},
 		},
 	} {
 		equal(t, what, found(t, w.s, first), iam.Found{})

@@ -303,17 +303,28 @@ func testDescendants(t *testing.T, open Open) {
 		}
 		return tx.InsertServiceAccount(t.Context(), made)
 	})
-	there := found(t, w.s, iam.First{Workspace: w.ws.ID, Target: w.key.ID, Made: true})
+	keys, accounts, err := w.s.Descendants(t.Context(), w.ws.ID, w.key.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
 	var got []string
-	for _, k := range there.Keys {
+	for _, k := range keys {
 		got = append(got, k.Name)
 	}
-	for _, a := range there.Accounts {
+	for _, a := range accounts {
 		got = append(got, a.Name)
 	}
 	equal(t, "descendants", got, []string{"child", "grandchild", "made"})
-	equal(t, "descendants in another workspace", found(t, w.s, iam.First{Workspace: "ws_other", Target: w.key.ID, Made: true}), iam.Found{})
-	if there = found(t, w.s, iam.First{Workspace: w.ws.ID, Target: w.key.ID}); there.Keys != nil || there.Accounts != nil {
-		t.Errorf("descendants that are not asked for: %v, %v; want none", there.Keys, there.Accounts)
+	keys, accounts, err = w.s.Descendants(t.Context(), "ws_other", w.key.ID)
+	if err != nil || len(keys)+len(accounts) != 0 {
+		t.Errorf("descendants in another workspace: %v, %v, %v; want none", keys, accounts, err)
+	}
+	for id, want := range map[iam.KeyID]bool{w.key.ID: true, child.ID: true, grandchild.ID: true, stranger.ID: false} {
+		if got := found(t, w.s, iam.First{Workspace: w.ws.ID, Target: id, Maker: true}).Maker; got != want {
+			t.Errorf("that %s made something is %t, want %t", id, got, want)
+		}
+	}
+	if found(t, w.s, iam.First{Workspace: w.ws.ID, Target: w.key.ID}).Maker {
+		t.Error("it is said that a key made something, and nobody asked")
 	}
 }
