@@ -222,7 +222,7 @@ func (db *postgres) ping(ctx context.Context) error {
 		return err
 	}
 	defer conn.Release()
-	return conn.Ping(ctx)
+	return lost(conn.Conn(), conn.Ping(ctx))
 }
 
 func (db *postgres) close() error {

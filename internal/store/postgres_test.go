@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/posternhq/postern/internal/audit"
+	"github.com/posternhq/postern/internal/chaos"
 	"github.com/posternhq/postern/internal/iam"
 	"github.com/posternhq/postern/internal/store"
 	"github.com/posternhq/postern/internal/store/storetest"
@@ -278,6 +279,38 @@ func TestADatabaseThatIsGoneIsUnavailable(t *testing.T) {
 	}
 	disturb(t, raw(t, u.String()), `ALTER DATABASE `+name+` ALLOW_CONNECTIONS true`)
 	changes(t, s, 1) // and it comes back by itself
+}
+
+// A crash of the server, or of a machine in between, says nothing before it ends
+// connections: not all errors are answers.
+func TestAConnectionThatBreaksWithoutAWordIsUnavailable(t *testing.T) {
+	t.Parallel()
+	at := storetest.Postgres(t)
+	u, err := url.Parse(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy, err := chaos.NewProxy(u.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(proxy.Close)
+	u.Host = proxy.Addr()
+	s := open(t, u.String(), store.Options{})
+	for what, ask := range map[string]func() error{
+		"change": func() error { _, err := s.Change(t.Context(), iam.First{}, empty); return err },
+		"note":   func() error { return s.Note(t.Context(), func(iam.NoteTx) error { return nil }) },
+		"read":   func() error { _, err := s.Initialized(t.Context()); return err },
+		"ping":   func() error { return s.Ping(t.Context()) },
+	} {
+		if err := s.Ping(t.Context()); err != nil { // so that there is a connection that looks well
+			t.Fatalf("before %s: %v", what, err)
+		}
+		proxy.Reset()
+		if err := ask(); err != nil && !errors.Is(err, iam.Unavailable) {
+			t.Errorf("%s: error %v, want Unavailable or none", what, err)
+		}
+	}
 }
 
 // The server is slow to take on another connection while one comes free again.
