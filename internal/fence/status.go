@@ -17,12 +17,6 @@ func (n *Node) Alarms() iam.Alarms {
 	return n.alarms
 }
 
-func (n *Node) alarm(raise func(*iam.Alarms)) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	raise(&n.alarms)
-}
-
 // OldestAccept returns how old the news is that an answer of this node rests on,
 // and false when it answers nothing: the gauge of how much could be missed.
 func (n *Node) OldestAccept() (time.Duration, bool) { return n.replica.LeaseAge() }
