@@ -100,6 +100,13 @@ func newLedger(t testing.TB, c *clock) *ledger {
 	return &ledger{t: t, clock: c, next: func() outcome { return takes }, sums: map[iam.KeyID]*sum{}}
 }
 
+// ends says how each report that is sent from now on ends.
+func (l *ledger) ends(next func() outcome) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.next = next
+}
+
 // time returns what time it is in the database.
 func (l *ledger) time() time.Time { return epoch.Add(l.clock.now()) }
 

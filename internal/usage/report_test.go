@@ -20,14 +20,14 @@ func TestFailedReportIsSentAgainAsItWas(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t, nil)
 			b.Touch(use(1))
-			b.ledger.next = func() outcome { return how }
+			b.ledger.ends(func() outcome { return how })
 			if err := b.Flush(t.Context()); err == nil {
 				t.Fatal("no error, and the report failed")
 			}
 			b.clock.advance(90 * time.Second)
 			b.Touch(use(1))
 			b.Touch(use(2))
-			b.ledger.next = func() outcome { return takes }
+			b.ledger.ends(func() outcome { return takes })
 			b.flush(t)
 			sent := b.ledger.sent()
 			if !reflect.DeepEqual(sent[0], sent[1]) {
@@ -43,11 +43,11 @@ func TestFailedReportIsSentAgainAsItWas(t *testing.T) {
 func TestReporterThatTheStoreLostRegistersAgain(t *testing.T) {
 	b := newBench(t, nil)
 	b.Touch(use(1))
-	b.ledger.next = func() outcome { return forgets }
+	b.ledger.ends(func() outcome { return forgets })
 	if err := b.Flush(t.Context()); err == nil {
 		t.Fatal("no error, and the store did not know the reporter")
 	}
-	b.ledger.next = func() outcome { return takes }
+	b.ledger.ends(func() outcome { return takes })
 	b.flush(t)
 	if ok, _ := b.ledger.total(keyText(1)); b.ledger.registered != 2 || ok != 1 {
 		t.Errorf("registered %d times, counted %d; want 2 and 1", b.ledger.registered, ok)
@@ -123,12 +123,12 @@ func TestReportCoversNothingThatCameAfterItsLook(t *testing.T) {
 		b.clock.advance(time.Second)
 	}
 	b.clock.before = another
-	b.ledger.next = func() outcome {
+	b.ledger.ends(func() outcome {
 		if len(made) == 1 {
 			another()
 		}
 		return takes
-	}
+	})
 	if err := b.all(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -229,12 +229,9 @@ func TestAloneNothingIsReportedUntilSomebodyAsks(t *testing.T) {
 func TestLogSaysOnceThatReportsFailAndOnceThatTheyNoLongerDo(t *testing.T) {
 	var text bytes.Buffer
 	running(t, time.Second, slog.New(slog.NewTextHandler(&text, nil)), func(t *testing.T, b *bench) {
-		how := fails
-		b.ledger.next = func() outcome { return how }
+		b.ledger.ends(func() outcome { return fails })
 		time.Sleep(10 * time.Second)
-		b.ledger.mu.Lock()
-		how = takes
-		b.ledger.mu.Unlock()
+		b.ledger.ends(func() outcome { return takes })
 		time.Sleep(10 * time.Second)
 	})
 	if got := text.String(); strings.Count(got, "cannot be reported") != 1 || strings.Count(got, "reported again") != 1 || strings.Count(got, "\n") != 2 {
@@ -246,10 +243,10 @@ func TestLastReportSaysEverythingAndThatItIsTheLast(t *testing.T) {
 	running(t, time.Second, nil, func(t *testing.T, b *bench) {
 		b.Touch(use(1))
 		left := 3
-		b.ledger.next = func() outcome {
+		b.ledger.ends(func() outcome {
 			left--
 			return []outcome{takes, loses, fails}[max(0, left)]
-		}
+		})
 		if err := b.Finish(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -266,7 +263,7 @@ func TestLastReportSaysEverythingAndThatItIsTheLast(t *testing.T) {
 
 func TestLastReportThatFailsIsGivenUpWithItsContext(t *testing.T) {
 	running(t, time.Second, nil, func(t *testing.T, b *bench) {
-		b.ledger.next = func() outcome { return fails }
+		b.ledger.ends(func() outcome { return fails })
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
 		if err := b.Finish(ctx); err == nil {
@@ -289,10 +286,10 @@ func TestReportsSayWhatWasCounted(t *testing.T) {
 		}
 		var uses []made
 		how, meanwhile := takes, func() {}
-		b.ledger.next = func() outcome {
+		b.ledger.ends(func() outcome {
 			meanwhile()
 			return how
-		}
+		})
 		b.ledger.slow = rapid.SampledFrom([]time.Duration{0, time.Millisecond, 3 * time.Second}).Draw(rt, "slow")
 		covered := func() {
 			for i, r := range b.ledger.taken {

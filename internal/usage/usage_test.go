@@ -64,7 +64,7 @@ func TestEveryUseCountsOnceWhateverTheStoreDoes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t, func(o *Options) { o.Limits = limits })
 			luck := rand.New(rand.NewPCG(1, 2))
-			b.ledger.next = func() outcome { return outcome(luck.IntN(int(outcomes))) }
+			b.ledger.ends(func() outcome { return outcome(luck.IntN(int(outcomes))) })
 			var want [workers][keys][2]int64
 			var counting, reporting sync.WaitGroup
 			done := make(chan struct{})
@@ -93,7 +93,7 @@ func TestEveryUseCountsOnceWhateverTheStoreDoes(t *testing.T) {
 			counting.Wait()
 			close(done)
 			reporting.Wait()
-			b.ledger.next = func() outcome { return takes }
+			b.ledger.ends(func() outcome { return takes })
 			if err := b.Finish(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -169,7 +169,7 @@ func TestProcessThatWasStoppedForMinutesCountsEachInItsOwn(t *testing.T) {
 
 func TestLatestHundredSourcesAreToldApart(t *testing.T) {
 	b := newBench(t, nil)
-	b.ledger.next = func() outcome { return fails }
+	b.ledger.ends(func() outcome { return fails })
 	for i := range 250 {
 		b.clock.advance(time.Millisecond)
 		u := use(1)
@@ -179,7 +179,7 @@ func TestLatestHundredSourcesAreToldApart(t *testing.T) {
 			_ = b.Flush(t.Context()) // so that all are gathered; the store takes none
 		}
 	}
-	b.ledger.next = func() outcome { return takes }
+	b.ledger.ends(func() outcome { return takes })
 	b.flush(t)
 	told := map[string]bool{}
 	var others int64
