@@ -143,13 +143,19 @@ func TestAJournalHearsOfANewIncarnationAndOfTheOldOnesEnd(t *testing.T) {
 func TestOneReaperTellsOfADeadNode(t *testing.T) {
 	deploy(t, func(t *testing.T, d *deployment) {
 		var a, b, c heard
-		d.node(t, Options{Name: "a", Journal: &a})
-		d.node(t, Options{Name: "b", Journal: &b})
+		one, other := d.node(t, Options{Name: "a", Journal: &a}), d.node(t, Options{Name: "b", Journal: &b})
 		dead := d.node(t, Options{Name: "c", Journal: &c})
 		time.Sleep(3 * time.Second)
 		a.expect(t, "a", "a joined, as known: true")
 		b.expect(t, "b", "b joined, as known: true")
 		dead.end()
+		release, releaseOther := one.door.hold("reap"), other.door.hold("reap")
+		time.Sleep(5850 * time.Millisecond) // both looked 3.75 s after the start, again 5 s later, and found what they would remove
+		if names := d.names(); len(names) != 3 {
+			t.Fatalf("rows: %v, want all while both are held back", names)
+		}
+		release()
+		releaseOther()
 		time.Sleep(time.Minute)
 		both := heard{words: slices.Concat(a.words, b.words)}
 		both.expect(t, "of both", "c left: nothing was heard of it for 5s")
