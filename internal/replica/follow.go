@@ -30,10 +30,10 @@ const (
 // Load puts a snapshot in the place of what the replica has, unless that is fit
 // to answer and as new. What this replica has once seen revoked or removed stays
 // so, whatever the snapshot says: both are final, and only a log that lost
-// changes can take them back.
+// changes can take them back. A feed that falls silent for ten seconds is given up.
 func (r *Replica) Load(ctx context.Context, feed Feed) error {
 	d := begin(newTables())
-	at, err := feed.Snapshot(ctx, d)
+	at, err := snapshot(ctx, feed, d)
 	if err != nil {
 		return fmt.Errorf("load snapshot: %w", err)
 	}
