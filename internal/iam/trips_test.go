@@ -4,12 +4,8 @@ import (
 	"bufio"
 	"context"
 	"encoding/binary"
-	"errors"
 	"io"
 	"math"
-	"net"
-	"net/url"
-	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -80,55 +76,14 @@ func oneThing(w *world) map[string]func(ctx context.Context, c iam.Caller, accou
 	}
 }
 
-// countTrips puts a counter between the test and a PostgreSQL server, and returns
-// the URL by which it is met.
+// countTrips counts how often a PostgreSQL server says that it is ready for more, and
+// returns the URL by which it is met.
 func countTrips(t *testing.T, at string) (*atomic.Int64, string) {
 	t.Helper()
-	u, err := url.Parse(at)
-	if err != nil {
-		t.Fatal(err)
-	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	trips, server := new(atomic.Int64), u.Host
-	var running sync.WaitGroup
-	running.Go(func() {
-		for {
-			client, err := listener.Accept()
-			if err != nil {
-				return // closed
-			}
-			running.Go(func() { carry(t, trips, client, server) })
-		}
-	})
-	t.Cleanup(func() {
-		if err := listener.Close(); err != nil {
-			t.Error(err)
-		}
-		running.Wait()
-	})
-	u.Host = listener.Addr().String()
-	return trips, u.String()
-}
-
-// carry carries what is said on one connection, both ways, until one side closes
-// it, and counts how often the server says that it is ready for more.
-func carry(t *testing.T, trips *atomic.Int64, client net.Conn, server string) {
-	conn, err := net.Dial("tcp", server)
-	if err != nil {
-		t.Error(err)
-		return
-	}
-	var there sync.WaitGroup
-	there.Go(func() {
-		_, _ = io.Copy(conn, client) // until the client has gone
-		_ = conn.Close()
-	})
-	_ = relay(trips, client, bufio.NewReader(conn)) // until the server has gone
-	_ = client.Close()
-	there.Wait()
+	trips := new(atomic.Int64)
+	return trips, storetest.Way{Answers: func(client io.Writer, server io.Reader) error {
+		return relay(trips, client, bufio.NewReader(server))
+	}}.To(t, at)
 }
 
 // relay passes on the server's messages: a byte that says which, the length of the
@@ -144,7 +99,7 @@ func relay(trips *atomic.Int64, to io.Writer, from *bufio.Reader) error {
 			trips.Add(1)
 		}
 		if _, err := io.CopyN(to, from, 1+int64(binary.BigEndian.Uint32(head[1:]))); err != nil {
-			return errors.Join(err)
+			return err
 		}
 	}
 }

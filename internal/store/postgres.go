@@ -295,8 +295,13 @@ func (t *pgTx) read(results pgx.BatchResults, st statement) error {
 	if err != nil {
 		return err
 	}
+	if st.text == commitText && tag.String() != commitText {
+		return pgx.ErrTxCommitRollback // the server's answer to COMMIT when the transaction has failed
+	}
 	return st.affected(tag.RowsAffected())
 }
+
+const commitText = `COMMIT`
 
 func (t *pgTx) commit(ctx context.Context, statements []statement) error {
 	if err := ctx.Err(); err != nil {
@@ -305,7 +310,7 @@ func (t *pgTx) commit(ctx context.Context, statements []statement) error {
 	delete(t.conn.Conn().PgConn().CustomData(), warned)
 	wait, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitWait)
 	defer cancel()
-	st, err := t.run(wait, append(statements, statement{text: `COMMIT`}))
+	st, err := t.run(wait, append(statements, statement{text: commitText}))
 	switch {
 	case err == nil && t.conn.Conn().PgConn().CustomData()[warned] != nil:
 		// Durable here, perhaps not on the standby that takes over.
@@ -313,6 +318,8 @@ func (t *pgTx) commit(ctx context.Context, statements []statement) error {
 	case err == nil:
 		t.end()
 		return nil
+	case errors.Is(err, pgx.ErrTxCommitRollback):
+		return err
 	case refused(err):
 		return st.failed(err, t.db.fault(err))
 	}

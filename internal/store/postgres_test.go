@@ -1,21 +1,23 @@
 package store_test
 
 import (
+	"bufio"
 	"context"
 	"database/sql"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/url"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/posternhq/postern/internal/audit"
 	"github.com/posternhq/postern/internal/chaos"
 	"github.com/posternhq/postern/internal/iam"
+	"github.com/posternhq/postern/internal/replica"
 	"github.com/posternhq/postern/internal/store"
 	"github.com/posternhq/postern/internal/store/storetest"
 )
@@ -144,6 +146,45 @@ func TestACommitThatIsRefusedIsNotUnknown(t *testing.T) {
 	}
 	if found, _, err := s.Changes(t.Context(), iam.Position{}, 10); err != nil || len(found) != 0 {
 		t.Errorf("changes %v, %v; want none", found, err)
+	}
+}
+
+// PostgreSQL answers COMMIT of a transaction that has failed with ROLLBACK, and no
+// error. Here a server says so of one that has not.
+func TestACommitThatIsAnsweredWithRollbackIsNotDone(t *testing.T) {
+	t.Parallel()
+	var lying atomic.Bool
+	through := storetest.Way{Answers: func(client io.Writer, server io.Reader) error {
+		return rollingBack(&lying, client, bufio.NewReader(server))
+	}}.To(t, storetest.Postgres(t))
+	s := open(t, through, store.Options{})
+	lying.Store(true)
+	if _, err := s.Change(t.Context(), iam.First{}, empty); err == nil || errors.Is(err, iam.Unknown) {
+		t.Errorf("error %v, want that nothing was done", err)
+	}
+	lying.Store(false)
+	changes(t, s, 1)
+}
+
+// rollingBack passes on a server's messages, a byte that says which, the length of
+// the rest with itself, and the rest; but says ROLLBACK where it has said COMMIT.
+func rollingBack(lying *atomic.Bool, client io.Writer, server *bufio.Reader) error {
+	const committed, rolledBack = "C\x00\x00\x00\x0bCOMMIT\x00", "C\x00\x00\x00\x0dROLLBACK\x00"
+	for {
+		head, err := server.Peek(5)
+		if err != nil {
+			return err
+		}
+		message := make([]byte, 1+binary.BigEndian.Uint32(head[1:]))
+		if _, err := io.ReadFull(server, message); err != nil {
+			return err
+		}
+		if lying.Load() && string(message) == committed {
+			message = []byte(rolledBack)
+		}
+		if _, err := client.Write(message); err != nil {
+			return err
+		}
 	}
 }
 
@@ -345,60 +386,76 @@ func TestWhoWaitsForANewConnectionTakesOneThatComesFree(t *testing.T) {
 // one, which it leaves without an answer.
 func oneConnection(t *testing.T, at string) (through string, more <-chan struct{}) {
 	t.Helper()
-	u, err := url.Parse(at)
-	if err != nil {
-		t.Fatal(err)
-	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	server, further := u.Host, make(chan struct{}, 100)
-	var running sync.WaitGroup
-	running.Go(func() {
-		var open []net.Conn
-		for {
-			client, err := listener.Accept()
-			if err != nil {
-				break // closed
-			}
-			open = append(open, client)
-			if len(open) > 1 {
-				further <- struct{}{}
-				continue
-			}
-			running.Go(func() { passOn(t, client, server) })
+	further := make(chan struct{}, 100)
+	return storetest.Way{Opened: func(n int) bool {
+		if n > 1 {
+			further <- struct{}{}
 		}
-		for _, c := range open {
-			_ = c.Close() // the other side may have closed it
-		}
-	})
-	t.Cleanup(func() {
-		if err := listener.Close(); err != nil {
-			t.Error(err)
-		}
-		running.Wait()
-	})
-	u.Host = listener.Addr().String()
-	return u.String(), further
+		return n == 1
+	}}.To(t, at), further
 }
 
-// passOn passes on what a client and a server say to each other, until one of
-// them has gone.
-func passOn(t *testing.T, client net.Conn, server string) {
-	conn, err := net.Dial("tcp", server)
-	if err != nil {
-		t.Error(err)
-		return
+// muted is a server that says nothing any more once it is on.
+type muted struct {
+	on    atomic.Bool
+	until <-chan struct{}
+}
+
+func (m *muted) answers(client io.Writer, server io.Reader) error {
+	buffer := make([]byte, 1<<16)
+	for {
+		n, err := server.Read(buffer)
+		if err != nil {
+			return err
+		}
+		if m.on.Load() {
+			<-m.until
+			return nil
+		}
+		if _, err := client.Write(buffer[:n]); err != nil {
+			return err
+		}
 	}
-	var there sync.WaitGroup
-	there.Go(func() {
-		_, _ = io.Copy(conn, client) // until the client has gone
-		_ = conn.Close()
-	})
-	_, _ = io.Copy(client, conn) // until the server has gone
-	_ = client.Close()
-	there.Wait()
+}
+
+// The connection stays open, and nothing comes over it, in the middle of a snapshot.
+func TestALoadFromAServerThatFallsSilentIsGivenUp(t *testing.T) {
+	t.Parallel()
+	ended := make(chan struct{})
+	way := &muted{until: ended}
+	url := storetest.Postgres(t)
+	through := storetest.Way{Answers: way.answers}.To(t, url)
+	s := open(t, through, store.Options{})
+	disturb(t, raw(t, url), `
+		INSERT INTO workspaces (id, name, name_folded, slug, system, paused, policy, created_at, version)
+		VALUES ('ws_1', 'One', 'one', 'one', 0, 0, '{}', 0, 1)`)
+	nodes := openNodes(t, s)
+	defer close(ended) // before anything else is closed
+	r := replica.New(replica.Options{})
+	err := r.Load(t.Context(), silenced{nodes, way})
+	if !errors.Is(err, iam.Unavailable) || !strings.Contains(err.Error(), "of the snapshot") {
+		t.Errorf("error %v, want that nothing more came", err)
+	}
+}
+
+// silenced is a feed whose server is muted once a workspace has come.
+type silenced struct {
+	*store.Nodes
+	way *muted
+}
+
+func (f silenced) Snapshot(ctx context.Context, sink iam.Sink) (iam.Position, error) {
+	return f.Nodes.Snapshot(ctx, silencing{sink, f.way})
+}
+
+type silencing struct {
+	iam.Sink
+	way *muted
+}
+
+func (s silencing) Workspace(w iam.WorkspaceRecord) error {
+	s.way.on.Store(true)
+	return s.Sink.Workspace(w)
 }
 
 // The tables compare text by its bytes, as SQLite does, whatever the database's
