@@ -23,12 +23,13 @@ const longestNote = 10 * time.Second
 var ErrUnwritten = errors.New("a refused attempt was not written down")
 
 // refused writes down that an authenticated principal was told no, keeps a final
-// refusal for a replay, and returns what the caller is to hear. Other errors it
-// passes on.
+// refusal for a replay where a credential was needed, and returns what the caller is
+// to hear. Other errors it passes on.
 func (s *Service) refused(ctx context.Context, c Caller, a attempt, w *work, refusal error) error {
 	known := c.internal == "" && c.Principal.ID != ""
 	write := known && isRefusal(refusal)
 	kept, keep := replayOf(c.Idempotency, refusal)
+	keep = keep && !a.open // or anybody could have rows kept for a day
 	if !write && !keep {
 		return refusal
 	}

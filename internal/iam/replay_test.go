@@ -10,6 +10,7 @@ import (
 
 	"github.com/posternhq/postern/internal/audit"
 	"github.com/posternhq/postern/internal/iam"
+	"github.com/posternhq/postern/internal/token"
 )
 
 // once returns c as it calls with an Idempotency-Key that is new.
@@ -331,6 +332,24 @@ func TestPassingRefusalsAreNotKept(t *testing.T) {
 			}
 		}
 		w.succeed(call, c)
+	})
+}
+
+// Whoever has no credential could fill the store with a day's refusals.
+func TestNothingIsKeptOfACallThatNeedsNoCredentialAndIsRefused(t *testing.T) {
+	eachWorld(t, func(t *testing.T, w *world) {
+		c := w.once(w.anonymous())
+		_, _, err := w.AcceptInvitation(t.Context(), c, iam.Acceptance{Token: token.NewSecret("made up"), Name: "Jo Park"})
+		wantKind(t, err, iam.Gone)
+		_, err = w.Store.Change(t.Context(), iam.First{Replay: c.Idempotency}, func(tx iam.Tx) (iam.Change, error) {
+			if r := tx.Found().Replay; r != nil {
+				t.Errorf("got %+v, want nothing kept", r)
+			}
+			return iam.Change{}, nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
 	})
 }
 

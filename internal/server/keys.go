@@ -107,7 +107,9 @@ func (s *Server) registerSelf() {
 	}, s.getSelf)
 	register(s, operation{
 		id: "revoke-self", method: http.MethodPost, path: selfPath + "/revoke", tag: keysTag,
-		summary: "Revoke the calling key, for good", description: "Whoever holds a key can stop it.",
+		summary: "Revoke the calling key, for good",
+		description: "Whoever holds a key can stop it. The key no longer works then, for this call neither: " +
+			"a client that did not hear the answer and asks again hears 401 once it is revoked, and its `Idempotency-Key` changes nothing about that.",
 		access: holder, success: http.StatusOK,
 	}, s.revokeSelf)
 }
