@@ -23,5 +23,5 @@ type Gathering struct {
 	Dropped    int64         // sources and asks that were too many to be told apart
 	Reports    int64         // that the store took
 	Failures   int64         // attempts to report that failed
-	Unreported time.Duration // all that was counted longer ago has been reported
+	Unreported time.Duration // all that was counted longer ago is known to have been reported
 }

@@ -31,7 +31,8 @@ type ask struct {
 	workspace string // as named; the caller's own when named is false
 	named     bool
 	ip        netip.Addr
-	from, to  int // its part of wanted and texts
+	agent     string // as the caller says
+	from, to  int    // its part of wanted and texts
 }
 
 func (q *asks) reset() {
@@ -170,14 +171,14 @@ func (q *asks) permission(s *scanner, a *ask, n int) *jsonError {
 // source reads where the key was used.
 func (a *ask) source(s *scanner) *jsonError {
 	var ip, agent bool
-	return s.fields(func(name string) *jsonError {
+	return s.fields(func(name string) (err *jsonError) {
 		switch {
 		case name == "ip" && !ip:
 			ip = true
 			return a.address(s)
 		case name == "user_agent" && !agent:
 			agent = true
-			_, err := s.textValue()
+			a.agent, err = s.textValue()
 			return err
 		case name == "ip" || name == "user_agent":
 			return errTwice

@@ -40,10 +40,11 @@ func (s *Server) authenticate(r *http.Request) (iam.Caller, error) {
 	err = s.door.Answer(r.Context(), func(view replica.View) {
 		v = view.Verify(hash, replica.Query{IP: from, Scope: replica.AnyWorkspace()})
 	})
-	switch {
-	case err != nil || v.Code == replica.Stale:
+	if err != nil || v.Code == replica.Stale {
 		return iam.Caller{}, errStale
-	case v.Code != replica.Valid:
+	}
+	s.authenticated(r, &v)
+	if v.Code != replica.Valid {
 		return iam.Caller{}, errCredential
 	}
 	req := requestOf(r.Context())

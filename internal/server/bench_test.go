@@ -18,6 +18,7 @@ import (
 	"github.com/posternhq/postern/internal/iam"
 	"github.com/posternhq/postern/internal/replica"
 	"github.com/posternhq/postern/internal/token"
+	"github.com/posternhq/postern/internal/usage"
 )
 
 const keysPerAccount = 100
@@ -169,6 +170,68 @@ func BenchmarkVerifyHTTP(b *testing.B) {
 		b.ReportMetric(ratios[len(ratios)/2], "of-bare")
 		b.ReportMetric(rates[len(rates)/2], "req/s")
 	}
+}
+
+// BenchmarkVerifyUsage measures what counting uses costs: calls of /v1/verify with
+// a million keys, of which nearly each call uses another, so that all that is
+// counted is new, and with a hundred, so that nothing is. Once a second what was
+// counted is made into reports, as in a node; the store's part is not measured. It
+// reports the median over pairs of the rate with counting by the one without.
+func BenchmarkVerifyUsage(b *testing.B) {
+	s, keys, caller := loaded(b, 1_000_000)
+	counting, err := New(Options{
+		IAM: s.iam, Replica: s.replica, Prefixes: s.prefixes, Secret: make([]byte, minSecret), Usage: reporting(b),
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	with, without := listen(b, counting.Handler()), listen(b, s.Handler())
+	const span = time.Second
+	for b.Loop() {
+		for name, some := range map[string][]string{"1M": keys, "100": keys[:100]} {
+			var ratios []float64
+			for i := range 15 {
+				var rates [2]float64 // with and without, in turn first
+				for j := range rates {
+					at := (i + j) % 2
+					rates[at] = drive(b, []string{with, without}[at], "/v1/verify", caller, some, span)
+				}
+				ratios = append(ratios, rates[0]/rates[1])
+			}
+			slices.Sort(ratios)
+			b.ReportMetric(ratios[len(ratios)/2], "of-uncounted-"+name)
+		}
+	}
+}
+
+// discard is a store of reports that keeps nothing.
+type discard struct{}
+
+func (discard) Register(context.Context, iam.Reporter) (time.Time, error) { return time.Now(), nil }
+
+func (discard) Report(context.Context, iam.UsageReport) (time.Time, error) { return time.Now(), nil }
+
+// reporting returns a gatherer that reports until the benchmark ends.
+func reporting(b *testing.B) *usage.Gatherer {
+	b.Helper()
+	begun := time.Now()
+	g, err := usage.New(usage.Options{
+		Reporter: iam.Reporter{ID: "bench"}, Store: discard{}, Now: func() time.Duration { return time.Since(begun) },
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := g.Register(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { g.Run(ctx) })
+	b.Cleanup(func() {
+		stop()
+		running.Wait()
+	})
+	return g
 }
 
 func listen(b *testing.B, h http.Handler) string {

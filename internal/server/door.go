@@ -24,3 +24,14 @@ type Door interface {
 }
 
 var _ Door = (*replica.Replica)(nil)
+
+// Usage counts how keys are used.
+type Usage interface {
+	// Touch counts one decision about a key that was found. It is called after
+	// the decision was let out and before its answer leaves, on the hot path: it
+	// waits for nothing, and keeps nothing that u refers to.
+	Touch(u iam.Use)
+
+	// Gathering returns what there is to know about the counting, for metrics.
+	Gathering() iam.Gathering
+}

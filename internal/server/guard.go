@@ -42,6 +42,7 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request, op *operation) er
 	req := requestOf(r.Context())
 	var prefer iam.Preference
 	prefer, req.wait = preference(r.Header, op)
+	req.asks = op.asks
 	if op.access == open {
 		req.caller = s.nobody(r)
 		if op.changes() && s.door.Ready() != nil {

@@ -84,8 +84,9 @@ func (m *Metrics) ObserveWait(outcome string, took time.Duration) {
 	m.fence.WithLabelValues(outcome).Observe(took.Seconds())
 }
 
-// watch adds what can be read off a replica and its door at any time.
-func (m *Metrics) watch(r *replica.Replica, d Door) error {
+// watch adds what can be read off a replica, its door and, unless it is nil, who
+// counts uses, at any time.
+func (m *Metrics) watch(r *replica.Replica, d Door, u Usage) error {
 	gauge := func(name, help string, value func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
 	}
@@ -113,6 +114,12 @@ func (m *Metrics) watch(r *replica.Replica, d Door) error {
 		if err := m.registry.Register(c); err != nil {
 			return fmt.Errorf("register the replica's metrics: %w", err)
 		}
+	}
+	if u == nil {
+		return nil
+	}
+	if err := m.registry.Register(newUsageMetrics(u)); err != nil {
+		return fmt.Errorf("register the metrics of usage: %w", err)
 	}
 	return nil
 }

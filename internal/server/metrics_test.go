@@ -74,13 +74,27 @@ func TestMetricsSayOnWhatAnswersRest(t *testing.T) {
 	}
 }
 
+func TestMetricsSayHowTheCountingOfUsesGoes(t *testing.T) {
+	w := newWorld(t, sqliteURL(t))
+	got := w.with(t, func(o *server.Options) {
+		o.Metrics, o.Usage = nil, &book{gathering: iam.Gathering{Counted: 5, Dropped: 4, Reports: 3, Failures: 2, Unreported: 1500 * time.Millisecond}}
+	}).metrics()
+	for _, want := range []string{`counted_total 5`, `summed_total 4`, `reports_total{outcome="taken"} 3`, `reports_total{outcome="failed"} 2`, `unreported_seconds 1.5`} {
+		if !strings.Contains(got, "\npostern_usage_"+want+"\n") {
+			t.Errorf("they do not say postern_usage_%s", want)
+		}
+	}
+}
+
 const metricsReference = "../../docs/reference/metrics.md"
 
 // The reference is made of what a server says that has been asked for something
 // of each sort.
 func TestGoldenReferenceOfMetricsIsWhatTheyAre(t *testing.T) {
 	w := newWorld(t, "sqlite:"+t.TempDir()+"/postern.db")
-	one := w.behind(t, &watched{w.replica, iam.Vitals{Answers: true, Leased: true}})
+	one := w.with(t, func(o *server.Options) {
+		o.Door, o.Usage, o.Metrics = &watched{w.replica, iam.Vitals{Answers: true, Leased: true}}, new(book), nil
+	})
 	one.do(t, get("/healthz", "")).want(http.StatusOK, nil)
 	observed := server.NewMetrics()
 	observed.ObserveStore("read", time.Second, nil)

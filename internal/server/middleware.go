@@ -17,12 +17,16 @@ import (
 type recorder struct {
 	http.ResponseWriter
 	status int // 0 until the header is written
+
+	server *Server
+	req    *request // that is answered
 }
 
 // WriteHeader implements [http.ResponseWriter].
 func (rec *recorder) WriteHeader(status int) {
 	if rec.status == 0 && status >= http.StatusOK {
 		rec.status = status
+		rec.server.tell(rec.req)
 	}
 	rec.ResponseWriter.WriteHeader(status)
 }
@@ -31,6 +35,7 @@ func (rec *recorder) WriteHeader(status int) {
 func (rec *recorder) Write(p []byte) (int, error) {
 	if rec.status == 0 {
 		rec.status = http.StatusOK
+		rec.server.tell(rec.req)
 	}
 	return rec.ResponseWriter.Write(p)
 }
@@ -44,12 +49,13 @@ func (s *Server) outermost() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		begun := s.now()
 		req := &request{id: s.requestID(r.Header)}
-		rec := &recorder{ResponseWriter: w}
+		rec := &recorder{ResponseWriter: w, server: s, req: req}
 		r = r.WithContext(withRequest(r.Context(), req))
 		s.setHeaders(w.Header(), r, req.id)
 		defer func() {
 			cause := recover()
 			broken := cause != nil && !s.recovered(rec, r, cause)
+			s.tell(req)
 			s.logAccess(r, req, rec.status, begun)
 			if broken {
 				panic(http.ErrAbortHandler)

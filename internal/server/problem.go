@@ -75,6 +75,7 @@ func (s *Server) failure(ctx context.Context, err error) *problem {
 	if errors.Is(err, iam.ErrUnwritten) {
 		s.log.ErrorContext(ctx, "a refused attempt is missing in the audit log", "request_id", id, "error", conceal(err.Error()))
 	}
+	requestOf(ctx).denied = kind == iam.PermissionDenied
 	p := newProblem(string(kind), id, conceal(shown.Reason))
 	p.Permission, p.Policy, p.ID = shown.Permission, shown.Policy, shown.Object
 	for _, f := range shown.Fields {

@@ -32,8 +32,9 @@ type operation struct {
 	unlimited     bool // as often as anybody likes
 	endless       bool // an answer that takes as long as its reader
 
-	body  bodyRule // found out by register
-	async bool     // likewise: the answer carries a receipt, so that nobody need wait for its confirmation
+	asks  []string // needs, as it is written; found out by register, like the rest
+	body  bodyRule
+	async bool // the answer carries a receipt, so that nobody need wait for its confirmation
 }
 
 // access says who may ask at all.
@@ -121,6 +122,9 @@ func (s *Server) addRow(op *operation, answered bool) error {
 		if other.id == op.id || other.pattern() == op.pattern() {
 			return fmt.Errorf("%s: the row %s is there twice", op.id, op.pattern())
 		}
+	}
+	if op.needs != (iam.Permission{}) {
+		op.asks = []string{op.needs.String()}
 	}
 	s.rows[op.pattern()] = op
 	return nil

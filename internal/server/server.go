@@ -35,6 +35,7 @@ type Options struct {
 	Node     string           // the name of this node, for the audit log
 	Now      func() time.Time // nil: [time.Now]
 	Metrics  *Metrics         // nil: of its own
+	Usage    Usage            // nil: nobody counts how keys are used
 	Limits   Limits
 
 	// BehindProxy says that every request comes through a proxy that appends
@@ -55,8 +56,10 @@ type Server struct {
 	behindProxy bool
 	cursors     sealer
 	metrics     *Metrics
+	usage       Usage // nil: nobody counts
 
 	verifyKeys    []iam.Permission            // what the hot path needs
+	verifyAsk     []string                    // the same, as it is written
 	hot           map[string]http.HandlerFunc // by path: POSTs that pass by the mux
 	values        headerValues
 	verifications sync.Pool
@@ -90,7 +93,7 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{
 		iam: o.IAM, replica: o.Replica, door: o.Door, prefixes: o.Prefixes, log: o.Log, node: o.Node, now: o.Now,
-		metrics: o.Metrics, behindProxy: o.BehindProxy, mux: http.NewServeMux(), rows: map[string]*operation{},
+		metrics: o.Metrics, usage: o.Usage, behindProxy: o.BehindProxy, mux: http.NewServeMux(), rows: map[string]*operation{},
 	}
 	if s.door == nil {
 		s.door = o.Replica
@@ -104,10 +107,11 @@ func New(o Options) (*Server, error) {
 	if s.metrics == nil {
 		s.metrics = NewMetrics()
 	}
-	if err := s.metrics.watch(s.replica, s.door); err != nil {
+	if err := s.metrics.watch(s.replica, s.door, s.usage); err != nil {
 		return nil, fmt.Errorf("server: %w", err)
 	}
-	s.verifyKeys, s.hot = []iam.Permission{iam.VerifyKeys}, map[string]http.HandlerFunc{}
+	s.verifyKeys, s.verifyAsk = []iam.Permission{iam.VerifyKeys}, []string{iam.VerifyKeys.String()}
+	s.hot = map[string]http.HandlerFunc{}
 	s.values = headerValues{[]string{jsonType}, []string{"no-store"}, []string{"nosniff"}, []string{"no-referrer"}}
 	s.verifications.New = func() any { return s.newVerification() }
 	s.longestCall = cmp.Or(o.Limits.Change, 30*time.Second)

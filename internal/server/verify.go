@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"time"
 
@@ -50,8 +51,10 @@ type verification struct {
 	out  []byte
 
 	request *http.Request
+	from    netip.Addr // that the call came from; invalid: nobody knows
 	hash    token.Hash // of the calling key
 	caller  replica.Verdict
+	uses    []iam.Use              // that verdicts were given on
 	codes   [replica.Stale + 1]int // how the verdicts ended
 	unsure  bool                   // there is no verdict on one of the keys
 
@@ -75,6 +78,8 @@ func (s *Server) release(x *verification) {
 	clear(x.body.Bytes())
 	x.body.Reset()
 	x.asks.reset()
+	clear(x.uses)
+	x.uses = x.uses[:0]
 	x.caller, x.request = replica.Verdict{}, nil
 	s.verifications.Put(x)
 }
@@ -83,11 +88,12 @@ func (s *Server) release(x *verification) {
 func (s *Server) verify(w http.ResponseWriter, r *http.Request, read func(*asks, string) error) {
 	x := s.verifications.Get().(*verification)
 	defer s.release(x)
-	x.request = r
+	x.request, x.from = r, s.peer(r)
 	begun, err := s.hear(w, r, x, read)
 	if err == nil {
 		err = s.conclude(x)
 	}
+	s.told(x, err)
 	if err != nil {
 		if errors.Is(err, iam.Stale) {
 			s.metrics.verified[replica.Stale].Inc()
@@ -166,7 +172,7 @@ func (x *verification) readBody(w http.ResponseWriter, r *http.Request) error {
 
 // look notes what a view knows of the key that the call was made with.
 func (s *Server) look(x *verification, v replica.View) {
-	x.caller = v.Verify(x.hash, replica.Query{Permissions: s.verifyKeys, IP: s.peer(x.request), Scope: replica.AnyWorkspace()})
+	x.caller = v.Verify(x.hash, replica.Query{Permissions: s.verifyKeys, IP: x.from, Scope: replica.AnyWorkspace()})
 }
 
 // admitted returns an error unless that key may verify others.
@@ -212,7 +218,7 @@ func (s *Server) conclude(x *verification) error {
 
 // decide decides and encodes everything that was asked, with one view.
 func (s *Server) decide(x *verification, v replica.View) {
-	x.out, x.codes, x.unsure = x.out[:0], [replica.Stale + 1]int{}, false
+	x.out, x.uses, x.codes, x.unsure = x.out[:0], x.uses[:0], [replica.Stale + 1]int{}, false
 	id, fresh := requestOf(x.request.Context()).id, v.FreshFor()
 	if x.asks.batch {
 		x.out = append(x.out, `{"results":[`...)
@@ -232,6 +238,9 @@ func (s *Server) decide(x *verification, v replica.View) {
 			return
 		}
 		x.codes[verdict.Code]++
+		if verdict.KeyFound && s.usage != nil {
+			x.uses = append(x.uses, useOf(&verdict, a.ip, a.agent, x.asks.texts[a.from:a.to]))
+		}
 		x.out = appendVerdict(x.out, &verdict, x.asks.texts[a.from:a.to], fresh, id)
 	}
 	if x.asks.batch {

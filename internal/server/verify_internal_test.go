@@ -117,6 +117,50 @@ func TestVerificationAllocatesNothingOnceItIsRead(t *testing.T) {
 	}
 }
 
+// Touching is what [Usage] is when nobody looks at it.
+type touching struct{ n int }
+
+func (c *touching) Touch(iam.Use) { c.n++ }
+
+func (c *touching) Gathering() iam.Gathering { return iam.Gathering{} }
+
+func TestTellingOfUsesAllocatesNothing(t *testing.T) {
+	s, keys, caller := loaded(t, 100)
+	counter := new(touching)
+	s.usage = counter
+	hash, err := s.prefixes.Parse(caller)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := httptest.NewRequest("POST", "/v1/verify", nil)
+	r.Header.Set("User-Agent", "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.4 Safari/605.1.15")
+	x := s.newVerification()
+	x.hash, x.request = hash, r.WithContext(withRequest(r.Context(), &request{id: "req_1"}))
+	if err := x.asks.readOne(`{"key":"` + keys[7] + `","permissions":["agents:execute","agents/a-1:read"],"source":{"ip":"192.0.2.7","user_agent":"curl"}}`); err != nil {
+		t.Fatal(err)
+	}
+	got := testing.AllocsPerRun(1000, func() {
+		err := s.conclude(x)
+		if s.told(x, err); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if got != 0 || counter.n != 2*1001 {
+		t.Errorf("1001 calls allocate %v times each, and are %d uses; want 0, and two each", got, counter.n)
+	}
+}
+
+func FuzzFitAgent(f *testing.F) {
+	for _, seed := range []string{"", "curl/8.5", "a\nb", "é", "x_sa_1", "inv_aB", "inv_ab", "_usr_", strings.Repeat("a", 30), strings.Repeat("a", 29) + "-" + strings.Repeat("b", 29), strings.Repeat("-", 257)} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if got, want := fitAgent(text), safeText(text); got != want {
+			t.Errorf("%q: got %q, want %q", text, got, want)
+		}
+	})
+}
+
 func TestVerdictIsWrittenAsItsTypeSays(t *testing.T) {
 	s, keys, _ := loaded(t, 1)
 	hash, err := s.prefixes.Parse(keys[0])

@@ -137,9 +137,11 @@ func (g *Gatherer) load() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.taken = g.gathered
-	if g.waiting.keys.used > 0 {
-		g.outgoing, g.done, g.waiting = g.waiting, 0, newSums(g.limits)
+	if g.waiting.keys.used == 0 {
+		g.reportedTo = g.taken
+		return
 	}
+	g.outgoing, g.done, g.waiting = g.waiting, 0, newSums(g.limits)
 }
 
 // drain reports what is outgoing, a part at a time.
@@ -239,7 +241,7 @@ func (g *Gatherer) watch(change func(*iam.Gathering)) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	change(&g.watched)
-	g.reportedTo = g.covered
+	g.reportedTo = max(g.reportedTo, g.covered)
 }
 
 // begin returns nil once nobody else reports.

@@ -351,3 +351,20 @@ func TestReportsSayWhatWasCounted(t *testing.T) {
 		covered()
 	})
 }
+
+func TestNothingIsUnreportedForLongUnlessReportsFail(t *testing.T) {
+	running(t, 0, nil, func(t *testing.T, b *bench) {
+		time.Sleep(time.Hour)
+		b.Touch(use(1))
+		if got := b.Gathering().Unreported; got > every {
+			t.Errorf("after an hour without uses, uses of %v ago are unreported", got)
+		}
+		b.ledger.mu.Lock()
+		b.ledger.next = func() outcome { return fails }
+		b.ledger.mu.Unlock()
+		time.Sleep(time.Minute)
+		if got := b.Gathering(); got.Unreported < time.Minute || got.Failures < 50 || got.Counted != 1 {
+			t.Errorf("after a minute of failures: got %+v", got)
+		}
+	})
+}

@@ -87,14 +87,17 @@ const perKey = 100
 
 // detail counts what is told apart of a key's uses.
 type detail struct {
-	what  what
-	next  atomic.Uint32
-	first moment
+	what    what
+	next    atomic.Uint32
+	first   moment
+	ok      tally
+	refused tally
+}
 
-	last   latest
-	lastOK latest
-
-	ok, refused atomic.Uint32
+// tally is how often something was, and when last.
+type tally struct {
+	last  latest
+	count atomic.Uint32
 }
 
 // what says which detail of which key.
@@ -306,14 +309,12 @@ func (s *side) tell(w what, ok bool, at moment) bool {
 	if n == 0 {
 		return false
 	}
-	d := &s.details[n-1]
-	d.last.note(at)
+	t := &s.details[n-1].refused
 	if ok {
-		d.lastOK.note(at)
-		d.ok.Add(1)
-	} else {
-		d.refused.Add(1)
+		t = &s.details[n-1].ok
 	}
+	t.last.note(at)
+	t.count.Add(1)
 	return true
 }
 

@@ -119,8 +119,8 @@ func (s *sums) takeChain(key uint32, kind kind, from *side, n uint32) {
 	for n != 0 {
 		d := &from.details[n-1]
 		sum := detailSum{
-			ip: d.what.ip, first: d.first, last: d.last.load(), lastOK: d.lastOK.load(),
-			ok: int64(d.ok.Load()), refused: int64(d.refused.Load()),
+			ip: d.what.ip, first: d.first, last: max(d.ok.last.load(), d.refused.last.load()), lastOK: d.ok.last.load(),
+			ok: int64(d.ok.count.Load()), refused: int64(d.refused.count.Load()),
 		}
 		if d.what.text != noText {
 			sum.text = names.at(d.what.text)

@@ -86,7 +86,7 @@ type Gatherer struct {
 	waiting    *sums      // what is in no report yet
 	gathered   moment     // all that was counted before it is in the sums or in reports
 	watched    iam.Gathering
-	reportedTo moment // covered, for others to read
+	reportedTo moment // all that was counted before it is known to have been reported
 
 	turn      chan struct{} // is held by whoever reports, and guards what follows
 	begun     bool          // uses may be counted: the store knew the reporter
