@@ -17,7 +17,8 @@ const (
 	mostDetails = 20_000
 )
 
-// cutter makes the keys of a report out of sums.
+// cutter makes the keys of reports out of sums, of one after the other in the same
+// memory.
 type cutter struct {
 	from   *sums
 	offset int64 // what makes a moment the database's time, in nanoseconds since 1970
@@ -28,11 +29,12 @@ type cutter struct {
 	asks    []iam.AskUse
 }
 
-// cut returns the next keys of the sums after number done, and how many are done
-// then.
-func (s *sums) cut(done int, offset int64) (keys []iam.KeyUse, now int) {
-	c := cutter{from: s, offset: offset, keys: make([]iam.KeyUse, 0, min(s.keys.used-done, mostKeys))}
-	for done < s.keys.used && len(c.keys) < mostKeys && len(c.sources)+len(c.asks) < mostDetails {
+// cut returns the next keys of sums after number done, and how many are done then.
+// They are good until the next cut.
+func (c *cutter) cut(from *sums, done int, offset int64) (keys []iam.KeyUse, now int) {
+	c.from, c.offset = from, offset
+	c.keys, c.minutes, c.sources, c.asks = c.keys[:0], c.minutes[:0], c.sources[:0], c.asks[:0]
+	for done < from.keys.used && len(c.keys) < mostKeys && len(c.sources)+len(c.asks) < mostDetails {
 		done++
 		c.add(uint32(done))
 	}

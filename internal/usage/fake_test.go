@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"net/netip"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -120,6 +121,7 @@ func (l *ledger) Register(context.Context, iam.Reporter) (time.Time, error) {
 func (l *ledger) Report(_ context.Context, r iam.UsageReport) (time.Time, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	r = copied(r)
 	l.attempts = append(l.attempts, r)
 	l.clock.advance(l.slow / 2)
 	defer l.clock.advance(l.slow / 2)
@@ -139,6 +141,16 @@ func (l *ledger) Report(_ context.Context, r iam.UsageReport) (time.Time, error)
 		return time.Time{}, errLost
 	}
 	return l.time(), nil
+}
+
+// copied returns a report that shares nothing with another.
+func copied(r iam.UsageReport) iam.UsageReport {
+	r.Keys = slices.Clone(r.Keys)
+	for i := range r.Keys {
+		k := &r.Keys[i]
+		k.Minutes, k.Sources, k.Asks = slices.Clone(k.Minutes), slices.Clone(k.Sources), slices.Clone(k.Asks)
+	}
+	return r
 }
 
 func (l *ledger) take(r iam.UsageReport) {

@@ -141,7 +141,10 @@ func (g *Gatherer) load() {
 		g.reportedTo = g.taken
 		return
 	}
-	g.outgoing, g.done, g.waiting = g.waiting, 0, newSums(g.limits)
+	if g.emptied == nil {
+		g.emptied = newSums(g.limits)
+	}
+	g.outgoing, g.done, g.waiting, g.emptied = g.waiting, 0, g.emptied, nil
 }
 
 // drain reports what is outgoing, a part at a time.
@@ -162,9 +165,10 @@ func (g *Gatherer) drain(ctx context.Context) error {
 // cut makes the next report of what is outgoing.
 func (g *Gatherer) cut() {
 	a := g.prepare()
-	a.report.Keys, g.done = g.outgoing.cut(g.done, g.offset.Load())
+	a.report.Keys, g.done = g.cutter.cut(g.outgoing, g.done, g.offset.Load())
 	if g.done == g.outgoing.keys.used {
-		g.outgoing, a.then = nil, g.taken
+		g.outgoing.empty()
+		g.emptied, g.outgoing, a.then = g.outgoing, nil, g.taken
 	}
 }
 

@@ -15,7 +15,12 @@ func (s *slab[T]) add() uint32 {
 		s.pieces = append(s.pieces, new([piece]T))
 	}
 	s.used++
-	return uint32(s.used)
+	n := uint32(s.used)
+	*s.at(n) = *new(T) // somebody may have used its place before
+	return n
 }
+
+// empty removes all elements, and keeps their places for others.
+func (s *slab[T]) empty() { s.used = 0 }
 
 func (s *slab[T]) at(number uint32) *T { return &s.pieces[(number-1)/piece][(number-1)%piece] }

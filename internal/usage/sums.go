@@ -1,8 +1,6 @@
 package usage
 
-import (
-	"strings"
-)
+import "strings"
 
 // sums is what waits to be reported. Its keys are bounded by the keys there are,
 // all else by limits. It is for one at a time.
@@ -44,6 +42,20 @@ type detailSum struct {
 }
 
 func newSums(l Limits) *sums { return &sums{limits: l, numbers: map[[16]byte]uint32{}} }
+
+// empty removes everything, and keeps the memory, but not what a flood took.
+func (s *sums) empty() {
+	const flood = 1 << 17 // keys
+	if s.keys.used > flood {
+		*s = *newSums(s.limits)
+		return
+	}
+	clear(s.numbers)
+	s.keys.empty()
+	s.owners.empty()
+	s.points.empty()
+	s.details.empty()
+}
 
 // key returns the number of a key, which is added if it is new.
 func (s *sums) key(id [16]byte, of owner) uint32 {

@@ -26,7 +26,8 @@ import (
 	"github.com/posternhq/postern/internal/iam"
 )
 
-// Store is where reports go: see [iam.UsageStore]. An error of Report says that
+// Store is where reports go: see [iam.UsageStore]. It keeps nothing of a report
+// once it returned. An error of Report says that
 // the report may have been taken; [iam.NotFound], that the store does not know
 // the reporter.
 type Store interface {
@@ -101,7 +102,9 @@ type Gatherer struct {
 	attempted *attempt      // that was not seen to succeed; nil: none
 	outgoing  *sums         // what reports are made of; nil: all of it was
 	done      int           // how many of its keys are in reports
-	taken     moment        // all that was counted before it is in outgoing or in reports
+	emptied   *sums         // for what waits next; nil: a new one
+	cutter    cutter
+	taken     moment // all that was counted before it is in outgoing or in reports
 }
 
 // moment is a reading of a gatherer's clock, in nanoseconds and one more; zero is
