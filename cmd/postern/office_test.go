@@ -22,7 +22,7 @@ import (
 	"github.com/posternhq/postern/internal/store/storetest"
 )
 
-// office is a place where servers of the real program run on one PostgreSQL.
+// office is a place where servers of the real program run on one store.
 type office struct {
 	t     *testing.T
 	dir   string
@@ -31,8 +31,11 @@ type office struct {
 }
 
 // newOffice returns one with an empty database, and the root secret in its file.
-func newOffice(t *testing.T) *office {
-	o := &office{t: t, dir: t.TempDir(), store: storetest.Postgres(t)}
+func newOffice(t *testing.T) *office { return officeOn(t, storetest.Postgres(t)) }
+
+// officeOn returns one on a store of a URL, where SQLite lets one server run.
+func officeOn(t *testing.T, store string) *office {
+	o := &office{t: t, dir: t.TempDir(), store: store}
 	secret := make([]byte, 32)
 	if _, err := rand.Read(secret); err != nil {
 		t.Fatal(err)

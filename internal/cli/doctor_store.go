@@ -34,7 +34,7 @@ func examineStore(ctx context.Context, cfg config.Config) []finding {
 func openForLooking(ctx context.Context, cfg config.Config) (*node, error) {
 	log := slog.New(slog.DiscardHandler)
 	if cfg.Postgres() {
-		return openNode(ctx, cfg, log, nil)
+		return openNode(ctx, cfg, log, duty{})
 	}
 	path, _ := cfg.SQLitePath()
 	if _, err := os.Stat(path); err != nil {

@@ -136,7 +136,7 @@ func (a *app) onStore(ctx context.Context, cmd *cobra.Command, out *secretOut, m
 // like others for as long as it takes.
 func (a *app) mintOnStore(ctx context.Context, cfg config.Config, m minting) (made madeKey, secret token.Secret, err error) {
 	cfg.LogLevel = "warn" // a server's comings and goings are not what was asked for
-	n, err := openNode(ctx, cfg, a.newLog(cfg), nil)
+	n, err := openNode(ctx, cfg, a.newLog(cfg), duty{})
 	if err != nil {
 		return made, secret, err
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/posternhq/postern/internal/replica"
 	"github.com/posternhq/postern/internal/server"
 	"github.com/posternhq/postern/internal/store"
+	"github.com/posternhq/postern/internal/usage"
 )
 
 // answerer is what the rest of the process needs of a node: changes wait for it,
@@ -37,6 +38,9 @@ type node struct {
 	answers answerer    // among, or the memory of the only one
 	journal *iam.Journal
 
+	reporter string          // the id under which uses are reported; empty: nobody is answered, so that there are none
+	uses     *usage.Gatherer // nil: nobody counts
+
 	// pending is what has to be done on the store before the node can begin,
 	// when the database was not there at the start; else nil.
 	pending func(ctx context.Context) error
@@ -44,10 +48,16 @@ type node struct {
 	closers []func() error // what is closed at the end, the last first
 }
 
+// duty is what a node is there for, beyond a command's own business.
+type duty struct {
+	observe  func(string, time.Duration, error) // hears of each operation of the store; nil: nobody does
+	reporter string                             // as in node
+}
+
 // openNode opens the store as the settings say. On SQLite nobody else may have it;
 // PostgreSQL need not be there yet.
-func openNode(ctx context.Context, cfg config.Config, log *slog.Logger, observe func(string, time.Duration, error)) (n *node, err error) {
-	n = &node{cfg: cfg, log: log}
+func openNode(ctx context.Context, cfg config.Config, log *slog.Logger, d duty) (n *node, err error) {
+	n = &node{cfg: cfg, log: log, reporter: d.reporter}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, n.close())
@@ -60,7 +70,7 @@ func openNode(ctx context.Context, cfg config.Config, log *slog.Logger, observe 
 		}
 		n.closers = append(n.closers, claim.Release)
 	}
-	if n.rows, err = store.New(ctx, cfg.StoreURL, store.Options{Observe: observe}); err != nil {
+	if n.rows, err = store.New(ctx, cfg.StoreURL, store.Options{Observe: d.observe}); err != nil {
 		return n, err
 	}
 	n.closers = append(n.closers, n.rows.Close)
@@ -87,7 +97,8 @@ func (n *node) join() error {
 	clock := fence.SystemClock()
 	n.memory = replica.New(replica.Options{Log: n.log, Node: nodeName(n.cfg), Clock: clock.Now})
 	n.among, err = fence.New(fence.Options{
-		Name: nodeName(n.cfg), Version: buildVersion(), TTL: lease.TTL, Bounded: lease.Bounded, Local: n.cfg.Durability == "local",
+		Name: nodeName(n.cfg), Version: buildVersion(), Reporter: n.reporter,
+		TTL: lease.TTL, Bounded: lease.Bounded, Local: n.cfg.Durability == "local",
 		Replica: n.memory, Database: table, Clock: clock, Random: rand.Reader, Log: n.log,
 		Journal: n.journal,
 	})
@@ -168,26 +179,39 @@ func (n *node) reach(ctx context.Context) error {
 // run keeps the memory up to date until ctx ends. It returns an error only when
 // it cannot go on.
 func (n *node) run(ctx context.Context) error {
-	const again = 500 * time.Millisecond
-	for n.pending != nil {
-		err := n.pending(ctx)
-		switch {
-		case err == nil:
-			n.pending = nil
-		case ctx.Err() != nil:
-			return nil
-		case !errors.Is(err, iam.Unavailable):
+	if n.among == nil {
+		n.alone(ctx, n.journal.Joined)
+		return n.memory.Follow(ctx, n.rows)
+	}
+	for _, first := range []func(context.Context) error{n.pending, n.announce} {
+		if err := reached(ctx, first); err != nil || ctx.Err() != nil {
 			return err
-		default:
-			_ = wait(ctx, again) // ctx ends the loop
 		}
 	}
-	if n.among != nil {
-		n.among.Run(ctx)
-		return nil
+	n.among.Run(ctx)
+	return nil
+}
+
+// reached does what may be nil until the database was reached for it, or ctx ends.
+func reached(ctx context.Context, do func(context.Context) error) error {
+	const again = 500 * time.Millisecond
+	for do != nil {
+		err := do(ctx)
+		switch {
+		case err == nil || ctx.Err() != nil:
+			return nil
+		case !unreached(err):
+			return err
+		}
+		_ = wait(ctx, again) // ctx ends the loop
 	}
-	n.alone(ctx, n.journal.Joined)
-	return n.memory.Follow(ctx, n.rows)
+	return nil
+}
+
+// unreached reports whether an error says that the database could not be asked, or
+// that nobody knows what it did.
+func unreached(err error) bool {
+	return errors.Is(err, iam.Unavailable) || errors.Is(err, iam.Unknown) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // load fills the memory of a node that is the only one; others load when they join.
@@ -199,12 +223,19 @@ func (n *node) load(ctx context.Context) error {
 }
 
 // leave ends the node in order: nothing is answered any more, drain lets what is
-// under way come to its end, and then nobody waits for this node.
+// under way come to its end, all uses are reported, and then nobody waits for this
+// node.
 func (n *node) leave(ctx context.Context, drain func(context.Context) error) error {
-	if n.among != nil {
-		return n.among.Leave(ctx, drain)
+	var unreported error
+	finish := func(ctx context.Context) error {
+		err := drain(ctx)
+		unreported = n.lastReport(ctx)
+		return err
 	}
-	err := drain(ctx)
+	if n.among != nil {
+		return errors.Join(n.among.Leave(ctx, finish), unreported)
+	}
+	err := errors.Join(finish(ctx), unreported)
 	n.alone(ctx, func(row iam.NodeRow) { n.journal.Left(row, fence.Stopped) })
 	return err
 }

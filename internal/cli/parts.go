@@ -19,6 +19,7 @@ const (
 	noticesEvery  = time.Minute            // that keys are about to end
 	receiptsEvery = 200 * time.Millisecond // what receipts rest on
 	journalEvery  = time.Second            // what happened to nodes
+	tendEvery     = 5 * time.Second        // sums of uses, and which processes that counted them have ended
 )
 
 // parts is what runs while a server does.
@@ -32,6 +33,8 @@ type parts struct {
 	sums     func(ctx context.Context, all bool) error
 	notices  func(ctx context.Context) error
 	journal  journal
+	uses     func(ctx context.Context) // reports uses of keys until ctx ends
+	tend     func(ctx context.Context) error
 }
 
 // journal is what happened to nodes and is not written down yet.
@@ -60,6 +63,8 @@ func (p parts) run(ctx context.Context, up func(ctx context.Context) error) erro
 	})
 	work.Go(func() { p.repeat(below, noticesEvery, "write which keys are about to end", p.notices) })
 	work.Go(func() { p.repeat(below, journalEvery, "write down what happened to nodes", p.journal.Write) })
+	work.Go(func() { p.uses(below) })
+	work.Go(func() { p.repeat(below, tendEvery, "tend what is known of uses", p.tend) })
 	for _, d := range p.doors.all {
 		work.Go(func() {
 			if err := d.serve(); err != nil {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -60,7 +61,7 @@ type running struct {
 // bottom is reading what a server is.
 func (a *app) serve(ctx context.Context, cfg config.Config, m mode) (err error) {
 	log, metrics := a.newLog(cfg), server.NewMetrics()
-	node, err := openNode(ctx, cfg, log, metrics.ObserveStore)
+	node, err := openNode(ctx, cfg, log, duty{observe: metrics.ObserveStore, reporter: rand.Text()})
 	if err != nil {
 		return err
 	}
@@ -73,9 +74,12 @@ func (a *app) serve(ctx context.Context, cfg config.Config, m mode) (err error) 
 	service := newService(cfg, node.rows, node.answers)
 	service.Roster = node.answers
 	service.Waited = metrics.ObserveWait
+	if err := node.count(ctx, service); err != nil {
+		return err
+	}
 	api, err := server.New(server.Options{
 		IAM: service, Replica: node.memory, Door: node.answers, Prefixes: prefixes(cfg), Secret: secret,
-		Log: log, Node: nodeName(cfg), Metrics: metrics, BehindProxy: cfg.BehindProxy,
+		Log: log, Node: nodeName(cfg), Metrics: metrics, Usage: node.uses, BehindProxy: cfg.BehindProxy,
 	})
 	if err != nil {
 		return err
@@ -96,7 +100,7 @@ func (a *app) serve(ctx context.Context, cfg config.Config, m mode) (err error) 
 		doors: doors, log: log, node: node.run, leave: node.leave,
 		await: service.AwaitReceipts, receipts: service.WriteReceipts, sums: service.WriteSums,
 		notices: func(ctx context.Context) error { return service.NoticeExpiries(ctx, nodeName(cfg)) },
-		journal: node.journal,
+		journal: node.journal, uses: node.uses.Run, tend: node.rows.TendUsage,
 	}
 	return parts.run(ctx, func(ctx context.Context) error { return m.up(ctx, n) })
 }

@@ -117,7 +117,8 @@ func (n *Node) writeRow(ctx context.Context, incarnation string) error {
 // ownRow is what this node says of itself.
 func (n *Node) ownRow(incarnation string) iam.NodeRow {
 	return iam.NodeRow{
-		Incarnation: incarnation, Name: n.name, Kind: iam.ServerNode, Version: n.version, TTL: n.ttl, Bounded: n.bounded,
+		Incarnation: incarnation, Name: n.name, Kind: iam.ServerNode, Version: n.version, Reporter: n.reporter,
+		TTL: n.ttl, Bounded: n.bounded,
 	}
 }
 

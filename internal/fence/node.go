@@ -66,11 +66,12 @@ type Database interface {
 
 // Options says what a node is and what it needs.
 type Options struct {
-	Name    string
-	Version string
-	TTL     time.Duration // 1 to 60 s
-	Bounded time.Duration // for how much longer it may answer without the database; 0: not at all
-	Local   bool          // go on where a failover can undo what was confirmed
+	Name     string
+	Version  string
+	Reporter string        // the id under which the process reports how keys are used; empty: it accepts none
+	TTL      time.Duration // 1 to 60 s
+	Bounded  time.Duration // for how much longer it may answer without the database; 0: not at all
+	Local    bool          // go on where a failover can undo what was confirmed
 
 	Replica  *replica.Replica // with the clock's Now as its Clock
 	Database Database
@@ -90,6 +91,7 @@ const (
 // concurrent use.
 type Node struct {
 	name, version string
+	reporter      string
 	ttl, bounded  time.Duration
 	local         bool
 
@@ -140,7 +142,7 @@ func New(o Options) (*Node, error) {
 		return nil, fmt.Errorf("fence: a bound of %v is in the past", o.Bounded)
 	}
 	n := &Node{
-		name: o.Name, version: o.Version, ttl: o.TTL, bounded: o.Bounded, local: o.Local,
+		name: o.Name, version: o.Version, reporter: o.Reporter, ttl: o.TTL, bounded: o.Bounded, local: o.Local,
 		replica: o.Replica, db: o.Database, clock: o.Clock, random: o.Random, log: o.Log, journal: o.Journal,
 		renewal: newBell(), acked: newBell(), waiting: newBell(), roll: newRoll(),
 		view: outlook{longest: o.TTL, seen: map[string]sighting{}},

@@ -8,9 +8,6 @@ import (
 	"github.com/posternhq/postern/internal/iam"
 )
 
-// everything stands for asks of which nothing is told apart, not even without ids.
-const everything = "…:…"
-
 // What one report has at most, so that taking it does not take long.
 const (
 	mostKeys    = 2_000
@@ -93,7 +90,7 @@ func (c *cutter) asksOf(k *keySum, use *iam.KeyUse, ok, refused int64) []iam.Ask
 		}
 	}
 	if ok+refused > 0 {
-		c.asks = append(c.asks, iam.AskUse{Ask: everything, Others: true, Last: latestOf(use), OK: ok, Refused: refused})
+		c.asks = append(c.asks, iam.AskUse{Ask: iam.AnyAsk, Others: true, Last: latestOf(use), OK: ok, Refused: refused})
 	}
 	return c.asks[begin:len(c.asks):len(c.asks)]
 }
