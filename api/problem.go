@@ -52,6 +52,8 @@ const (
 	CodePrincipalInactive     = "principal_inactive"
 	CodeKeyRevoked            = "key_revoked"
 	CodeAlreadyMember         = "already_member"
+	CodeRotationInProgress    = "rotation_in_progress"
+	CodeNotReady              = "not_ready"
 	CodeIdempotencyInProgress = "idempotency_in_progress"
 	CodeIdempotencyKeyReused  = "idempotency_key_reused"
 	CodeGone                  = "gone"

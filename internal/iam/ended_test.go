@@ -39,6 +39,13 @@ func TestWhatHasEndedStaysEnded(t *testing.T) {
 					_, err := w.ResumeKey(ctx, c, "-", id, iam.Why{})
 					return err
 				},
+				"rotated": func(ctx context.Context, w *world, c iam.Caller) error {
+					if id == own.Key.ID {
+						c.Principal.ID = m.ID // nobody else may
+					}
+					_, _, err := w.StartRotation(ctx, c, "-", id, iam.NewRotation{})
+					return err
+				},
 			}
 		}
 		for what, group := range map[string]struct {

@@ -23,6 +23,8 @@ const (
 	PrincipalInactive     Kind = "principal_inactive"      // revoked or removed: nothing more can be given
 	KeyRevoked            Kind = "key_revoked"             // revoking is final
 	AlreadyMember         Kind = "already_member"          // one membership for a person in a workspace
+	RotationInProgress    Kind = "rotation_in_progress"    // a key is in one rotation at a time
+	NotReady              Kind = "not_ready"               // a rotation whose old key may still be in use
 	IdempotencyInProgress Kind = "idempotency_in_progress" // the same call is still running
 	IdempotencyKeyReused  Kind = "idempotency_key_reused"  // the same Idempotency-Key with another body
 	Gone                  Kind = "gone"                    // single use, and used, cancelled or expired

@@ -28,9 +28,28 @@ const (
 // faults are what calls meet at these points. The first call that comes to a
 // point takes away what was put there.
 type faults struct {
-	mu        sync.Mutex // guards at and statement
+	mu        sync.Mutex // guards what follows
 	at        map[point]func() error
 	statement func(name string) error // nil: none fails
+	known     *iam.Evidence           // nil: what the store knows
+}
+
+// know has everybody find that something is known of how any two keys are used.
+func (f *faults) know(e iam.Evidence) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.known = &e
+}
+
+// evidence returns what is known of how two keys are used.
+func (f *faults) evidence(ctx context.Context, from iam.Reader, ws iam.WorkspaceID, old, fresh iam.KeyID) (iam.Evidence, error) {
+	f.mu.Lock()
+	known := f.known
+	f.mu.Unlock()
+	if known != nil {
+		return *known, nil
+	}
+	return from.Evidence(ctx, ws, old, fresh)
 }
 
 // put has the next call at a point run meet, whose error is what it gets there.
@@ -132,6 +151,10 @@ func (s faultyStore) Change(ctx context.Context, first iam.First, fn func(iam.Tx
 	return commit, nil
 }
 
+func (s faultyStore) Evidence(ctx context.Context, ws iam.WorkspaceID, old, fresh iam.KeyID) (iam.Evidence, error) {
+	return s.evidence(ctx, s.Store, ws, old, fresh)
+}
+
 func (s faultyStore) Note(ctx context.Context, fn func(iam.NoteTx) error) error {
 	if err := s.meet(beforeNote); err != nil {
 		return err
@@ -216,6 +239,26 @@ func (x faultyTx) Role(ctx context.Context, ws iam.WorkspaceID, ref string) (iam
 
 func (x faultyTx) Key(ctx context.Context, ws iam.WorkspaceID, id iam.KeyID) (iam.Key, error) {
 	return read(x.faults, "Key", func() (iam.Key, error) { return x.Tx.Key(ctx, ws, id) })
+}
+
+func (x faultyTx) Keys(ctx context.Context, ws iam.WorkspaceID, f iam.KeyFilter, p iam.Page) (iam.List[iam.Key], error) {
+	return read(x.faults, "Keys", func() (iam.List[iam.Key], error) { return x.Tx.Keys(ctx, ws, f, p) })
+}
+
+func (x faultyTx) Evidence(ctx context.Context, ws iam.WorkspaceID, old, fresh iam.KeyID) (iam.Evidence, error) {
+	return read(x.faults, "Evidence", func() (iam.Evidence, error) { return x.evidence(ctx, x.Tx, ws, old, fresh) })
+}
+
+func (x faultyTx) Rotation(ctx context.Context, ws iam.WorkspaceID, id iam.RotationID) (iam.Rotation, error) {
+	return read(x.faults, "Rotation", func() (iam.Rotation, error) { return x.Tx.Rotation(ctx, ws, id) })
+}
+
+func (x faultyTx) InsertRotation(ctx context.Context, r iam.Rotation) error {
+	return write(x.faults, "InsertRotation", func() error { return x.Tx.InsertRotation(ctx, r) })
+}
+
+func (x faultyTx) UpdateRotation(ctx context.Context, r iam.Rotation) error {
+	return write(x.faults, "UpdateRotation", func() error { return x.Tx.UpdateRotation(ctx, r) })
 }
 
 func (x faultyTx) Invitation(ctx context.Context, ws iam.WorkspaceID, id iam.InvitationID) (iam.Invitation, error) {

@@ -65,6 +65,7 @@ type game struct {
 	members     []iam.PrincipalID
 	keyIDs      []iam.KeyID
 	invitations []offer
+	rotations   []iam.RotationID
 }
 
 // offer is an invitation that may be accepted.
@@ -226,6 +227,7 @@ func (g *game) moves() map[string]func(*rapid.T) {
 		"create account": (*game).createAccount, "change account": (*game).changeAccount, "turn account": (*game).turnAccount,
 		"create key": (*game).createKey, "create my key": (*game).createMyKey, "patch key": (*game).patchKey,
 		"turn key": (*game).turnKey, "revoke key": (*game).revokeKey,
+		"rotate": (*game).rotate, "turn rotation": (*game).turnRotation, "advance rotations": (*game).advanceRotations,
 		"invite": (*game).invite, "accept": (*game).accept, "change member": (*game).changeMember,
 		"turn workspace": (*game).turnWorkspace, "time passes": (*game).timePasses,
 	} {

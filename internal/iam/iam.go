@@ -22,7 +22,8 @@ type State string
 
 // The states. Accounts are active, paused or inactive; keys are active, paused,
 // expired or revoked; members are active or removed; workspaces are active or
-// paused; invitations are pending, accepted, cancelled or expired.
+// paused; invitations are pending, accepted, cancelled or expired. Those of
+// rotations are in rotations.go.
 const (
 	Active    State = "active"
 	Paused    State = "paused"
@@ -160,7 +161,8 @@ type Key struct {
 	CreatedAt       time.Time
 	CreatedBy       Actor
 	CreatedByKey    KeyID
-	Replaces        KeyID
+	Replaces        KeyID      // that it was made to take the place of, by a rotation
+	Rotation        RotationID // that is under way and that it takes part in
 	Revoked         *Revocation
 	LastUse         *LastUse // nil: it was never accepted
 	Version         int64
@@ -298,8 +300,11 @@ func (s Seats) free() bool { return s.Limit == nil || s.Used+s.Pending < *s.Limi
 // words with commas between them. What it is on works when the set is empty.
 type Pauses string
 
-// ByPerson is the pause that somebody asked for, as opposed to a trial.
-const ByPerson = "person"
+// The reasons for which a key or an account is paused.
+const (
+	ByPerson = "person" // somebody asked for it
+	ByTrial  = "trial"  // a rotation tries to do without the key, for a while
+)
 
 // With returns the set with a reason added.
 func (p Pauses) With(reason string) Pauses {

@@ -19,6 +19,7 @@ type (
 	InvitationID string // inv_
 	EventID      string // evt_
 	ReceiptID    string // rcp_
+	RotationID   string // rot_
 )
 
 // The prefixes of ids.
@@ -32,6 +33,7 @@ const (
 	InvitationPrefix     = "inv_"
 	EventPrefix          = "evt_"
 	ReceiptPrefix        = "rcp_"
+	RotationPrefix       = "rot_"
 	RequestPrefix        = "req_"
 )
 

@@ -180,10 +180,14 @@ func (s *Service) PauseKey(ctx context.Context, c Caller, ws string, id KeyID, w
 	})
 }
 
-// ResumeKey lets a paused key work again. It gives all that the key holds.
+// ResumeKey lets a paused key work again, also one that a trial has paused, which
+// then is over. It gives all that the key holds.
 func (s *Service) ResumeKey(ctx context.Context, c Caller, ws string, id KeyID, why Why) (Done[Key], error) {
 	return s.turnKey(ctx, c, ws, id, why, "key.resumed", func(w *work, key *Key) error {
 		key.Pauses = key.Pauses.Without(ByPerson)
+		if err := w.cutTrialShort(key); err != nil {
+			return err
+		}
 		return w.mayGive(key.Effective(), Permissions{})
 	})
 }

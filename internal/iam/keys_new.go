@@ -90,19 +90,15 @@ func (s *Service) createKey(ctx context.Context, c Caller, a attempt, kind token
 
 // newKey makes a key for a principal, within what the caller holds.
 func (w *work) newKey(p Principal, in NewKey, secret token.Secret) (Key, error) {
-	if p.gone() {
-		return Key{}, Errorf(PrincipalInactive, "%s is %s, and that is final", p.Name, p.State)
+	key, err := w.draftKey(p, secret)
+	if err != nil {
+		return key, err
 	}
-	key := Key{
-		ID: KeyID(NewID(KeyPrefix, w.Now())), Workspace: w.ws.ID, Principal: p, Name: in.Name,
-		Hash: secret.Hash(), Hint: token.Hint(secret), Metadata: in.Metadata,
-		CreatedAt: w.Now(), CreatedBy: w.caller.createdBy(), CreatedByKey: w.caller.Key.ID, Version: w.Seq(),
-	}
+	key.Name, key.Metadata = in.Name, in.Metadata
 	var v validation
 	v.name("/name", in.Name)
 	v.metadata("/metadata", in.Metadata)
-	err := v.err()
-	if err != nil {
+	if err := v.err(); err != nil {
 		return key, err
 	}
 	if key.Limit, err = w.limit(in.Limit, p.Role.Permissions); err != nil {
@@ -114,13 +110,31 @@ func (w *work) newKey(p Principal, in NewKey, secret token.Secret) (Key, error) 
 	if key.ExpiresAt, err = w.firstExpiry(in.Expiry, p.Type); err != nil {
 		return key, err
 	}
+	w.event.After = key.fields()
+	return key, w.issueKey(key)
+}
+
+// draftKey begins a key of a principal that has not ended, made by the caller.
+func (w *work) draftKey(p Principal, secret token.Secret) (Key, error) {
+	if p.gone() {
+		return Key{}, Errorf(PrincipalInactive, "%s is %s, and that is final", p.Name, p.State)
+	}
+	return Key{
+		ID: KeyID(NewID(KeyPrefix, w.Now())), Workspace: w.ws.ID, Principal: p,
+		Hash: secret.Hash(), Hint: token.Hint(secret),
+		CreatedAt: w.Now(), CreatedBy: w.caller.createdBy(), CreatedByKey: w.caller.Key.ID, Version: w.Seq(),
+	}, nil
+}
+
+// issueKey adds a key whose value will be shown: the caller gives all that it can
+// do, and must hold that.
+func (w *work) issueKey(key Key) error {
 	if err := w.mayGive(key.Effective(), Permissions{}); err != nil {
-		return key, err
+		return err
 	}
 	w.issued = string(key.ID)
-	w.event.After = key.fields()
 	w.change.Keys = append(w.change.Keys, key.record())
-	return key, w.InsertKey(w.ctx, key)
+	return w.InsertKey(w.ctx, key)
 }
 
 // limit reads a limit: less than the role, never more.

@@ -70,7 +70,7 @@ func changes() map[string]change {
 	all := map[string]change{}
 	for _, some := range []map[string]change{
 		accountChanges(), accountEnds(), newKeyChanges(), keyChanges(), keyEnds(),
-		invitationChanges(), memberChanges(), roleChanges(), workspaceChanges(),
+		rotationStarts(), rotationEnds(), invitationChanges(), memberChanges(), roleChanges(), workspaceChanges(),
 	} {
 		maps.Copy(all, some)
 	}
@@ -81,6 +81,7 @@ func changes() map[string]change {
 // caller's workspace.
 var others = []string{
 	"MyKeys", "Self", "Workspaces", "WriteSums", "Receipt", "AwaitReceipts", "WriteReceipts", "NoticeExpiries", "Report",
+	"AdvanceRotations",      // which has tests of its own
 	"Initialize", "Recover", // Postern's own, which have tests of their own
 }
 

@@ -48,6 +48,14 @@ func readingsOfWhoMay() map[string]reading {
 			_, err := w.AccountKeys(ctx, c, "-", "subject", iam.KeyFilter{Now: w.clock.now()}, page)
 			return err
 		}},
+		"Rotation": {"iam.keys:read", "rotation.read", func(ctx context.Context, w *world, c iam.Caller) error {
+			_, err := w.Rotation(ctx, c, "-", w.anyRotation())
+			return err
+		}},
+		"Rotations": {"iam.keys:read", "rotation.read", func(ctx context.Context, w *world, c iam.Caller) error {
+			_, err := w.Rotations(ctx, c, "-", "subject", iam.RotationFilter{}, page)
+			return err
+		}},
 		"Member": {"iam.members:read", "member.read", func(ctx context.Context, w *world, c iam.Caller) error {
 			_, err := w.Member(ctx, c, "-", w.owner.Principal.ID)
 			return err
@@ -116,6 +124,7 @@ func readingsOfWhatIs() map[string]reading {
 func TestEveryReadIsRefusedToWhoLacksItsPermission(t *testing.T) {
 	eachWorld(t, func(t *testing.T, w *world) {
 		w.subject()
+		w.rotation()
 		c := w.holding("agents:read")
 		for name, read := range readings() {
 			t.Run(name, func(t *testing.T) {

@@ -108,6 +108,11 @@ func (w *world) rowsOf(ctx context.Context, ws iam.WorkspaceID) map[string]strin
 	}) {
 		rows[string(i.ID)] = text(i)
 	}
+	for _, r := range all(w.t, func(p iam.Page) (iam.List[iam.Rotation], error) {
+		return w.Store.Rotations(ctx, ws, iam.RotationFilter{}, p)
+	}) {
+		rows[string(r.ID)] = text(r)
+	}
 	types, err := w.Store.PermissionTypes(ctx, ws)
 	if err != nil {
 		w.t.Fatalf("read the types: %v", err)

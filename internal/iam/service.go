@@ -35,6 +35,7 @@ type Service struct {
 	running  inFlight
 	refusals refusals
 	receipts ledger
+	round    round
 }
 
 // Done is the end of a call that changed something, or found it already so. Its

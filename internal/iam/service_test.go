@@ -112,6 +112,10 @@ func targets(value any) string {
 		return string(v.ID)
 	case iam.RevokedKey:
 		return string(v.Key.ID)
+	case iam.StartedRotation:
+		return string(v.Rotation.ID)
+	case iam.JudgedRotation:
+		return string(v.ID)
 	case iam.Member:
 		return string(v.ID)
 	case iam.RemovedMember:

@@ -34,6 +34,13 @@ type Store interface {
 	// nobody up.
 	Note(ctx context.Context, fn func(tx NoteTx) error) error
 
+	// OpenRotations returns at most limit rotations of any workspace that have not
+	// ended, with ids after one, in the order of their ids, and the database's time.
+	OpenRotations(ctx context.Context, after RotationID, limit int) ([]Rotation, time.Time, error)
+	// DueTrials returns at most limit of those rotations whose trial is over and has
+	// not been ended.
+	DueTrials(ctx context.Context, limit int) ([]Rotation, time.Time, error)
+
 	// Changes returns at most limit changes after seq, in order and without
 	// gaps, the chain over them checked. after names the state that the caller
 	// has: when the log's chain differs there, the error is [Diverged].
@@ -101,6 +108,9 @@ type Reader interface {
 	// with a key that was itself made so, oldest first. Those already revoked
 	// are among them.
 	Descendants(ctx context.Context, ws WorkspaceID, id KeyID) ([]Key, []ServiceAccount, error)
+
+	Rotation(ctx context.Context, ws WorkspaceID, id RotationID) (Rotation, error)
+	Rotations(ctx context.Context, ws WorkspaceID, f RotationFilter, page Page) (List[Rotation], error)
 
 	Invitation(ctx context.Context, ws WorkspaceID, id InvitationID) (Invitation, error)
 	InvitationByToken(ctx context.Context, hash token.Hash) (Invitation, error)
@@ -193,6 +203,9 @@ type Tx interface {
 	DeleteRole(ctx context.Context, ws WorkspaceID, id RoleID) error
 	InsertKey(ctx context.Context, k Key) error
 	UpdateKey(ctx context.Context, k Key) error
+	// InsertRotation refuses with [RotationInProgress] a key that one is under way for.
+	InsertRotation(ctx context.Context, r Rotation) error
+	UpdateRotation(ctx context.Context, r Rotation) error
 	InsertInvitation(ctx context.Context, i Invitation) error
 	UpdateInvitation(ctx context.Context, i Invitation) error
 	ReplacePermissionTypes(ctx context.Context, ws WorkspaceID, types []PermissionType) error
@@ -286,7 +299,8 @@ type RoleFilter struct {
 type KeyFilter struct {
 	Principal     PrincipalID
 	PrincipalType PrincipalType
-	State         State // as of Now: active, paused, expired or revoked
+	Name          string // the whole name
+	State         State  // as of Now: active, paused, expired or revoked
 	ExpiresBefore time.Time
 	UnusedSince   time.Time // not accepted since, or never
 	Query         string    // part of the key's or the owner's name

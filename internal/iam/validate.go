@@ -240,3 +240,18 @@ func ParseDuration(text string) (time.Duration, error) {
 	}
 	return time.Duration(n) * unit, nil
 }
+
+// FormatDuration writes a duration as [ParseDuration] reads it, in the largest unit
+// that needs no fraction. What is less than a second is rounded up.
+func FormatDuration(d time.Duration) string {
+	d = max(time.Second, (d + time.Second - 1).Truncate(time.Second))
+	for _, u := range []struct {
+		unit time.Duration
+		name string
+	}{{day, "d"}, {time.Hour, "h"}, {time.Minute, "m"}} {
+		if d%u.unit == 0 {
+			return fmt.Sprintf("%d%s", d/u.unit, u.name)
+		}
+	}
+	return fmt.Sprintf("%ds", d/time.Second)
+}

@@ -32,6 +32,8 @@ func failures() []kindOfFailure {
 		{api.CodePrincipalInactive, http.StatusConflict, "The principal has ended"},
 		{api.CodeKeyRevoked, http.StatusConflict, "The key is revoked"},
 		{api.CodeAlreadyMember, http.StatusConflict, "Already a member"},
+		{api.CodeRotationInProgress, http.StatusConflict, "The key is being rotated"},
+		{api.CodeNotReady, http.StatusConflict, "The old key may still be in use"},
 		{api.CodeIdempotencyInProgress, http.StatusConflict, "The same call is still running"},
 		{api.CodeGone, http.StatusGone, "No longer there"},
 		{api.CodePreconditionFailed, http.StatusPreconditionFailed, "It changed since it was read"},

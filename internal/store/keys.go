@@ -18,7 +18,7 @@ var keys = listing[iam.Key]{
 		k.metadata, k.created_at,
 		k.created_by_id, k.created_by_type, k.created_by_name, COALESCE(maker.state, 'active'), k.created_by_key, k.replaces,
 		k.revoked_at, k.revoked_by_id, k.revoked_by_type, k.revoked_by_name, COALESCE(ender.state, 'active'),
-		k.revoked_reason, k.revoked_note, k.version, ` + lastUseColumns + `, ` + principalColumns,
+		k.revoked_reason, k.revoked_note, k.version, ` + keyRotation + `, ` + lastUseColumns + `, ` + principalColumns,
 	tables: `
 		JOIN principals p ON p.id = k.principal_id
 		JOIN roles r ON r.id = p.role_id
@@ -30,7 +30,7 @@ var keys = listing[iam.Key]{
 			text(&k.ID), text(&k.Workspace), &k.Name, hash(&k.Hash), &k.Hint, decode(&k.Limit), decode(&k.AllowedNetworks),
 			instant{&k.ExpiresAt}, text(&k.Pauses), decode(&k.Metadata), instant{&k.CreatedAt},
 		}, actor(&k.CreatedBy), []any{text(&k.CreatedByKey), text(&k.Replaces)}, revocation(&k.Revoked), []any{
-			&k.Version,
+			&k.Version, text(&k.Rotation),
 		}, lastUseFields(&k.LastUse), principalFields(&k.Principal))
 	},
 	orders: []order{
@@ -39,6 +39,11 @@ var keys = listing[iam.Key]{
 		{name: "expires_at", expression: fmt.Sprintf("COALESCE(k.expires_at, %d)", int64(math.MaxInt64)), number: true}, // never: last
 	},
 }
+
+// keyRotation is the open rotation that the key k takes part in, or NULL.
+const keyRotation = `COALESCE(
+		(SELECT ro.id FROM rotations ro WHERE ro.old_key_id = k.id AND ro.ended_at IS NULL),
+		(SELECT ro.id FROM rotations ro WHERE ro.new_key_id = k.id AND ro.ended_at IS NULL))`
 
 // Key implements [iam.Reader].
 func (r reader) Key(ctx context.Context, ws iam.WorkspaceID, id iam.KeyID) (iam.Key, error) {
@@ -56,6 +61,7 @@ func (r reader) Keys(ctx context.Context, ws iam.WorkspaceID, f iam.KeyFilter, p
 	w.add(`k.workspace_id = ?`, string(ws))
 	match(w, `k.principal_id = ?`, f.Principal)
 	match(w, `p.type = ?`, f.PrincipalType)
+	match(w, `k.name = ?`, f.Name)
 	if !f.ExpiresBefore.IsZero() {
 		w.add(`k.expires_at < ?`, f.ExpiresBefore.UnixMicro())
 	}

@@ -139,7 +139,7 @@ func testKey(t *testing.T, open Open) {
 	want.Limit, want.AllowedNetworks = &limit, networks("10.0.0.0/8", "2001:db8::/32")
 	want.ExpiresAt, want.Pauses, want.Metadata = epoch.Add(time.Hour), iam.ByPerson, map[string]string{"a": "b"}
 	want.CreatedByKey, want.Replaces = w.key.ID, w.key.ID
-	full(t, want, "Revoked", "LastUse")
+	full(t, want, "Revoked", "LastUse", "Rotation")
 	full(t, want.Principal)
 	want.Version = w.change(func(tx iam.Tx) error { return tx.InsertKey(t.Context(), want) }).Seq
 	get := must[iam.Key](t, "key")
