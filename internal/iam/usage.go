@@ -102,9 +102,10 @@ type AskTotal = AskUse
 
 // LastUse is when, from where and with which key something was last accepted.
 type LastUse struct {
-	At     time.Time
-	Source audit.Source
-	Key    KeyID
+	At      time.Time
+	Source  audit.Source // as far as it is known
+	Key     KeyID
+	KeyName string
 }
 
 // Evidence is what is known of the use of a key and of the one that is to replace

@@ -25,6 +25,14 @@ func source(s audit.Source) api.Source {
 	return api.Source{IP: s.IP, UserAgent: s.UserAgent, Node: s.Node}
 }
 
+// lastUse is null for what was never accepted.
+func lastUse(u *iam.LastUse) *api.LastUse {
+	if u == nil {
+		return nil
+	}
+	return &api.LastUse{At: api.NewTime(u.At), Key: &api.Ref{ID: string(u.Key), Name: u.KeyName}, Source: source(u.Source)}
+}
+
 func keyCounts(n iam.KeyCounts) api.KeyCounts { return api.KeyCounts{Active: n.Active, Total: n.Total} }
 
 func revocation(r *iam.Revocation) *api.Revocation {

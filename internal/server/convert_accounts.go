@@ -8,7 +8,7 @@ import (
 func serviceAccount(a iam.ServiceAccount) api.ServiceAccount {
 	return api.ServiceAccount{
 		ID: string(a.ID), Name: a.Name, Description: a.Description, Owner: a.Owner,
-		Role: ref(a.Role), State: string(a.State()), Keys: keyCounts(a.Keys),
+		Role: ref(a.Role), State: string(a.State()), Keys: keyCounts(a.Keys), LastUsed: lastUse(a.LastUse),
 		CreatedAt: api.NewTime(a.CreatedAt), CreatedBy: actor(a.CreatedBy), CreatedByKey: orNull(string(a.CreatedByKey)),
 		Revoked: revocation(a.Revoked), Metadata: metadata(a.Metadata), Etag: etag(a.Version),
 	}

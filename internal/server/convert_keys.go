@@ -14,7 +14,11 @@ func key(k iam.Key, now time.Time) api.Key {
 		Principal: api.Principal{Type: string(k.Principal.Type), ID: string(k.Principal.ID), Name: k.Principal.Name},
 		Effective: k.Effective().Strings(), ExpiresAt: timeOrNull(k.ExpiresAt), Metadata: metadata(k.Metadata),
 		CreatedAt: api.NewTime(k.CreatedAt), CreatedBy: actor(k.CreatedBy), CreatedByKey: orNull(string(k.CreatedByKey)),
-		Replaces: orNull(string(k.Replaces)), Revoked: revocation(k.Revoked), Etag: etag(k.Version),
+		Replaces: orNull(string(k.Replaces)), Revoked: revocation(k.Revoked), LastUsed: lastUse(k.LastUse),
+		Etag: etag(k.Version),
+	}
+	if out.LastUsed != nil {
+		out.LastUsed.Key = nil // it is this one
 	}
 	if k.Limit != nil {
 		out.Limit = k.Limit.Strings()

@@ -118,11 +118,25 @@ func (s *Server) registerSelf() {
 type KeyFilters struct {
 	State         string    `query:"state" enum:"active,paused,expired,revoked" doc:"Only keys in this state."`
 	ExpiresBefore time.Time `query:"expires_before" doc:"Only keys that end before this time." example:"2027-01-01T00:00:00.000000Z"`
+	UnusedFor     string    `query:"unused_for" doc:"Only keys that were not accepted for so long, or never." example:"90d"`
 	Query         string    `query:"q" doc:"Only keys whose name, or whose owner's name, has this in it."`
 }
 
 func (f KeyFilters) filter() iam.KeyFilter {
 	return iam.KeyFilter{State: iam.State(f.State), ExpiresBefore: f.ExpiresBefore, Query: f.Query}
+}
+
+// unusedSince returns since when the keys are to have been unused; zero: they may
+// be in use.
+func (f KeyFilters) unusedSince(now time.Time) (time.Time, error) {
+	if f.UnusedFor == "" {
+		return time.Time{}, nil
+	}
+	d, err := iam.ParseDuration(f.UnusedFor)
+	if err != nil {
+		return time.Time{}, iam.Invalid("/unused_for", "not_a_duration", "must be a whole number and s, m, h or d, such as 90d")
+	}
+	return now.Add(-d), nil
 }
 
 type listKeysInput struct {
@@ -138,7 +152,7 @@ type keyList = answer[api.List[api.Key]]
 func (s *Server) listKeys(ctx context.Context, c iam.Caller, in *listKeysInput) (*keyList, error) {
 	f := in.filter()
 	f.Principal, f.PrincipalType = iam.PrincipalID(in.Principal), iam.PrincipalType(in.PrincipalType)
-	return s.keyPage(c, in.Paging, keysPath, f, func(f iam.KeyFilter, p iam.Page) (iam.List[iam.Key], error) {
+	return s.keyPage(c, in.Paging, keysPath, in.KeyFilters, f, func(f iam.KeyFilter, p iam.Page) (iam.List[iam.Key], error) {
 		return s.iam.Keys(ctx, c, in.Workspace, f, p)
 	})
 }
@@ -151,7 +165,7 @@ type listAccountKeysInput struct {
 
 func (s *Server) listAccountKeys(ctx context.Context, c iam.Caller, in *listAccountKeysInput) (*keyList, error) {
 	route := accountsPath + "/" + in.ID + "/keys"
-	return s.keyPage(c, in.Paging, route, in.filter(), func(f iam.KeyFilter, p iam.Page) (iam.List[iam.Key], error) {
+	return s.keyPage(c, in.Paging, route, in.KeyFilters, in.filter(), func(f iam.KeyFilter, p iam.Page) (iam.List[iam.Key], error) {
 		return s.iam.AccountKeys(ctx, c, in.Workspace, in.ID, f, p)
 	})
 }
@@ -163,18 +177,21 @@ type listMyKeysInput struct {
 }
 
 func (s *Server) listMyKeys(ctx context.Context, c iam.Caller, in *listMyKeysInput) (*keyList, error) {
-	return s.keyPage(c, in.Paging, myKeysPath, in.filter(), func(f iam.KeyFilter, p iam.Page) (iam.List[iam.Key], error) {
+	return s.keyPage(c, in.Paging, myKeysPath, in.KeyFilters, in.filter(), func(f iam.KeyFilter, p iam.Page) (iam.List[iam.Key], error) {
 		return s.iam.MyKeys(ctx, c, in.Workspace, f, p)
 	})
 }
 
 // keyPage answers a part of a list of keys, whose states are as of now.
-func (s *Server) keyPage(c iam.Caller, in Paging, route string, f iam.KeyFilter, list func(iam.KeyFilter, iam.Page) (iam.List[iam.Key], error)) (*keyList, error) {
-	p, err := s.page(c, in, route, f)
+func (s *Server) keyPage(c iam.Caller, in Paging, route string, asked KeyFilters, f iam.KeyFilter, list func(iam.KeyFilter, iam.Page) (iam.List[iam.Key], error)) (*keyList, error) {
+	p, err := s.page(c, in, route, []any{f, asked.UnusedFor})
 	if err != nil {
 		return nil, err
 	}
 	f.Now = s.now()
+	if f.UnusedSince, err = asked.unusedSince(f.Now); err != nil {
+		return nil, ofQuery(err)
+	}
 	keys, err := list(f, p.Page)
 	return listed(p, keys, err, s.key)
 }

@@ -28,7 +28,7 @@ var accounts = listing[iam.ServiceAccount]{
 	columns: `p.id, p.workspace_id, p.name, p.description, p.owner, r.id, r.name, p.pauses, p.metadata, p.created_at,
 		p.created_by_id, p.created_by_type, p.created_by_name, COALESCE(maker.state, 'active'), p.created_by_key,
 		p.revoked_at, p.revoked_by_id, p.revoked_by_type, p.revoked_by_name, COALESCE(ender.state, 'active'),
-		p.revoked_reason, p.revoked_note, p.version, ` + lastUseColumns + `,` + keyCounts,
+		p.revoked_reason, p.revoked_note, p.version, ` + lastUseColumns + `lately.name,` + keyCounts,
 	tables: `
 		JOIN roles r ON r.id = p.role_id
 		LEFT JOIN principals maker ON maker.id = p.created_by_id
@@ -36,7 +36,8 @@ var accounts = listing[iam.ServiceAccount]{
 		LEFT JOIN usage_last used ON used.key_id = (
 			SELECT l.key_id FROM usage_last l WHERE l.principal_id = p.id AND l.last_ok_at IS NOT NULL
 			ORDER BY l.last_ok_at DESC, l.key_id LIMIT 1
-		)`,
+		)
+		LEFT JOIN keys lately ON lately.id = used.key_id`,
 	fields: func(a *iam.ServiceAccount) []any {
 		return slices.Concat([]any{
 			text(&a.ID), text(&a.Workspace), &a.Name, &a.Description, &a.Owner, text(&a.Role.ID), &a.Role.Name,

@@ -18,7 +18,7 @@ var keys = listing[iam.Key]{
 		k.metadata, k.created_at,
 		k.created_by_id, k.created_by_type, k.created_by_name, COALESCE(maker.state, 'active'), k.created_by_key, k.replaces,
 		k.revoked_at, k.revoked_by_id, k.revoked_by_type, k.revoked_by_name, COALESCE(ender.state, 'active'),
-		k.revoked_reason, k.revoked_note, k.version, ` + keyRotation + `, ` + lastUseColumns + `, ` + principalColumns,
+		k.revoked_reason, k.revoked_note, k.version, ` + keyRotation + `, ` + lastUseColumns + `k.name, ` + principalColumns,
 	tables: `
 		JOIN principals p ON p.id = k.principal_id
 		JOIN roles r ON r.id = p.role_id

@@ -2,8 +2,9 @@ package store
 
 import "github.com/posternhq/postern/internal/iam"
 
-// lastUseColumns are the columns of used, a row of usage_last or none.
-const lastUseColumns = `used.last_ok_at, used.ip, used.user_agent, used.node, used.key_id`
+// lastUseColumns are the columns of used, a row of usage_last or none. The name of
+// its key follows.
+const lastUseColumns = `used.last_ok_at, used.ip, used.user_agent, used.node, used.key_id, `
 
 // lastUseFields takes in the last use of something, which may never have been accepted.
 func lastUseFields(to **iam.LastUse) []any {
@@ -14,5 +15,5 @@ func lastUseFields(to **iam.LastUse) []any {
 		}
 		return instant{&u.At}.Scan(value)
 	})
-	return []any{at, text(&u.Source.IP), text(&u.Source.UserAgent), text(&u.Source.Node), text(&u.Key)}
+	return []any{at, text(&u.Source.IP), text(&u.Source.UserAgent), text(&u.Source.Node), text(&u.Key), text(&u.KeyName)}
 }

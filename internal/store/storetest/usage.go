@@ -24,6 +24,7 @@ var usage = []contract{
 	{"AsksThatAreTooManyAreSummed", testManyAsks},
 	{"TextsOfAnySortAreCounted", testOddTexts},
 	{"ReportsAtOnceAreAllCounted", testConcurrentReports},
+	{"UnusedKeysAreThoseNotAcceptedSince", testUnusedSince},
 }
 
 // counting is a reporter of a world, and the time.
@@ -140,7 +141,7 @@ func testReport(t *testing.T, open Open) {
 		{Ask: "agents/…:read", Others: true, Last: u.now, Refused: 9}, {Ask: "agents:execute", Last: u.now, OK: 5, Refused: 1}, {Last: u.now, OK: 1},
 	})
 	from := audit.Source{IP: "192.0.2.7", UserAgent: "curl/8.5", Node: "n1"}
-	want := &iam.LastUse{At: u.now, Source: from, Key: u.key.ID}
+	want := &iam.LastUse{At: u.now, Source: from, Key: u.key.ID, KeyName: u.key.Name}
 	equal(t, "last use of the key", u.read().LastUse, want)
 	account := must[iam.ServiceAccount](t, "account")(u.s.ServiceAccount(t.Context(), u.ws.ID, u.account.Name))
 	equal(t, "last use of the account", account.LastUse, want)
@@ -412,4 +413,23 @@ func testConcurrentReports(t *testing.T, open Open) {
 	equal(t, "key", u.points(string(u.key.ID), time.Minute), []iam.UsePoint{
 		{At: u.now.Truncate(time.Minute), OK: reporters * rounds, Refused: reporters * rounds},
 	})
+}
+
+func testUnusedSince(t *testing.T, open Open) {
+	u := newCounting(t, open)
+	never, refused := u.newKey("never"), u.newKey("refused")
+	u.change(func(tx iam.Tx) error {
+		return errors.Join(tx.InsertKey(t.Context(), never), tx.InsertKey(t.Context(), refused))
+	})
+	only := u.use(u.now, 0, 1)
+	only.Key = refused.ID
+	u.report(u.use(u.now.Add(-time.Minute), 1, 0), only)
+	check(t, expectations[iam.KeyFilter]{
+		{iam.KeyFilter{}, []string{"never", "prod", "refused"}},
+		{iam.KeyFilter{UnusedSince: u.now.Add(-time.Minute)}, []string{"never", "refused"}},
+		{iam.KeyFilter{UnusedSince: u.now.Add(-time.Minute + time.Microsecond)}, []string{"never", "prod", "refused"}},
+		{iam.KeyFilter{UnusedSince: u.now, Query: "rod"}, []string{"prod"}},
+	}, func(f iam.KeyFilter) (iam.List[iam.Key], error) {
+		return u.s.Keys(t.Context(), u.ws.ID, f, everything)
+	}, func(k iam.Key) string { return k.Name })
 }
