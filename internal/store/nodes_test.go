@@ -49,7 +49,15 @@ func openNodes(t *testing.T, s *store.Store) *store.Nodes {
 
 func (m *meeting) join(t *testing.T, incarnation string) {
 	t.Helper()
-	row := iam.NodeRow{Incarnation: incarnation, Name: "a", Kind: "server", Version: "1", TTL: 5 * time.Second, Bounded: time.Minute}
+	m.joinAs(t, incarnation, "")
+}
+
+// joinAs joins as a node whose process reports how keys are used.
+func (m *meeting) joinAs(t *testing.T, incarnation, reporter string) {
+	t.Helper()
+	row := iam.NodeRow{
+		Incarnation: incarnation, Name: "a", Kind: "server", Version: "1", Reporter: reporter, TTL: 5 * time.Second, Bounded: time.Minute,
+	}
 	if err := m.Join(t.Context(), row); err != nil {
 		t.Fatal(err)
 	}

@@ -37,6 +37,7 @@ type Store struct {
 	observe func(op string, took time.Duration, err error)
 	close   func() error
 
+	tended     int           // rows that one transaction that tends usage goes through
 	remembered atomic.Uint64 // outcomes of calls, since the start
 }
 
@@ -67,7 +68,7 @@ func New(ctx context.Context, url string, o Options) (*Store, error) {
 }
 
 func newStore(db database, o Options) *Store {
-	s := &Store{db: db, words: db.words(), now: o.Now, observe: o.Observe, close: sync.OnceValue(db.close)}
+	s := &Store{db: db, words: db.words(), now: o.Now, observe: o.Observe, tended: tendedAtOnce, close: sync.OnceValue(db.close)}
 	if s.now == nil && s.words.clock == "" {
 		s.now = time.Now
 	}
@@ -119,7 +120,7 @@ func (s *Store) localTime() time.Time {
 // $1 in it.
 func (s *Store) clock() (expression string, args []any) {
 	if s.now != nil {
-		return "$1", []any{s.now().UnixMicro()}
+		return "CAST($1 AS BIGINT)", []any{s.now().UnixMicro()}
 	}
 	return s.words.clock, nil
 }

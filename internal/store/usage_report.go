@@ -110,7 +110,7 @@ func taking(r iam.UsageReport, now time.Time) statement {
 // order of its key, and first the one with one row for each key: two reports never
 // wait for each other in a circle.
 func (t *tx) addUse(ctx context.Context, node string, s sums) error {
-	points, err := t.fold(ctx, s.points)
+	points, err := t.withFolded(ctx, s.points)
 	if err != nil {
 		return err
 	}

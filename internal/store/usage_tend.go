@@ -10,5 +10,11 @@ func (s *Store) TendUsage(ctx context.Context) error {
 	if err := s.endReporters(ctx); err != nil {
 		return fmt.Errorf("end reporters whose process has ended: %w", err)
 	}
+	if err := s.fold(ctx); err != nil {
+		return fmt.Errorf("sum how keys were used: %w", err)
+	}
+	if err := s.drop(ctx); err != nil {
+		return fmt.Errorf("drop what is old of how keys were used: %w", err)
+	}
 	return nil
 }
