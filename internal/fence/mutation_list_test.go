@@ -56,6 +56,7 @@ var mutations = []mutation{
 	{name: "acknowledge without looking at the chain"},
 	{name: "a receipt of what was once set", test: "TestNoReceiptSaysQuorumOfAServerThatDoesNotWait"},
 	{name: "a change of the future is passed over", test: "TestAChangeOfTheFutureMakesANodeStaleAndUnacknowledged"},
+	{name: "one look for every change", test: "TestWhatIsAskedAboutOneChangeConfirmsNoLater"},
 	{name: "wait for a goodbye", test: "TestLeavingDoesNotWaitForADatabaseThatIsSilent"},
 }
 
@@ -170,6 +171,9 @@ var patches = []patch{
 `},
 	{"fence/wait.go", `	if stillKeeps(roll.Settings, row.durability, n.local) != nil {
 `, `	if stillKeeps(roll.Settings, row.durability, n.local) != nil && !mutant("a receipt of what was once set") {
+`},
+	{"fence/wait.go", `		if !w.receipt.Confirmed && w.seq <= seq {
+`, `		if !w.receipt.Confirmed && (w.seq <= seq || mutant("one look for every change")) {
 `},
 	{"fence/join.go", `	case leaving:
 `, `	case leaving && !mutant("leave, and be renewed once more"):

@@ -64,63 +64,74 @@ func (n *Node) leaveWaiting(w *waiter) {
 	}
 }
 
+const (
+	soonestLook = 300 * time.Microsecond // again, for a healthy node acknowledges within a millisecond or two
+	latestLook  = 20 * time.Millisecond
+)
+
 // look asks, on behalf of everybody in this process who waits, which nodes lag. It
-// asks often at first, for a healthy node acknowledges within a millisecond or
-// two, and less and less often for those who have waited for long.
+// asks as soon as this node has acknowledged, often at first, and less and less
+// often for those who have waited for long.
 func (n *Node) look(ctx context.Context) {
-	const (
-		idle     = time.Hour
-		shortest = 300 * time.Microsecond
-		longest  = 20 * time.Millisecond
-	)
+	const idle = time.Hour
 	for ctx.Err() == nil {
-		since, waiting := n.youngest()
+		pause, waiting := n.pause()
 		if !waiting {
 			n.clock.Sleep(ctx, idle, n.waiting)
 			continue
 		}
-		age := n.clock.Now().Monotonic - since.Monotonic
-		n.clock.Sleep(ctx, min(max(age/4, shortest), longest), n.acked)
+		n.clock.Sleep(ctx, pause, n.acked)
 		n.lookOnce(ctx)
 	}
 }
 
-// youngest returns when the last of those who wait began to.
-func (n *Node) youngest() (since replica.Instant, waiting bool) {
+// pause returns when to look again, unless this node acknowledges before that. As
+// long as it has not, its own row lags, and a look on behalf of those who wait for
+// that finds nothing out: it would only be in the way of the acknowledgement.
+func (n *Node) pause() (pause time.Duration, waiting bool) {
+	now := n.clock.Now()
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	pause = latestLook
 	for _, w := range n.waiters {
-		if !w.receipt.Confirmed {
-			since, waiting = w.since, true // they are in order
+		if w.receipt.Confirmed {
+			continue
+		}
+		waiting = true
+		if w.seq <= n.row.acked {
+			pause = max(min(pause, (now.Monotonic-w.since.Monotonic)/4), soonestLook)
 		}
 	}
-	return since, waiting
+	return pause, waiting
 }
 
-// highest returns the highest change that somebody waits for.
-func (n *Node) highest() int64 {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	var seq int64
+// due returns the highest change that it is worth asking about on behalf of
+// somebody who waits, or zero. One that this node has acknowledged needs no other
+// write to prove that the answer is not an old server's. When no acknowledgement
+// comes, those who wait are not let wait for it.
+func (n *Node) due(now replica.Instant) (seq int64) {
 	for _, w := range n.waiters {
-		if !w.receipt.Confirmed {
+		late := now.Monotonic-w.since.Monotonic >= latestLook
+		if !w.receipt.Confirmed && (w.seq <= n.row.acked || late) {
 			seq = max(seq, w.seq)
 		}
 	}
 	return seq
 }
 
-// lookOnce judges everybody who waited before it asked.
+// lookOnce judges everybody who waited before it asked, as far as it asks about
+// what they wait for: of a later change the answer proves nothing.
 func (n *Node) lookOnce(ctx context.Context) {
+	begun := n.clock.Now()
 	n.mu.Lock()
-	row, waiters := n.row, n.waiters[:len(n.waiters):len(n.waiters)]
+	row, waiters, seq := n.row, n.waiters[:len(n.waiters):len(n.waiters)], n.due(begun)
 	n.mu.Unlock()
-	if row.incarnation == "" {
-		return // nobody to prove by that the answer is not an old server's
+	if row.incarnation == "" || seq == 0 {
+		return // nobody to prove by that the answer is not an old server's, or nothing to ask
 	}
 	ctx, cancel := n.limited(ctx)
 	defer cancel()
-	roll, err := n.db.Lagging(ctx, row.incarnation, n.highest())
+	roll, err := n.db.Lagging(ctx, row.incarnation, seq)
 	now := n.clock.Now()
 	if err != nil {
 		return // keep finds out what it means
@@ -137,7 +148,7 @@ func (n *Node) lookOnce(ctx context.Context) {
 	n.view.learn(roll.Nodes)
 	settled := n.view.settled(now)
 	for _, w := range waiters {
-		if !w.receipt.Confirmed {
+		if !w.receipt.Confirmed && w.seq <= seq {
 			w.receipt.Durability = row.durability
 			n.judge(w, roll, now, settled)
 		}

@@ -340,6 +340,67 @@ func TestManyWaitersAskTogether(t *testing.T) {
 	})
 }
 
+// Until a node has acknowledged a change itself nobody else's acknowledgement makes
+// a difference, and to ask would be a write that the acknowledgement waits for.
+func TestANodeAcknowledgesBeforeItAsks(t *testing.T) {
+	deploy(t, func(t *testing.T, d *deployment) {
+		a := d.node(t, Options{Name: "a"})
+		settle()
+		asked := d.count("lagging")
+		release := a.door.hold("ack")
+		done := a.await(t, time.Minute, d.revoke(t))
+		time.Sleep(latestLook - 1)
+		if n := d.count("lagging") - asked; n != 0 {
+			t.Errorf("who lags was asked %d times before the own acknowledgement", n)
+		}
+		release()
+		if o := <-done; o.err != nil || o.By != iam.ByAcked || o.took >= latestLook {
+			t.Errorf("after %v: %+v, %v; want what follows the acknowledgement at once", o.took, o.Receipt, o.err)
+		}
+		if n := d.count("lagging") - asked; n != 1 {
+			t.Errorf("who lags was asked %d times in all, want once", n)
+		}
+	})
+}
+
+// A node that cannot acknowledge waits for itself as for any other.
+func TestANodeThatCannotAcknowledgeItselfWaitsForItsOwnLease(t *testing.T) {
+	deploy(t, func(t *testing.T, d *deployment) {
+		a, _ := d.node(t, Options{Name: "a"}), d.node(t, Options{Name: "b"})
+		settle()
+		a.door.fail("ack", errCut)
+		o := <-a.await(t, time.Minute, d.revoke(t))
+		if o.err != nil || o.By != iam.ByExpired || !slices.Equal(o.Nodes.Expired, []string{"a"}) || o.took < 5*time.Second {
+			t.Errorf("after %v: %+v, %v", o.took, o.Receipt, o.err)
+		}
+		if o.took > 5*time.Second+3*latestLook {
+			t.Errorf("it took %v, want a TTL and a few looks", o.took)
+		}
+	})
+}
+
+// An answer that is proved for one change says nothing about a later one.
+func TestWhatIsAskedAboutOneChangeConfirmsNoLater(t *testing.T) {
+	deploy(t, func(t *testing.T, d *deployment) {
+		a, b := d.node(t, Options{Name: "a"}), d.node(t, Options{Name: "b"})
+		settle()
+		release := b.door.hold("ack")
+		first := a.await(t, time.Minute, d.revoke(t))
+		synctest.Wait() // a has acknowledged it, and asks about it
+		a.door.fail("ack", errCut)
+		seq := d.revoke(t)
+		w := a.enter(seq)
+		defer a.leaveWaiting(w)
+		pending(t, "the first", first)
+		a.lookOnce(t.Context())
+		if w.receipt.By != "" || w.receipt.Nodes.Total != 0 {
+			t.Errorf("a look at an earlier change told of revision %d: %+v", seq, w.receipt)
+		}
+		release()
+		<-first
+	})
+}
+
 func TestNobodyIsAskedWhenNobodyWaits(t *testing.T) {
 	deploy(t, func(t *testing.T, d *deployment) {
 		a := d.node(t, Options{})
