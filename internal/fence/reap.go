@@ -3,6 +3,7 @@ package fence
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/posternhq/postern/internal/iam"
@@ -14,6 +15,8 @@ type outlook struct {
 	authority iam.Authority // who answered last; zero: nobody yet
 	since     replica.Instant
 	longest   time.Duration // of all TTLs that were seen
+	bounded   []iam.NodeRow // rows that say so, as they were last seen
+	former    []iam.NodeRow // those that were last seen on another line of history than the present
 	seen      map[string]sighting
 }
 
@@ -35,20 +38,39 @@ func (n *Node) see(a iam.Authority, now replica.Instant) (moved bool) {
 		}
 		return false
 	}
-	n.view.since = now
+	n.view.since, n.view.former = now, n.view.bounded
 	clear(n.view.seen)
 	return before.System != ""
 }
 
 // learn takes note of how long nodes may go on answering.
 func (o *outlook) learn(rows []iam.NodeRow) {
+	o.bounded = nil
 	for _, row := range rows {
 		o.longest = max(o.longest, row.TTL)
+		if row.Bounded > 0 {
+			o.bounded = append(o.bounded, row)
+		}
 	}
 }
 
+// lost names bounded nodes that had rows before the last failover and have none
+// now, for as long as they may go on answering. A failover loses rows only where it
+// can undo what was confirmed.
+func (o *outlook) lost(rows []iam.NodeRow, now replica.Instant) (names []string) {
+	o.former = slices.DeleteFunc(o.former, func(row iam.NodeRow) bool {
+		return now.Monotonic-o.since.Monotonic >= row.Lingers() ||
+			slices.ContainsFunc(rows, func(present iam.NodeRow) bool { return present.Incarnation == row.Incarnation })
+	})
+	for _, row := range o.former {
+		names = append(names, row.Name)
+	}
+	return names
+}
+
 // settled reports whether this process has seen one line of history for so long
-// that whoever had a lease in another has lost it.
+// that whoever had a strict lease in another has lost it. Nobody waits for a bounded
+// one to end: its node is named.
 func (o *outlook) settled(now replica.Instant) bool {
 	return now.Monotonic-o.since.Monotonic >= o.longest
 }

@@ -178,8 +178,10 @@ func (n *Node) judge(w *waiter, roll iam.Roll, now replica.Instant, settled bool
 			nodes.Expired = append(nodes.Expired, row.Name)
 		}
 	}
-	gone := w.gone(roll.Nodes)
-	nodes.Total, nodes.Expired = nodes.Total+int64(len(gone)), append(nodes.Expired, gone...)
+	lost := n.view.lost(roll.Nodes, now)
+	gone := slices.DeleteFunc(w.gone(roll.Nodes), func(name string) bool { return slices.Contains(lost, name) })
+	nodes.Total += int64(len(gone) + len(lost))
+	nodes.Expired, nodes.Bounded = append(nodes.Expired, gone...), append(nodes.Bounded, lost...)
 	w.receipt.Nodes, w.receipt.By = nodes, by(nodes)
 	if settled && len(nodes.Waiting) == 0 {
 		w.receipt.Confirmed = true

@@ -250,6 +250,30 @@ func TestAWallClockThatIsSetDoesNotShortenTheWait(t *testing.T) {
 	})
 }
 
+// A failover of a database that does not wait for standbys loses the row of a node
+// that is bounded, and cut off: it goes on for as long as it says.
+func TestABoundedNodeWhoseRowWasLostIsNamed(t *testing.T) {
+	deploy(t, func(t *testing.T, d *deployment) {
+		a := d.node(t, Options{Name: "a"})
+		b := d.node(t, Options{Name: "b", Bounded: time.Minute})
+		settle()
+		incarnation := b.me().incarnation
+		b.door.fail(every, errCut)
+		d.set(func() {
+			d.authority.Timeline = "2"
+			delete(d.rows, incarnation)
+		})
+		o := <-a.await(t, time.Minute, d.revoke(t))
+		if o.err != nil || o.By != iam.ByBounded || !slices.Equal(o.Nodes.Bounded, []string{"b"}) {
+			t.Errorf("within its bound: %+v, %v; want b named", o.Receipt, o.err)
+		}
+		time.Sleep(65 * time.Second)
+		if o := <-a.await(t, time.Minute, d.revoke(t)); o.err != nil || o.By != iam.ByAcked {
+			t.Errorf("beyond it: %+v, %v; want nobody named", o.Receipt, o.err)
+		}
+	})
+}
+
 func TestABoundedNodeIsNamed(t *testing.T) {
 	deploy(t, func(t *testing.T, d *deployment) {
 		a := d.node(t, Options{Name: "a"})
