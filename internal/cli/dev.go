@@ -38,7 +38,7 @@ func (a *app) devCommand() *cobra.Command {
 				return usagef("postern dev speaks plain HTTP, to this machine: use postern serve for TLS")
 			}
 			demo := new(demo)
-			return a.serve(ctx, cfg.Config, mode{makeSecret: true, around: demo.around, up: func(ctx context.Context, n running) error {
+			return a.serve(ctx, cfg.Config, mode{missing: makeMissing, around: demo.around, up: func(ctx context.Context, n running) error {
 				return a.devUp(ctx, n, demo)
 			}})
 		},

@@ -148,7 +148,11 @@ func (a *app) mintOnStore(ctx context.Context, cfg config.Config, m minting) (ma
 	if m.fresh && initialized {
 		return made, secret, failf(exitConflict, "this store is initialised already; postern recover makes a key for its owner")
 	}
-	if _, err := rootSecret(ctx, cfg, n.rows, initialized, m.fresh); err != nil {
+	missing := leaveMissing
+	if m.fresh {
+		missing = makeMissing
+	}
+	if _, err := rootSecret(ctx, cfg, n.rows, initialized, missing); err != nil {
 		return made, secret, err
 	}
 	if lease, err := cfg.Lease(); n.among != nil && err == nil {

@@ -117,15 +117,15 @@ func (n *node) close() (err error) {
 }
 
 // prepare brings the store up to date, and returns the root secret and whether
-// somebody has initialised the store. When PostgreSQL is not there, and makeSecret
-// is not asked for, a node begins without it: run goes on asking.
-func (n *node) prepare(ctx context.Context, makeSecret bool) (secret []byte, initialized bool, err error) {
+// somebody has initialised the store. When PostgreSQL is not there, and no secret
+// may have to be made, a node begins without it: run goes on asking.
+func (n *node) prepare(ctx context.Context, missing missingSecret) (secret []byte, initialized bool, err error) {
 	initialized, err = n.examine(ctx)
-	if n.among == nil || makeSecret || !errors.Is(err, iam.Unavailable) {
+	if n.among == nil || missing == makeMissing || !errors.Is(err, iam.Unavailable) {
 		if err != nil {
 			return nil, false, err
 		}
-		secret, err = rootSecret(ctx, n.cfg, n.rows, initialized, makeSecret)
+		secret, err = rootSecret(ctx, n.cfg, n.rows, initialized, missing)
 		return secret, initialized, errors.Join(err, n.load(ctx))
 	}
 	n.log.Warn("PostgreSQL cannot be reached: this node answers nothing until it can", "error", err)

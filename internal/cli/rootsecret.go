@@ -30,14 +30,23 @@ type metaStore interface {
 // fingerprintKey names the fingerprint of the root secret that goes with a store.
 const fingerprintKey = "secret_fingerprint"
 
+// missingSecret is what is done about a root secret that is not there, where nothing
+// has been signed with it.
+type missingSecret int
+
+const (
+	leaveMissing missingSecret = iota
+	makeMissing
+)
+
 // rootSecret returns the deployment's root secret and makes sure that it is the
-// one that goes with the store. It makes a missing one when it may. A store that
-// is empty needs none yet: what it gets lasts as long as this process.
-func rootSecret(ctx context.Context, cfg config.Config, rows metaStore, initialized, mayMake bool) ([]byte, error) {
+// one that goes with the store. A store that is empty needs none yet: what it gets
+// lasts as long as this process.
+func rootSecret(ctx context.Context, cfg config.Config, rows metaStore, initialized bool, missing missingSecret) ([]byte, error) {
 	path := cfg.SecretPath()
 	secret, err := readRootSecret(path)
 	switch {
-	case errors.Is(err, fs.ErrNotExist) && mayMake && !initialized:
+	case errors.Is(err, fs.ErrNotExist) && missing == makeMissing && !initialized:
 		secret, err = makeRootSecret(path)
 	case errors.Is(err, fs.ErrNotExist) && !initialized && !cfg.Postgres():
 		return newRootSecret(), nil

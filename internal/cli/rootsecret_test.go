@@ -30,14 +30,14 @@ func TestRootSecretIsMadeOnceForItsOwnerAlone(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "root.secret")
 	cfg := config.Config{StoreURL: "sqlite:x.db", SecretFile: path}
 	rows := meta{}
-	made, err := rootSecret(t.Context(), cfg, rows, false, true)
+	made, err := rootSecret(t.Context(), cfg, rows, false, makeMissing)
 	if err != nil || len(made) != rootSecretLen {
 		t.Fatalf("%d bytes, %v", len(made), err)
 	}
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("mode %v, %v; want 0600", info.Mode(), err)
 	}
-	again, err := rootSecret(t.Context(), cfg, rows, true, false)
+	again, err := rootSecret(t.Context(), cfg, rows, true, leaveMissing)
 	if err != nil || !bytes.Equal(made, again) {
 		t.Errorf("read back: %v, the same: %t", err, bytes.Equal(made, again))
 	}
@@ -50,14 +50,14 @@ func TestRootSecretOfAnotherStoreIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	rows := meta{}
 	cfg := config.Config{StoreURL: "sqlite:x.db", SecretFile: filepath.Join(dir, "one")}
-	if _, err := rootSecret(t.Context(), cfg, rows, false, true); err != nil {
+	if _, err := rootSecret(t.Context(), cfg, rows, false, makeMissing); err != nil {
 		t.Fatal(err)
 	}
 	cfg.SecretFile = filepath.Join(dir, "two")
 	if _, err := makeRootSecret(cfg.SecretFile); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := rootSecret(t.Context(), cfg, rows, true, false); !isUsage(err) {
+	if _, err := rootSecret(t.Context(), cfg, rows, true, leaveMissing); !isUsage(err) {
 		t.Errorf("got %v, want a refusal in words", err)
 	}
 }
@@ -65,20 +65,21 @@ func TestRootSecretOfAnotherStoreIsRefused(t *testing.T) {
 func TestMissingRootSecretIsNotMadeForAStoreInUse(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "root.secret")
 	for _, tt := range []struct {
-		name                 string
-		store                string
-		initialized, mayMake bool
-		refused              bool
+		name        string
+		store       string
+		initialized bool
+		missing     missingSecret
+		refused     bool
 	}{
 		{name: "serve, in use", store: "sqlite:x.db", initialized: true, refused: true},
-		{name: "dev, in use", store: "sqlite:x.db", initialized: true, mayMake: true, refused: true},
+		{name: "dev, in use", store: "sqlite:x.db", initialized: true, missing: makeMissing, refused: true},
 		{name: "serve, empty", store: "sqlite:x.db"},
 		{name: "serve, empty, PostgreSQL", store: "postgres://h/db", refused: true},
 		{name: "serve, in use, PostgreSQL", store: "postgres://h/db", initialized: true, refused: true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			cfg := config.Config{StoreURL: tt.store, SecretFile: path}
-			secret, err := rootSecret(t.Context(), cfg, meta{}, tt.initialized, tt.mayMake)
+			secret, err := rootSecret(t.Context(), cfg, meta{}, tt.initialized, tt.missing)
 			if isUsage(err) != tt.refused || !tt.refused && len(secret) != rootSecretLen {
 				t.Errorf("%d bytes, %v; want refused: %t", len(secret), err, tt.refused)
 			}

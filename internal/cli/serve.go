@@ -41,9 +41,9 @@ func (a *app) serveCommand() *cobra.Command {
 
 // mode is what a command adds to a server.
 type mode struct {
-	makeSecret bool                                       // make a missing root secret
-	around     func(api http.Handler) http.Handler        // nil: the API alone
-	up         func(ctx context.Context, n running) error // called once it listens
+	missing missingSecret                              // what is done about a missing root secret
+	around  func(api http.Handler) http.Handler        // nil: the API alone
+	up      func(ctx context.Context, n running) error // called once it listens
 }
 
 // running is a server that listens.
@@ -66,7 +66,7 @@ func (a *app) serve(ctx context.Context, cfg config.Config, m mode) (err error) 
 		return err
 	}
 	defer closing(&err, "close the store", node.close)
-	secret, initialized, err := node.prepare(ctx, m.makeSecret)
+	secret, initialized, err := node.prepare(ctx, m.missing)
 	if err != nil {
 		return err
 	}

@@ -65,13 +65,13 @@ func (l *ledger) written(known []Receipt) {
 }
 
 // leave hands on a receipt that nobody waits for any more.
-func (l *ledger) leave(r Receipt, uncounted bool) {
+func (l *ledger) leave(r left) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.left)+l.awaiting >= maxLedger {
 		return
 	}
-	l.left = append(l.left, left{r, uncounted})
+	l.left = append(l.left, r)
 	if l.more != nil {
 		close(l.more)
 		l.more = nil

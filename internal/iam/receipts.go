@@ -103,7 +103,7 @@ const unconfirmed = "unconfirmed"
 // [Service.AwaitReceipts].
 func (s *Service) settle(ctx context.Context, r Receipt, p Preference) (Receipt, error) {
 	if p.Async && p.Until.IsZero() {
-		s.receipts.leave(r, true)
+		s.receipts.leave(left{receipt: r, uncounted: true})
 		return r, nil
 	}
 	ctx, cancel := p.limit(ctx)
@@ -117,7 +117,7 @@ func (s *Service) settle(ctx context.Context, r Receipt, p Preference) (Receipt,
 	}
 	r.Confirmed = false
 	s.waited(r)
-	s.receipts.leave(r, false)
+	s.receipts.leave(left{receipt: r})
 	if p.Async && errors.Is(err, Unconfirmed) {
 		return r, nil
 	}

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"encoding/hex"
 	"errors"
-	"net/url"
 	"runtime"
 	"strings"
 	"sync"
@@ -415,17 +414,8 @@ func TestAListenerHearsOfAChangeAndOfWhatItMissed(t *testing.T) {
 func TestAListenerNoticesThatItHearsNothing(t *testing.T) {
 	t.Parallel()
 	at := storetest.Postgres(t)
-	u, err := url.Parse(at)
-	if err != nil {
-		t.Fatal(err)
-	}
-	proxy, err := chaos.NewProxy(u.Host)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(proxy.Close)
-	u.Host = proxy.Addr()
-	s := open(t, u.String(), store.Options{})
+	proxy, through := behindProxy(t, at)
+	s := open(t, through, store.Options{})
 	n := openNodes(t, s)
 	heard, ended := make(chan struct{}, 100), make(chan error, 1)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

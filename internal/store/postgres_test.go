@@ -327,17 +327,8 @@ func TestADatabaseThatIsGoneIsUnavailable(t *testing.T) {
 func TestAConnectionThatBreaksWithoutAWordIsUnavailable(t *testing.T) {
 	t.Parallel()
 	at := storetest.Postgres(t)
-	u, err := url.Parse(at)
-	if err != nil {
-		t.Fatal(err)
-	}
-	proxy, err := chaos.NewProxy(u.Host)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(proxy.Close)
-	u.Host = proxy.Addr()
-	s := open(t, u.String(), store.Options{})
+	proxy, through := behindProxy(t, at)
+	s := open(t, through, store.Options{})
 	for what, ask := range map[string]func() error{
 		"change": func() error { _, err := s.Change(t.Context(), iam.First{}, empty); return err },
 		"note":   func() error { return s.Note(t.Context(), func(iam.NoteTx) error { return nil }) },
@@ -395,67 +386,58 @@ func oneConnection(t *testing.T, at string) (through string, more <-chan struct{
 	}}.To(t, at), further
 }
 
-// muted is a server that says nothing any more once it is on.
-type muted struct {
-	on    atomic.Bool
-	until <-chan struct{}
-}
-
-func (m *muted) answers(client io.Writer, server io.Reader) error {
-	buffer := make([]byte, 1<<16)
-	for {
-		n, err := server.Read(buffer)
-		if err != nil {
-			return err
-		}
-		if m.on.Load() {
-			<-m.until
-			return nil
-		}
-		if _, err := client.Write(buffer[:n]); err != nil {
-			return err
-		}
-	}
-}
-
 // The connection stays open, and nothing comes over it, in the middle of a snapshot.
 func TestALoadFromAServerThatFallsSilentIsGivenUp(t *testing.T) {
 	t.Parallel()
-	ended := make(chan struct{})
-	way := &muted{until: ended}
-	url := storetest.Postgres(t)
-	through := storetest.Way{Answers: way.answers}.To(t, url)
+	at := storetest.Postgres(t)
+	proxy, through := behindProxy(t, at)
 	s := open(t, through, store.Options{})
-	disturb(t, raw(t, url), `
+	disturb(t, raw(t, at), `
 		INSERT INTO workspaces (id, name, name_folded, slug, system, paused, policy, created_at, version)
 		VALUES ('ws_1', 'One', 'one', 'one', 0, 0, '{}', 0, 1)`)
-	nodes := openNodes(t, s)
-	defer close(ended) // before anything else is closed
-	r := replica.New(replica.Options{})
-	err := r.Load(t.Context(), silenced{nodes, way})
+	feed := silenced{openNodes(t, s), func() { proxy.Turn(chaos.Weather{HoldDown: true}) }}
+	defer proxy.Turn(chaos.Weather{}) // before anything is closed
+	err := replica.New(replica.Options{}).Load(t.Context(), feed)
 	if !errors.Is(err, iam.Unavailable) || !strings.Contains(err.Error(), "of the snapshot") {
 		t.Errorf("error %v, want that nothing more came", err)
 	}
 }
 
-// silenced is a feed whose server is muted once a workspace has come.
+// silenced is a feed that silences its server once a workspace has come.
 type silenced struct {
 	*store.Nodes
-	way *muted
+	silence func()
 }
 
 func (f silenced) Snapshot(ctx context.Context, sink iam.Sink) (iam.Position, error) {
-	return f.Nodes.Snapshot(ctx, silencing{sink, f.way})
+	return f.Nodes.Snapshot(ctx, silencing{sink, f.silence})
 }
 
 type silencing struct {
 	iam.Sink
-	way *muted
+	silence func()
 }
 
 func (s silencing) Workspace(w iam.WorkspaceRecord) error {
-	s.way.on.Store(true)
+	s.silence()
 	return s.Sink.Workspace(w)
+}
+
+// behindProxy puts a proxy before a server, and returns the URL by which the server
+// is met through it.
+func behindProxy(t *testing.T, at string) (*chaos.Proxy, string) {
+	t.Helper()
+	u, err := url.Parse(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy, err := chaos.NewProxy(u.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(proxy.Close)
+	u.Host = proxy.Addr()
+	return proxy, u.String()
 }
 
 // The tables compare text by its bytes, as SQLite does, whatever the database's
