@@ -5,13 +5,25 @@ TOOLS   := $(CURDIR)/.tools
 PG      := $(GO) run ./internal/store/storetest/withpg --
 STATICCHECK_VERSION := v0.8.2
 
-.PHONY: run test race chaos torture lint bench fuzz generate clean
+.PHONY: run test race chaos torture lint bench fuzz generate web web-test clean
 
 run: ## a development server on localhost:7070, its data in postern-dev.db
 	$(GO) run ./cmd/postern dev
 
-test: ## everything, a real PostgreSQL included
+test: web-test ## everything, a real PostgreSQL included
 	$(PG) $(GO) test -timeout 30m ./...
+
+web: web/node_modules ## build the console into internal/console/dist; what it makes is committed
+	cd web && npm run --silent types && npm run --silent build
+
+web-test: web/node_modules ## the console's source, and that what is committed is what it builds
+	cd web && npm run --silent types && npm run --silent check && npm run --silent fresh && npm test --silent
+
+web/node_modules: web/package-lock.json
+	@node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 20 || a == 20 && b >= 19 ? 0 : 1)' || \
+		{ echo "the console's tests need Node 20.19 or later (https://nodejs.org); make run needs Go alone"; exit 1; }
+	cd web && npm ci --no-audit --no-fund
+	@touch $@
 
 race: ## the same tests under the race detector; the slowest ones shortened
 	$(PG) $(GO) test -race -short -timeout 60m ./...

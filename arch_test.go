@@ -25,6 +25,7 @@ var mayImport = map[string]string{
 	"internal/fence":   "internal/iam internal/replica",
 	"internal/store":   "internal/iam internal/token internal/audit",
 	"internal/usage":   "internal/iam",
+	"internal/console": "",
 	"internal/server":  "api internal/iam internal/token internal/audit internal/replica",
 	"":                 "api internal/token internal/replica",
 	"internal/cli":     "*",
@@ -53,7 +54,7 @@ var mayUse = map[string]string{
 
 // onlyStd lists the packages that import nothing from outside but the standard
 // library: what others build on, and what decides who may do what.
-var onlyStd = []string{"", "api", "internal/token", "internal/audit", "internal/iam", "internal/replica", "internal/fence", "internal/usage"}
+var onlyStd = []string{"", "api", "internal/token", "internal/audit", "internal/iam", "internal/replica", "internal/fence", "internal/usage", "internal/console"}
 
 type goPackage struct {
 	ImportPath string

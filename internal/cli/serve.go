@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/posternhq/postern/internal/config"
+	"github.com/posternhq/postern/internal/console"
 	"github.com/posternhq/postern/internal/iam"
 	"github.com/posternhq/postern/internal/server"
 	"github.com/posternhq/postern/internal/token"
@@ -77,9 +78,13 @@ func (a *app) serve(ctx context.Context, cfg config.Config, m mode) (err error) 
 	if err := node.count(ctx, service); err != nil {
 		return err
 	}
+	pages, err := console.New()
+	if err != nil {
+		return err
+	}
 	api, err := server.New(server.Options{
 		IAM: service, Replica: node.memory, Door: node.answers, Prefixes: prefixes(cfg), Secret: secret,
-		Log: log, Node: nodeName(cfg), Metrics: metrics, Usage: node.uses, BehindProxy: cfg.BehindProxy,
+		Log: log, Node: nodeName(cfg), Metrics: metrics, Usage: node.uses, Console: pages, BehindProxy: cfg.BehindProxy,
 	})
 	if err != nil {
 		return err

@@ -110,12 +110,31 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	allowed := s.allowed(r)
+	if len(allowed) == 0 && s.isPlaceInConsole(r) {
+		r.Pattern = consoleRoute
+		s.console.ServeHTTP(w, r)
+		return
+	}
 	if len(allowed) == 0 {
 		s.fail(w, r, iam.Errorf(iam.NotFound, "there is nothing at this address"))
 		return
 	}
 	w.Header().Set("Allow", strings.Join(allowed, ", "))
 	s.fail(w, r, newProblem(api.CodeMethodNotAllowed, "", "this address answers "+strings.Join(allowed, ", ")))
+}
+
+// consoleRoute is what logs and metrics call all that the console answers.
+const consoleRoute = "console"
+
+// isPlaceInConsole reports whether an address that no route answers is the
+// console's. What lies where the API is documented to be never is: a program that
+// asks there for what is not there must hear so, and not be shown a page.
+func (s *Server) isPlaceInConsole(r *http.Request) bool {
+	if s.console == nil || r.Method != http.MethodGet && r.Method != http.MethodHead || !isClean(r.URL) {
+		return false
+	}
+	first, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	return first != "v1" && first != "docs"
 }
 
 // refusedURL counts the addresses that held a secret.
@@ -150,7 +169,7 @@ func (s *Server) logAccess(r *http.Request, req *request, status int, begun time
 	}
 	s.metrics.countRequest(route, status)
 	level := slog.LevelInfo
-	if status == http.StatusOK && (s.hot[r.URL.Path] != nil || r.URL.Path == healthPath || r.URL.Path == readyPath) {
+	if r.Pattern == consoleRoute || status == http.StatusOK && (s.hot[r.URL.Path] != nil || r.URL.Path == healthPath || r.URL.Path == readyPath) {
 		level = slog.LevelDebug // the metrics count them; a line for each would cost more than the answer, or say nothing
 	}
 	if !s.log.Enabled(r.Context(), level) {

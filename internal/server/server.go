@@ -36,6 +36,7 @@ type Options struct {
 	Now      func() time.Time // nil: [time.Now]
 	Metrics  *Metrics         // nil: of its own
 	Usage    Usage            // nil: nobody counts how keys are used
+	Console  http.Handler     // answers GET and HEAD of what is no address of the API; nil: nothing does
 	Limits   Limits
 
 	// BehindProxy says that every request comes through a proxy that appends
@@ -56,7 +57,8 @@ type Server struct {
 	behindProxy bool
 	cursors     sealer
 	metrics     *Metrics
-	usage       Usage // nil: nobody counts
+	usage       Usage        // nil: nobody counts
+	console     http.Handler // nil: there is none
 
 	verifyKeys    []iam.Permission            // what the hot path needs
 	verifyAsk     []string                    // the same, as it is written
@@ -93,7 +95,7 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{
 		iam: o.IAM, replica: o.Replica, door: o.Door, prefixes: o.Prefixes, log: o.Log, node: o.Node, now: o.Now,
-		metrics: o.Metrics, usage: o.Usage, behindProxy: o.BehindProxy, mux: http.NewServeMux(), rows: map[string]*operation{},
+		metrics: o.Metrics, usage: o.Usage, console: o.Console, behindProxy: o.BehindProxy, mux: http.NewServeMux(), rows: map[string]*operation{},
 	}
 	if s.door == nil {
 		s.door = o.Replica
