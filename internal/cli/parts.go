@@ -19,6 +19,7 @@ const (
 	noticesEvery  = time.Minute            // that keys are about to end
 	receiptsEvery = 200 * time.Millisecond // what receipts rest on
 	journalEvery  = time.Second            // what happened to nodes
+	lookEvery     = time.Second            // at the rotations that are open
 	tendEvery     = 5 * time.Second        // sums of uses, and which processes that counted them have ended
 )
 
@@ -35,6 +36,7 @@ type parts struct {
 	journal  journal
 	uses     func(ctx context.Context) // reports uses of keys until ctx ends
 	tend     func(ctx context.Context) error
+	look     func(ctx context.Context) error // at the rotations that are open, and does what is due
 }
 
 // journal is what happened to nodes and is not written down yet.
@@ -65,6 +67,7 @@ func (p parts) run(ctx context.Context, up func(ctx context.Context) error) erro
 	work.Go(func() { p.repeat(below, journalEvery, "write down what happened to nodes", p.journal.Write) })
 	work.Go(func() { p.uses(below) })
 	work.Go(func() { p.repeat(below, tendEvery, "tend what is known of uses", p.tend) })
+	work.Go(func() { p.repeat(below, lookEvery, "carry rotations on", p.look) })
 	for _, d := range p.doors.all {
 		work.Go(func() {
 			if err := d.serve(); err != nil {

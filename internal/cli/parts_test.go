@@ -45,6 +45,7 @@ func newStage(t *testing.T, h http.Handler) *stage {
 		await:    func(ctx context.Context) { <-ctx.Done() },
 		uses:     func(ctx context.Context) { <-ctx.Done() },
 		tend:     func(context.Context) error { return nil },
+		look:     func(context.Context) error { return nil },
 		receipts: func(context.Context) error { return nil },
 		notices:  func(context.Context) error { return nil },
 		sums: func(_ context.Context, all bool) error {

@@ -74,7 +74,7 @@ func (a *app) serve(ctx context.Context, cfg config.Config, m mode) (err error) 
 
 	service := newService(cfg, node.rows, node.answers)
 	service.Roster = node.answers
-	service.Waited = metrics.ObserveWait
+	service.Waited, service.Advanced = metrics.ObserveWait, metrics.ObserveRotation
 	if err := node.count(ctx, service); err != nil {
 		return err
 	}
@@ -106,6 +106,7 @@ func (a *app) serve(ctx context.Context, cfg config.Config, m mode) (err error) 
 		await: service.AwaitReceipts, receipts: service.WriteReceipts, sums: service.WriteSums,
 		notices: func(ctx context.Context) error { return service.NoticeExpiries(ctx, nodeName(cfg)) },
 		journal: node.journal, uses: node.uses.Run, tend: node.rows.TendUsage,
+		look: func(ctx context.Context) error { return node.carryOn(ctx, service, metrics) },
 	}
 	return parts.run(ctx, func(ctx context.Context) error { return m.up(ctx, n) })
 }

@@ -151,6 +151,9 @@ func TestWhatTakesNoPermissionOfTheWorkspace(t *testing.T) {
 		if key, err := w.Self(t.Context(), account); err != nil || key.ID != account.Key.ID {
 			t.Errorf("self: got %s and error %v, want %s", key.ID, err, account.Key.ID)
 		}
+		if none, err := w.SelfRotations(t.Context(), account, iam.Page{Limit: 9}); err != nil || len(none.Items) != 0 {
+			t.Errorf("own rotations: got %s and error %v, want none", text(none.Items), err)
+		}
 		list, err := w.MyKeys(t.Context(), person, "-", iam.KeyFilter{Now: w.clock.now()}, iam.Page{Limit: 9})
 		if err != nil || len(list.Items) != 1 || list.Items[0].Principal.ID != m.ID {
 			t.Errorf("my keys: got %s and error %v, want the one of %s", text(list.Items), err, m.ID)

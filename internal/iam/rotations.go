@@ -130,22 +130,32 @@ func (s *Service) Rotation(ctx context.Context, c Caller, ws string, id Rotation
 }
 
 // Rotations lists the rotations of a workspace, newest first, each judged as of
-// now. account, by id or name, narrows the list when it is not empty. The filter's
-// state is the one of the last change, which follows what is judged within a second
-// or two.
-func (s *Service) Rotations(ctx context.Context, c Caller, ws, account string, f RotationFilter, page Page) (List[JudgedRotation], error) {
+// now. owner, the id of a principal or the name of a service account, narrows the
+// list when it is not empty. The filter's state is the one of the last change, which
+// follows what is judged within a second or two.
+func (s *Service) Rotations(ctx context.Context, c Caller, ws, owner string, f RotationFilter, page Page) (List[JudgedRotation], error) {
 	in, err := s.reading(ctx, c, ws, ReadKeys, audit.Target{Type: "rotation"})
 	if err != nil {
 		return List[JudgedRotation]{}, err
 	}
-	if account != "" {
-		owner, err := s.Store.ServiceAccount(ctx, in, account)
+	if owner != "" {
+		p, err := s.Store.Principal(ctx, in, owner)
 		if err != nil {
 			return List[JudgedRotation]{}, err
 		}
-		f.Principal = owner.ID
+		f.Principal = p.ID
 	}
-	found, err := s.Store.Rotations(ctx, in, f, page)
+	return s.rotations(ctx, in, f, page)
+}
+
+// SelfRotations lists the rotations that the calling key takes part in. It needs no
+// permission.
+func (s *Service) SelfRotations(ctx context.Context, c Caller, page Page) (List[JudgedRotation], error) {
+	return s.rotations(ctx, c.Workspace.ID, RotationFilter{Key: c.Key.ID}, page)
+}
+
+func (s *Service) rotations(ctx context.Context, ws WorkspaceID, f RotationFilter, page Page) (List[JudgedRotation], error) {
+	found, err := s.Store.Rotations(ctx, ws, f, page)
 	if err != nil {
 		return List[JudgedRotation]{}, err
 	}

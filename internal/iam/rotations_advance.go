@@ -86,6 +86,7 @@ func (s *Service) advanceRotation(ctx context.Context, node string, r Rotation, 
 	c := Internal("rotation", audit.Source{Node: node})
 	c.Prefer = Preference{Async: true} // the receipt is waited for beside this
 	a := attempt{in: own, action: "rotation.ready", target: r.target()}
+	var made string
 	_, err = do(ctx, s, c, a, func(w *work) (JudgedRotation, error) {
 		again, err := w.Rotation(ctx, r.Workspace, r.ID)
 		if err != nil {
@@ -96,10 +97,15 @@ func (s *Service) advanceRotation(ctx context.Context, node string, r Rotation, 
 		if err != nil {
 			return j, err
 		}
-		return j, w.advance(&j)
+		err = w.advance(&j)
+		made = w.event.Action
+		return j, err
 	})
-	if errors.Is(err, errNothingDue) {
+	switch {
+	case errors.Is(err, errNothingDue):
 		return nil
+	case err == nil && s.Advanced != nil:
+		s.Advanced(made)
 	}
 	return err
 }
@@ -202,7 +208,7 @@ func (w *work) moveState(j *JudgedRotation) error {
 	before := j.State
 	j.State = j.Judged.State
 	switch {
-	case j.State == before || j.State == Overlapping && before == WaitingForFirstUse:
+	case j.State == before || j.State == Overlapping && len(happened) > 0:
 	case j.State == Ready:
 		happened = append(happened, "rotation.ready")
 	case j.State == Overdue && j.OverdueAt.IsZero():

@@ -73,6 +73,8 @@ func (s *Service) FinishRotation(ctx context.Context, c Caller, ws string, id Ro
 			return nil
 		case j.State == Cancelled:
 			return Errorf(Gone, "the rotation was cancelled")
+		case j.Judged.State == Cancelled:
+			return Errorf(Gone, "the new key has ended: without the old one there would be none")
 		case len(j.Judged.Blockers) > 0 && !force:
 			return notReady(j.Judged.Blockers)
 		case len(j.Judged.Blockers) > 0:
@@ -115,6 +117,7 @@ func (w *work) complete(j *JudgedRotation, old Key) error {
 			return err
 		}
 		w.further = append(w.further, e)
+		j.Old = rotated(old)
 	}
 	if err := w.close(j, Completed, &old); err != nil {
 		return err
@@ -152,7 +155,7 @@ func (s *Service) CancelRotation(ctx context.Context, c Caller, ws string, id Ro
 		}
 		was := j.fields()
 		if keep == KeepOld {
-			if err := w.endSuccessor(j.New.ID); err != nil {
+			if err := w.endSuccessor(j); err != nil {
 				return err
 			}
 		}
@@ -165,8 +168,8 @@ func (s *Service) CancelRotation(ctx context.Context, c Caller, ws string, id Ro
 }
 
 // endSuccessor revokes the new key of a rotation that is given up.
-func (w *work) endSuccessor(id KeyID) error {
-	key, err := w.Key(w.ctx, w.ws.ID, id)
+func (w *work) endSuccessor(j *JudgedRotation) error {
+	key, err := w.Key(w.ctx, w.ws.ID, j.New.ID)
 	if err != nil || key.Revoked != nil {
 		return err
 	}
@@ -176,6 +179,7 @@ func (w *work) endSuccessor(id KeyID) error {
 		return err
 	}
 	w.further = append(w.further, e)
+	j.New = rotated(key)
 	return nil
 }
 

@@ -67,12 +67,12 @@ const (
 // judge says how a rotation stands at a time. It is a pure function: what is known
 // of the use of the keys comes with e.
 func (r Rotation) judge(e Evidence, now time.Time) Judgement {
-	j := Judgement{State: r.State, QuietFor: r.QuietFor, Sources: moves(e), Refused: r.refusedSince(e)}
+	j := Judgement{State: r.State, QuietFor: r.QuietFor, FirstUseAt: r.FirstUseAt, Sources: moves(e), Refused: r.refusedSince(e)}
 	if !r.open() {
 		return j
 	}
 	j.QuietFor = r.quietFor(e)
-	if r.firstUsed(e) {
+	if j.FirstUseAt.IsZero() && r.firstUsed(e) {
 		j.FirstUseAt = e.NewFirstOK
 	}
 	if since := r.quietSince(e); e.KnownTo.After(since) && len(e.Silent) == 0 {
@@ -110,8 +110,10 @@ func (r Rotation) overtaken(now time.Time) (State, bool) {
 
 func ended(key State) bool { return key == Revoked || key == Expired }
 
+// firstUsed reports whether the new key was used. What was noted stays true when
+// its evidence is dropped as too old.
 func (r Rotation) firstUsed(e Evidence) bool {
-	return !e.NewFirstOK.IsZero() && !e.NewFirstOK.Before(r.StartedAt)
+	return !r.FirstUseAt.IsZero() || !e.NewFirstOK.IsZero() && !e.NewFirstOK.Before(r.StartedAt)
 }
 
 // maxLearnt is the longest quiet period that is learnt rather than asked for.

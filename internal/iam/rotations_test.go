@@ -283,6 +283,22 @@ func TestQuietPeriodDoesNotForgetTheNight(t *testing.T) {
 	})
 }
 
+// A rotation whose new key has ended is over, even before anybody has written that
+// down: to finish it would leave the consumers with no key.
+func TestFinishDoesNotEndTheLastKey(t *testing.T) {
+	eachWorld(t, func(t *testing.T, w *world) {
+		s := w.rotating(iam.NewRotation{QuietFor: time.Second})
+		s.use("", "10.0.0.1")
+		s.passes(time.Minute)
+		made(s.RevokeKey(t.Context(), s.owner, "-", s.fresh.ID, iam.Why{}))(t)
+		for _, force := range []bool{false, true} {
+			_, err := s.FinishRotation(t.Context(), s.owner, "-", s.id, force)
+			wantKind(t, err, iam.Gone)
+		}
+		s.wantCodes(replica.Valid, replica.Revoked)
+	})
+}
+
 // What is learnt meanwhile counts too: here the first gap is seen only during the
 // rotation. The time since the last use is no gap, or nothing would ever be quiet.
 func TestQuietPeriodLearns(t *testing.T) {

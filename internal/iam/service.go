@@ -32,6 +32,10 @@ type Service struct {
 	// that ended: acked, expired, bounded or unconfirmed. Nil: nobody does.
 	Waited func(outcome string, took time.Duration)
 
+	// Advanced hears of each change that [Service.AdvanceRotations] made, by the
+	// action of its event. Nil: nobody does.
+	Advanced func(action string)
+
 	running  inFlight
 	refusals refusals
 	receipts ledger

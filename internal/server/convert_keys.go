@@ -15,7 +15,7 @@ func key(k iam.Key, now time.Time) api.Key {
 		Effective: k.Effective().Strings(), ExpiresAt: timeOrNull(k.ExpiresAt), Metadata: metadata(k.Metadata),
 		CreatedAt: api.NewTime(k.CreatedAt), CreatedBy: actor(k.CreatedBy), CreatedByKey: orNull(string(k.CreatedByKey)),
 		Replaces: orNull(string(k.Replaces)), Revoked: revocation(k.Revoked), LastUsed: lastUse(k.LastUse),
-		Etag: etag(k.Version),
+		Rotation: orNull(string(k.Rotation)), Etag: etag(k.Version),
 	}
 	if out.LastUsed != nil {
 		out.LastUsed.Key = nil // it is this one
@@ -62,11 +62,8 @@ func firstExpiry(in api.CreateKey) (*iam.Expiry, error) {
 	case in.ExpiresIn != nil && hasTime:
 		return nil, iam.Invalid("/expires_in", "conflict", "say expires_in or expires_at, not both")
 	case in.ExpiresIn != nil:
-		d, err := iam.ParseDuration(*in.ExpiresIn)
-		if err != nil {
-			return nil, iam.Invalid("/expires_in", "not_a_duration", "must be a whole number and s, m, h or d, such as 90d")
-		}
-		return &iam.Expiry{In: d}, nil
+		d, err := duration("/expires_in", *in.ExpiresIn)
+		return &iam.Expiry{In: d}, err
 	}
 	return expiry(in.ExpiresAt)
 }

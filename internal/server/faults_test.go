@@ -135,6 +135,14 @@ func (f *faults) Keys(ctx context.Context, ws iam.WorkspaceID, k iam.KeyFilter, 
 	return asking(f, func() (iam.List[iam.Key], error) { return f.Store.Keys(ctx, ws, k, p) })
 }
 
+func (f *faults) Rotation(ctx context.Context, ws iam.WorkspaceID, id iam.RotationID) (iam.Rotation, error) {
+	return asking(f, func() (iam.Rotation, error) { return f.Store.Rotation(ctx, ws, id) })
+}
+
+func (f *faults) Rotations(ctx context.Context, ws iam.WorkspaceID, r iam.RotationFilter, p iam.Page) (iam.List[iam.Rotation], error) {
+	return asking(f, func() (iam.List[iam.Rotation], error) { return f.Store.Rotations(ctx, ws, r, p) })
+}
+
 func (f *faults) Invitations(ctx context.Context, ws iam.WorkspaceID, i iam.InvitationFilter, p iam.Page) (iam.List[iam.Invitation], error) {
 	return asking(f, func() (iam.List[iam.Invitation], error) { return f.Store.Invitations(ctx, ws, i, p) })
 }

@@ -91,7 +91,7 @@ type sample func(x *tenant) call
 func samples() map[string]sample {
 	all := map[string]sample{}
 	for _, some := range []map[string]sample{
-		operationSamples(), workspaceSamples(), accountSamples(), keySamples(), memberSamples(), roleSamples(), auditSamples(),
+		operationSamples(), workspaceSamples(), accountSamples(), keySamples(), rotationSamples(), memberSamples(), roleSamples(), auditSamples(),
 	} {
 		maps.Copy(all, some)
 	}
@@ -180,6 +180,32 @@ func keySamples() map[string]sample {
 		"get-self":      func(x *tenant) call { return get("/v1/keys/self", x.owner) },
 		"revoke-self":   func(x *tenant) call { return post("/v1/keys/self/revoke", x.keyOf("viewer"), api.Ending{}) },
 	}
+}
+
+func rotationSamples() map[string]sample {
+	one := func(method, path string, body any) sample {
+		return func(x *tenant) call { return on(method, "/rotations/"+x.rotation().ID+path, body)(x) }
+	}
+	return map[string]sample{
+		"list-rotations": on(http.MethodGet, "/rotations", nil),
+		"get-rotation":   one(http.MethodGet, "", nil),
+		"start-rotation": func(x *tenant) call {
+			return on(http.MethodPost, "/keys/"+x.key(x.account("viewer").ID).ID+"/rotations", api.StartRotation{})(x)
+		},
+		"rotate-self":         func(x *tenant) call { return post("/v1/keys/self/rotations", x.keyOf("viewer"), api.StartRotation{}) },
+		"list-self-rotations": func(x *tenant) call { return get("/v1/keys/self/rotations", x.keyOf("viewer")) },
+		"finish-rotation":     one(http.MethodPost, "/finish", api.FinishRotation{Force: true}),
+		"cancel-rotation":     one(http.MethodPost, "/cancel", api.CancelRotation{Keep: "old"}),
+		"try-without-old-key": one(http.MethodPost, "/try_without", api.TryWithout{For: "1s"}),
+	}
+}
+
+// rotation starts the rotation of a new key.
+func (x *tenant) rotation() api.Rotation {
+	x.t.Helper()
+	var begun api.StartedRotation
+	x.w.do(x.t, post(x.root+"/keys/"+x.key(x.account("viewer").ID).ID+"/rotations", x.owner, nil)).want(http.StatusCreated, &begun)
+	return begun.Rotation
 }
 
 func memberSamples() map[string]sample {

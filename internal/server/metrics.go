@@ -28,6 +28,7 @@ type Metrics struct {
 	urlSecrets prometheus.Counter
 	store      *prometheus.HistogramVec
 	fence      *prometheus.HistogramVec
+	rotations  *prometheus.CounterVec
 }
 
 // NewMetrics returns metrics that count from zero. One process has one.
@@ -56,6 +57,10 @@ func NewMetrics() *Metrics {
 			Help:    "For how long changes waited until no node answers from before them, by what that rests on.",
 			Buckets: prometheus.ExponentialBuckets(250e-6, 2, 20), // 250 µs to 131 s; a caller may wait 90 s
 		}, []string{"outcome"}),
+		rotations: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "postern_rotation_steps_total",
+			Help: "What this node did to rotations by itself, by the action in the audit log, and failed: looks at them that are made again.",
+		}, []string{"action"}),
 	}
 	verified := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "postern_verifications_total", Help: "Verifications by how they ended.",
@@ -63,7 +68,7 @@ func NewMetrics() *Metrics {
 	for code := replica.Valid; code <= replica.Stale; code++ {
 		m.verified[code] = verified.WithLabelValues(code.String())
 	}
-	m.registry.MustRegister(verified, m.verifyTook, m.requests, m.limited, m.urlSecrets, m.store, m.fence,
+	m.registry.MustRegister(verified, m.verifyTook, m.requests, m.limited, m.urlSecrets, m.store, m.fence, m.rotations,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -83,6 +88,13 @@ func (m *Metrics) ObserveStore(op string, took time.Duration, err error) {
 func (m *Metrics) ObserveWait(outcome string, took time.Duration) {
 	m.fence.WithLabelValues(outcome).Observe(took.Seconds())
 }
+
+// ObserveRotation notes what was done to a rotation that nobody asked for. It is what
+// [iam.Service.Advanced] asks for.
+func (m *Metrics) ObserveRotation(action string) { m.rotations.WithLabelValues(action).Inc() }
+
+// ObserveFailedLook notes that the rotations that are open could not be looked at.
+func (m *Metrics) ObserveFailedLook() { m.rotations.WithLabelValues("failed").Inc() }
 
 // watch adds what can be read off a replica, its door and, unless it is nil, who
 // counts uses, at any time.

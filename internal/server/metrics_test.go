@@ -99,6 +99,7 @@ func TestGoldenReferenceOfMetricsIsWhatTheyAre(t *testing.T) {
 	observed := server.NewMetrics()
 	observed.ObserveStore("read", time.Second, nil)
 	observed.ObserveWait("acked", time.Second)
+	observed.ObserveRotation("rotation.ready")
 	all := describeMetrics(one.metrics())
 	maps.Copy(all, describeMetrics(w.with(t, func(o *server.Options) { o.Metrics = observed }).metrics()))
 	got := metricsPage(all)

@@ -149,6 +149,7 @@ func (s *Server) registerAll() {
 	s.registerWorkspaces()
 	s.registerAccounts()
 	s.registerKeys()
+	s.registerRotations()
 	s.registerMembers()
 	s.registerInvitations()
 	s.registerRoles()
