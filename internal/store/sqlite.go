@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	sqlitedriver "modernc.org/sqlite"
@@ -303,13 +304,29 @@ func (s *session) prepare(ctx context.Context, text string) (*sql.Stmt, error) {
 			return nil, err
 		}
 	}
-	// SQLite takes $1 as a name; its numbered placeholders are ?1, ?2 …
-	st, err := s.conn.PrepareContext(ctx, strings.ReplaceAll(text, "$", "?"))
+	st, err := s.conn.PrepareContext(ctx, placeholders(text))
 	if err != nil {
 		return nil, err
 	}
 	s.statements[text] = st
 	return st, nil
+}
+
+// placeholders returns a statement with SQLite's placeholders. It takes $1 as a
+// name, and ?1 as a number that is a name too, for which it goes through the names
+// of all that come before, at each value: with thousands that is most of the work.
+// So those that stand in order, each once, become nothing but ?.
+func placeholders(text string) string {
+	parts := strings.Split(text, "$")
+	for i, part := range parts[1:] {
+		number := strconv.Itoa(i + 1)
+		rest, inOrder := strings.CutPrefix(part, number)
+		if !inOrder || rest != "" && '0' <= rest[0] && rest[0] <= '9' {
+			return strings.ReplaceAll(text, "$", "?")
+		}
+		parts[i+1] = rest
+	}
+	return strings.Join(parts, "?")
 }
 
 func (s *session) forget() (err error) {
