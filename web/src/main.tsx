@@ -1,18 +1,32 @@
 import "@fontsource-variable/inter";
 import "./styles/console.css";
-import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
+import { MutationCache, QueryCache, QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { RouterProvider } from "@tanstack/react-router";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
-import { ProblemError } from "./api/problem";
+import { ProblemError, problemOf } from "./api/problem";
 import { createConsole } from "./router";
+import { stale } from "./shell/live";
 import { applyTheme } from "./shell/theme";
 import { Tips } from "./ui/tip";
 import { Toasts } from "./ui/toast";
 
 applyTheme();
 
+/** heard looks at what every answer says of the node, and of who is signed in. */
+function heard(error: unknown) {
+  const problem = problemOf(error);
+  if (problem.code === "stale") stale.set(true);
+  const outside = /^\/(signin|setup|invite)/.test(location.pathname);
+  if (problem.status === 401 && !outside) {
+    queries.clear();
+    void router.navigate({ to: "/signin", search: { to: location.pathname + location.search } });
+  }
+}
+
 const queries = new QueryClient({
+  queryCache: new QueryCache({ onError: heard, onSuccess: () => stale.set(false) }),
+  mutationCache: new MutationCache({ onError: heard }),
   defaultOptions: {
     queries: {
       staleTime: 5_000,
@@ -22,6 +36,8 @@ const queries = new QueryClient({
   },
 });
 
+const router = createConsole(queries);
+
 const root = document.getElementById("app");
 if (root) {
   createRoot(root).render(
@@ -29,7 +45,7 @@ if (root) {
       <QueryClientProvider client={queries}>
         <Tips>
           <Toasts>
-            <RouterProvider router={createConsole(queries)} />
+            <RouterProvider router={router} />
           </Toasts>
         </Tips>
       </QueryClientProvider>

@@ -1,3 +1,7 @@
+import type { components } from "./schema";
+
+type Schema = components["schemas"];
+
 /** Problem is what the server says when it does not do as it was asked (RFC 9457). */
 export interface Problem {
   status: number;
@@ -7,6 +11,10 @@ export interface Problem {
   request_id?: string;
   /** The permission that was missing, with permission_denied. */
   permission?: string;
+  /** The policy that was in the way, with policy_violation. */
+  policy?: string;
+  /** What is known of a change that was made and not yet confirmed. */
+  receipt?: Schema["Receipt"];
   errors?: { pointer: string; code: string; detail: string }[];
 }
 

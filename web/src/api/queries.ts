@@ -1,12 +1,38 @@
 import { queryOptions } from "@tanstack/react-query";
 import { api, data, type Schema } from "./client";
+import { listed, present } from "./lists";
 
 export type ServiceAccount = Schema["ServiceAccount"];
 export type Key = Schema["Key"];
 export type Role = Schema["Role"];
+export type Member = Schema["Member"];
+export type Invitation = Schema["Invitation"];
+export type AuditEvent = Schema["AuditEvent"];
+export type Node = Schema["Node"];
+export type Receipt = Schema["Receipt"];
+export type Whoami = Schema["Whoami"];
+export type Workspace = Schema["Workspace"];
+export type PermissionType = Schema["PermissionType"];
 
-/** AccountFilters are what the list of accounts is narrowed by: they stand in the
-    page's address. */
+/** whoami is who the page acts as, and what that allows. */
+export const whoami = queryOptions({
+  queryKey: ["whoami"] as const,
+  queryFn: ({ signal }) => data(api.GET("/v1/whoami", { signal })),
+  staleTime: 60_000,
+});
+
+/** workspace is the workspace that a page is in. */
+export const workspace = (ws: string) =>
+  queryOptions({
+    queryKey: [ws, "workspace"] as const,
+    queryFn: ({ signal }) => data(api.GET("/v1/workspaces/{workspace}", { params: inside(ws), signal })),
+  });
+
+function inside(ws: string): { path: { workspace: string } } {
+  return { path: { workspace: ws } };
+}
+
+/** AccountFilters are what the list of accounts is narrowed by. */
 export interface AccountFilters {
   state?: "active" | "paused" | "inactive" | undefined;
   role?: string | undefined;
@@ -15,58 +41,197 @@ export interface AccountFilters {
   sort?: string | undefined;
 }
 
-/** present leaves out what is not there, which an address or the API would take for
-    a value. */
-export function present<T extends object>(of: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
-  return Object.fromEntries(Object.entries(of).filter(([, v]) => v !== undefined && v !== "")) as never;
-}
-
-/** accounts are the service accounts of a workspace, a page at a time. */
-export const accounts = (workspace: string, filters: AccountFilters) => ({
-  queryKey: [workspace, "accounts", filters] as const,
-  initialPageParam: undefined as string | undefined,
-  queryFn: ({ pageParam, signal }: { pageParam: string | undefined; signal: AbortSignal }) =>
+/** accounts are the service accounts of a workspace. */
+export const accounts = (ws: string, filters: AccountFilters) =>
+  listed<ServiceAccount>([ws, "accounts", present(filters)], (cursor, signal) =>
     data(
       api.GET("/v1/workspaces/{workspace}/service_accounts", {
-        params: { path: { workspace }, query: present({ ...filters, cursor: pageParam }) },
+        params: { ...inside(ws), query: present({ ...filters, cursor }) },
         signal,
       }),
     ),
-  getNextPageParam: (last: Schema["ListServiceAccount"]) => last.next_cursor ?? undefined,
-});
+  );
 
 /** account is one service account, by name or id. */
-export const account = (workspace: string, id: string) =>
+export const account = (ws: string, id: string) =>
   queryOptions({
-    queryKey: [workspace, "account", id] as const,
+    queryKey: [ws, "account", id] as const,
     queryFn: ({ signal }) =>
       data(
-        api.GET("/v1/workspaces/{workspace}/service_accounts/{id}", { params: { path: { workspace, id } }, signal }),
+        api.GET("/v1/workspaces/{workspace}/service_accounts/{id}", {
+          params: { path: { workspace: ws, id } },
+          signal,
+        }),
       ),
   });
 
 /** accountKeys are the keys of one account. */
-export const accountKeys = (workspace: string, id: string) =>
+export const accountKeys = (ws: string, id: string) =>
+  listed<Key>([ws, "keys", "of", id], (cursor, signal) =>
+    data(
+      api.GET("/v1/workspaces/{workspace}/service_accounts/{id}/keys", {
+        params: { path: { workspace: ws, id }, query: present({ limit: 100, cursor }) },
+        signal,
+      }),
+    ),
+  );
+
+/** KeyFilters are what the inventory of keys is narrowed by. */
+export interface KeyFilters {
+  principal?: string | undefined;
+  principal_type?: "member" | "service_account" | undefined;
+  state?: "active" | "paused" | "expired" | "revoked" | undefined;
+  expires_before?: string | undefined;
+  unused_for?: string | undefined;
+  q?: string | undefined;
+}
+
+/** keys are all keys of a workspace that the caller may see. */
+export const keys = (ws: string, filters: KeyFilters) =>
+  listed<Key>([ws, "keys", present(filters)], (cursor, signal) =>
+    data(
+      api.GET("/v1/workspaces/{workspace}/keys", {
+        params: { ...inside(ws), query: present({ ...filters, cursor }) },
+        signal,
+      }),
+    ),
+  );
+
+/** myKeys are the personal keys of who is signed in. */
+export const myKeys = (ws: string) =>
+  listed<Key>([ws, "keys", "mine"], (cursor, signal) =>
+    data(
+      api.GET("/v1/workspaces/{workspace}/me/keys", { params: { ...inside(ws), query: present({ cursor }) }, signal }),
+    ),
+  );
+
+/** key is one key. */
+export const key = (ws: string, id: string) =>
   queryOptions({
-    queryKey: [workspace, "account", id, "keys"] as const,
+    queryKey: [ws, "key", id] as const,
     queryFn: ({ signal }) =>
-      data(
-        api.GET("/v1/workspaces/{workspace}/service_accounts/{id}/keys", {
-          params: { path: { workspace, id }, query: { limit: 200 } },
-          signal,
-        }),
-      ),
+      data(api.GET("/v1/workspaces/{workspace}/keys/{id}", { params: { path: { workspace: ws, id } }, signal })),
   });
 
 /** roles are all roles of a workspace. */
-export const roles = (workspace: string) =>
+export const roles = (ws: string) =>
   queryOptions({
-    queryKey: [workspace, "roles"] as const,
+    queryKey: [ws, "roles"] as const,
+    queryFn: async ({ signal }) => {
+      const all: Role[] = [];
+      for (let cursor: string | undefined; ; ) {
+        const page = await data(
+          api.GET("/v1/workspaces/{workspace}/roles", {
+            params: { ...inside(ws), query: present({ limit: 200, cursor }) },
+            signal,
+          }),
+        );
+        all.push(...page.data);
+        if (!page.next_cursor) return all;
+        cursor = page.next_cursor;
+      }
+    },
+  });
+
+/** role is one role, by name or id. */
+export const role = (ws: string, id: string) =>
+  queryOptions({
+    queryKey: [ws, "role", id] as const,
+    queryFn: ({ signal }) =>
+      data(api.GET("/v1/workspaces/{workspace}/roles/{id}", { params: { path: { workspace: ws, id } }, signal })),
+  });
+
+/** permissionTypes are the product's own types and actions. */
+export const permissionTypes = (ws: string) =>
+  queryOptions({
+    queryKey: [ws, "permissions"] as const,
+    queryFn: async ({ signal }) =>
+      (await data(api.GET("/v1/workspaces/{workspace}/permissions", { params: inside(ws), signal }))).data,
+  });
+
+/** members are the people of a workspace. */
+export const members = (ws: string, filters: { q?: string | undefined; state?: "active" | "removed" | undefined }) =>
+  listed<Member>([ws, "members", present(filters)], (cursor, signal) =>
+    data(
+      api.GET("/v1/workspaces/{workspace}/members", {
+        params: { ...inside(ws), query: present({ ...filters, cursor }) },
+        signal,
+      }),
+    ),
+  );
+
+/** member is one member. */
+export const member = (ws: string, id: string) =>
+  queryOptions({
+    queryKey: [ws, "member", id] as const,
+    queryFn: ({ signal }) =>
+      data(api.GET("/v1/workspaces/{workspace}/members/{id}", { params: { path: { workspace: ws, id } }, signal })),
+  });
+
+/** invitations are those that wait for an answer. */
+export const invitations = (ws: string) =>
+  listed<Invitation>([ws, "invitations"], (cursor, signal) =>
+    data(
+      api.GET("/v1/workspaces/{workspace}/invitations", {
+        params: { ...inside(ws), query: present({ state: "pending" as const, cursor }) },
+        signal,
+      }),
+    ),
+  );
+
+/** seats are how many people there are, and may be. */
+export const seats = (ws: string) =>
+  queryOptions({
+    queryKey: [ws, "seats"] as const,
+    queryFn: ({ signal }) => data(api.GET("/v1/workspaces/{workspace}/seats", { params: inside(ws), signal })),
+  });
+
+/** AuditFilters are what the audit log is narrowed by. */
+export interface AuditFilters {
+  from?: string | undefined;
+  to?: string | undefined;
+  actor?: string | undefined;
+  actor_type?: "member" | "service_account" | "system" | "anonymous" | undefined;
+  action?: string | undefined;
+  target?: string | undefined;
+  outcome?: "done" | "refused" | undefined;
+  q?: string | undefined;
+}
+
+/** auditEvents are the audit log, the newest first. */
+export const auditEvents = (ws: string, filters: AuditFilters) =>
+  listed<AuditEvent>([ws, "audit", present(filters)], (cursor, signal) =>
+    data(
+      api.GET("/v1/workspaces/{workspace}/audit_events", {
+        params: { ...inside(ws), query: present({ ...filters, cursor }) },
+        signal,
+      }),
+    ),
+  );
+
+/** auditEvent is one event. */
+export const auditEvent = (ws: string, id: string) =>
+  queryOptions({
+    queryKey: [ws, "audit", "event", id] as const,
     queryFn: ({ signal }) =>
       data(
-        api.GET("/v1/workspaces/{workspace}/roles", {
-          params: { path: { workspace }, query: { limit: 200 } },
-          signal,
-        }),
+        api.GET("/v1/workspaces/{workspace}/audit_events/{id}", { params: { path: { workspace: ws, id } }, signal }),
       ),
+  });
+
+/** nodes are the processes that answer verifications. */
+export const nodes = (ws: string) =>
+  queryOptions({
+    queryKey: [ws, "nodes"] as const,
+    queryFn: async ({ signal }) =>
+      (await data(api.GET("/v1/workspaces/{workspace}/nodes", { params: inside(ws), signal }))).data,
+    refetchInterval: 5_000,
+  });
+
+/** receipt is what the confirmation of a change rests on. */
+export const receipt = (ws: string, id: string) =>
+  queryOptions({
+    queryKey: [ws, "receipt", id] as const,
+    queryFn: ({ signal }) =>
+      data(api.GET("/v1/workspaces/{workspace}/receipts/{id}", { params: { path: { workspace: ws, id } }, signal })),
   });

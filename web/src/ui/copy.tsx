@@ -21,7 +21,7 @@ export function CopyButton({
 }: {
   text: string;
   children?: string;
-  kind?: "default" | "primary";
+  kind?: "default" | "primary" | "plain";
 }) {
   const [copied, copy] = useCopy(text);
   return (

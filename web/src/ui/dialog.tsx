@@ -1,31 +1,40 @@
 import { AlertDialog as BaseAlert } from "@base-ui/react/alert-dialog";
 import { Dialog as Base } from "@base-ui/react/dialog";
 import { X } from "lucide-react";
-import type { ReactNode, RefObject } from "react";
+import { type ReactNode, type RefObject, useRef } from "react";
 import { IconButton } from "./button";
 
 interface DialogProps {
   title: string;
   description?: ReactNode;
-  /** What is called when somebody wants to leave. Without it nobody can. */
-  onClose?: (() => void) | undefined;
+  /** What is called when somebody wants to leave. */
+  onClose: () => void;
   wide?: boolean;
-  /** Where the focus goes first; the first field if nothing is said. */
-  focus?: RefObject<HTMLElement | null>;
+  /** Without a way out but what is in it. */
+  held?: boolean;
   children: ReactNode;
+}
+
+const fields = "input:not([aria-hidden], [type=hidden]), select, textarea, [data-first]";
+
+/** useFirstField returns what a dialog gives the focus to: its first field, or, when
+    there is none, itself, so that its title is read. */
+function useFirstField() {
+  const popup = useRef<HTMLDivElement>(null);
+  return { ref: popup, initialFocus: () => popup.current?.querySelector<HTMLElement>(fields) ?? popup.current };
 }
 
 /** Dialog stands over the page. It is open for as long as it is rendered: its state
     is the page's address. */
-export function Dialog({ title, description, onClose, wide, focus, children }: DialogProps) {
+export function Dialog({ title, description, onClose, wide, held, children }: DialogProps) {
   return (
-    <Base.Root open onOpenChange={(open) => !open && onClose?.()}>
+    <Base.Root open onOpenChange={(open) => !open && onClose()}>
       <Base.Portal>
         <Base.Backdrop className="backdrop" />
-        <Base.Popup className="dialog" data-wide={wide || undefined} {...(focus && { initialFocus: focus })}>
-          <div className="row">
+        <Base.Popup className="dialog" data-wide={wide || undefined} {...useFirstField()}>
+          <div className="dialog-head">
             <Base.Title className="grow">{title}</Base.Title>
-            {onClose && (
+            {!held && (
               <IconButton label="Close" onClick={onClose}>
                 <X aria-hidden />
               </IconButton>
@@ -44,7 +53,7 @@ interface ConfirmProps {
   onCancel: () => void;
   children: ReactNode;
   /** What the focus goes to first: what does no harm. */
-  focus: RefObject<HTMLElement | null>;
+  focus?: RefObject<HTMLElement | null>;
 }
 
 /** Confirm asks before something that cannot be undone. A click beside it does not
@@ -54,7 +63,7 @@ export function Confirm({ title, onCancel, focus, children }: ConfirmProps) {
     <BaseAlert.Root open onOpenChange={(open) => !open && onCancel()}>
       <BaseAlert.Portal>
         <BaseAlert.Backdrop className="backdrop" />
-        <BaseAlert.Popup className="dialog" initialFocus={focus}>
+        <BaseAlert.Popup className="dialog" {...(focus && { initialFocus: focus })}>
           <BaseAlert.Title>{title}</BaseAlert.Title>
           <div className="stack">{children}</div>
         </BaseAlert.Popup>
@@ -64,14 +73,28 @@ export function Confirm({ title, onCancel, focus, children }: ConfirmProps) {
 }
 
 /** Drawer shows one thing beside the list that it is in. */
-export function Drawer({ title, onClose, children }: { title: string; onClose: () => void; children: ReactNode }) {
+export function Drawer({
+  title,
+  badge,
+  onClose,
+  children,
+}: {
+  title: ReactNode;
+  badge?: ReactNode;
+  onClose: () => void;
+  children: ReactNode;
+}) {
+  const popup = useRef<HTMLDivElement>(null);
   return (
     <Base.Root open onOpenChange={(open) => !open && onClose()}>
       <Base.Portal>
-        <Base.Backdrop className="backdrop" />
-        <Base.Popup className="drawer">
-          <div className="row">
-            <Base.Title className="grow">{title}</Base.Title>
+        <Base.Backdrop className="backdrop" data-light />
+        <Base.Popup className="drawer" ref={popup} initialFocus={popup}>
+          <div className="dialog-head">
+            <div className="row grow">
+              <Base.Title>{title}</Base.Title>
+              {badge}
+            </div>
             <IconButton label="Close" onClick={onClose}>
               <X aria-hidden />
             </IconButton>

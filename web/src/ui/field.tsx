@@ -140,3 +140,71 @@ export function CheckBox({ checked, some, onChange, disabled, children }: CheckP
     </label>
   );
 }
+
+interface AreaProps extends Omit<ComponentProps<"textarea">, "id" | "children"> {
+  label: string;
+  hint?: ReactNode;
+  error?: string | undefined;
+}
+
+/** TextArea is a field with several lines. */
+export function TextArea({ label, hint, error, ...rest }: AreaProps) {
+  const id = useId();
+  return (
+    <div className="field">
+      <label className="label" htmlFor={id} data-required={rest.required || undefined}>
+        {label}
+      </label>
+      <textarea
+        rows={3}
+        {...rest}
+        id={id}
+        className="input mono"
+        data-invalid={error ? "" : undefined}
+        aria-invalid={error ? true : undefined}
+        aria-describedby={`${id}-hint ${id}-error`}
+      />
+      {hint && (
+        <p id={`${id}-hint`} className="small dim">
+          {hint}
+        </p>
+      )}
+      {error && (
+        <p id={`${id}-error`} className="field-error">
+          {error}
+        </p>
+      )}
+    </div>
+  );
+}
+
+interface TriProps {
+  label: string;
+  /** Whether each of what it stands for is on. */
+  of: boolean[];
+  onChange: (on: boolean) => void;
+  disabled: boolean;
+  children?: ReactNode;
+}
+
+/** TriBox is a checkbox that stands for several, of which some may be on. */
+export function TriBox({ label, of, onChange, disabled, children }: TriProps) {
+  const all = of.length > 0 && of.every(Boolean);
+  const some = !all && of.some(Boolean);
+  return (
+    // biome-ignore lint/a11y/noLabelWithoutControl: the checkbox inside is the control
+    <label className="check">
+      <BaseCheckbox.Root
+        className="box"
+        aria-label={label}
+        checked={all}
+        indeterminate={some}
+        disabled={disabled}
+        onCheckedChange={(on) => onChange(on)}
+      >
+        <BaseCheckbox.Indicator>{some ? <Minus aria-hidden /> : <Check aria-hidden />}</BaseCheckbox.Indicator>
+      </BaseCheckbox.Root>
+      {children}
+    </label>
+  );
+}

@@ -2,22 +2,7 @@ import { CircleAlert, Lock } from "lucide-react";
 import type { ReactNode } from "react";
 import type { Problem } from "../api/problem";
 import { Button } from "./button";
-import { CopyIcon } from "./copy";
-
-/** Skeleton stands for rows that are on their way, as high as they will be. */
-export function SkeletonRows({ rows = 5, columns }: { rows?: number; columns: number }) {
-  return Array.from({ length: rows }, (_, row) => (
-    // biome-ignore lint/suspicious/noArrayIndexKey: they are all the same
-    <tr key={row} aria-hidden>
-      {Array.from({ length: columns }, (_, column) => (
-        // biome-ignore lint/suspicious/noArrayIndexKey: they are all the same
-        <td key={column}>
-          <span className="skeleton" />
-        </td>
-      ))}
-    </tr>
-  ));
-}
+import { CopyButton, CopyIcon } from "./copy";
 
 interface EmptyProps {
   icon: ReactNode;
@@ -36,17 +21,13 @@ export function Empty({ icon, title, children, action, command }: EmptyProps) {
       <p>{children}</p>
       <div className="row">
         {action}
-        {command && <CopyCommand command={command} />}
+        {command && (
+          <CopyButton kind="plain" text={command}>
+            Copy the CLI command
+          </CopyButton>
+        )}
       </div>
     </div>
-  );
-}
-
-function CopyCommand({ command }: { command: string }) {
-  return (
-    <Button kind="plain" onClick={() => void navigator.clipboard.writeText(command)}>
-      Copy the CLI command
-    </Button>
   );
 }
 
@@ -86,6 +67,18 @@ export function Failure({ problem, onRetry }: { problem: Problem; onRetry?: () =
         </p>
       )}
       {onRetry && <Button onClick={onRetry}>Try again</Button>}
+    </div>
+  );
+}
+
+/** Waiting stands where something is on its way that is no list. */
+export function Waiting({ label = "Loading" }: { label?: string }) {
+  return (
+    <div className="waiting" role="status">
+      <span className="hidden-text">{label}</span>
+      <span className="skeleton" />
+      <span className="skeleton" />
+      <span className="skeleton" />
     </div>
   );
 }

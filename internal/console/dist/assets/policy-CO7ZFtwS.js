@@ -1,0 +1,1 @@
+function e(e,t){return e===`account`?{defaultDays:t?.account_key_default_days??365,maxDays:t?.account_key_max_days??null}:{defaultDays:t?.member_key_default_days??90,maxDays:t?.member_key_max_days??90}}export{e as t};

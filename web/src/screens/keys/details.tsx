@@ -1,0 +1,86 @@
+import { useInfiniteQuery } from "@tanstack/react-query";
+import { Link } from "@tanstack/react-router";
+import { rowsOf } from "../../api/lists";
+import { auditEvents, type Key } from "../../api/queries";
+import { CopyIcon } from "../../ui/copy";
+import { Time } from "../../ui/time";
+import { EventLines } from "../audit/lines";
+
+/** KeyDetails is all that is known of a key. */
+export function KeyDetails({ ws, of: k }: { ws: string; of: Key }) {
+  return (
+    <>
+      <dl className="definitions">
+        <dt>Value</dt>
+        <dd>
+          <code>{k.hint}</code>
+        </dd>
+        <dt>Id</dt>
+        <dd className="row">
+          <code>{k.id}</code>
+          <CopyIcon text={k.id} label="Copy the id" />
+        </dd>
+        <dt>Expires</dt>
+        <dd>
+          <Time at={k.expires_at} />
+        </dd>
+        <dt>Last used</dt>
+        <dd>
+          <Time at={k.last_used?.at} />
+          {k.last_used?.source.ip && <> from {k.last_used.source.ip}</>}
+        </dd>
+        <dt>Made</dt>
+        <dd>
+          <Time at={k.created_at} /> by {k.created_by.name || "Postern"}
+        </dd>
+        <dt>Limit</dt>
+        <dd>
+          {k.limit
+            ? k.limit.map((p) => (
+                <code key={p} className="chip">
+                  {p}
+                </code>
+              ))
+            : "All that the role allows"}
+        </dd>
+        <dt>Networks</dt>
+        <dd>
+          {k.allowed_networks
+            ? k.allowed_networks.map((n) => (
+                <code key={n} className="chip">
+                  {n}
+                </code>
+              ))
+            : "From anywhere"}
+        </dd>
+        {k.revoked && (
+          <>
+            <dt>Revoked</dt>
+            <dd>
+              <Time at={k.revoked.at} /> by {k.revoked.by.name || "Postern"}
+              {k.revoked.reason && <> ({k.revoked.reason})</>}
+              {k.revoked.note && <p className="dim">{k.revoked.note}</p>}
+            </dd>
+          </>
+        )}
+      </dl>
+      <KeyAudit ws={ws} id={k.id} />
+    </>
+  );
+}
+
+function KeyAudit({ ws, id }: { ws: string; id: string }) {
+  const events = useInfiniteQuery(auditEvents(ws, { target: id }));
+  if (events.error) return null; // it needs a permission of its own
+  return (
+    <section className="stack" data-tight>
+      <div className="row">
+        <h3 className="grow">What happened to it</h3>
+        <Link className="small" to="/w/$ws/audit" params={{ ws }} search={{ target: id }}>
+          In the audit log
+        </Link>
+      </div>
+      <EventLines ws={ws} events={rowsOf(events.data).slice(0, 8)} />
+    </section>
+  );
+}

@@ -1,0 +1,28 @@
+import { Bot, CircleHelp, Cog, UserRound } from "lucide-react";
+
+interface Who {
+  type: string;
+  name: string;
+  state: string;
+}
+
+const icons: Record<string, typeof Bot> = { member: UserRound, service_account: Bot, system: Cog };
+const kinds: Record<string, string> = { member: "Person", service_account: "Service account", system: "Postern" };
+
+/** Actor is who did something: what sort they are, their name, and whether they are
+    still there. */
+export function Actor({ of }: { of: Who }) {
+  const Icon = icons[of.type] ?? CircleHelp;
+  const name = of.name || (of.type === "system" ? "Postern" : "Unknown caller");
+  return (
+    <span className="actor">
+      <Icon role="img" aria-label={kinds[of.type] ?? "Unknown"} />
+      <span>
+        {name}
+        {of.state === "removed" && <span className="dim"> (removed)</span>}
+        {of.state === "inactive" && <span className="dim"> · Inactive</span>}
+        {of.state === "paused" && <span className="dim"> · Paused</span>}
+      </span>
+    </span>
+  );
+}
