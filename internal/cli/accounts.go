@@ -21,6 +21,7 @@ func accountColumns() []column[api.ServiceAccount] {
 		{name: "role", text: func(x api.ServiceAccount) string { return x.Role.Name }},
 		{name: "keys", text: func(x api.ServiceAccount) string { return keyCounts(x.Keys) }},
 		{name: "owner", text: func(x api.ServiceAccount) string { return x.Owner }},
+		{name: "last_used", text: func(x api.ServiceAccount) string { return lastUse(x.LastUsed) }},
 		{name: "description", text: func(x api.ServiceAccount) string { return x.Description }, detail: true},
 		{name: "metadata", text: func(x api.ServiceAccount) string { return pairs(x.Metadata) }, detail: true},
 		{name: "created_at", text: func(x api.ServiceAccount) string { return when(x.CreatedAt) }},

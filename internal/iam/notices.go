@@ -41,14 +41,14 @@ func dueNotices(since, now time.Time) (due []Notice) {
 		ahead := time.Duration(d) * day
 		n := Notice{Days: d, From: since.Add(ahead - noticeMargin), To: now.Add(ahead)}
 		if i+1 < len(days) {
-			n.From = latest(n.From, now.Add(time.Duration(days[i+1])*day+time.Microsecond))
+			n.From = laterOf(n.From, now.Add(time.Duration(days[i+1])*day+time.Microsecond))
 		}
 		due = append(due, n)
 	}
 	return due
 }
 
-func latest(a, b time.Time) time.Time {
+func laterOf(a, b time.Time) time.Time {
 	if a.After(b) {
 		return a
 	}

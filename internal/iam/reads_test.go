@@ -56,6 +56,14 @@ func readingsOfWhoMay() map[string]reading {
 			_, err := w.Rotations(ctx, c, "-", "subject", iam.RotationFilter{}, page)
 			return err
 		}},
+		"KeyUsage": {"iam.keys:read", "key.read", func(ctx context.Context, w *world, c iam.Caller) error {
+			_, err := w.KeyUsage(ctx, c, "-", w.owner.Key.ID, iam.Span{Step: time.Hour})
+			return err
+		}},
+		"Usage": {"iam.keys:read", "key.read", func(ctx context.Context, w *world, c iam.Caller) error {
+			_, err := w.Usage(ctx, c, "-", iam.Subjects{}, iam.Span{Step: time.Hour})
+			return err
+		}},
 		"Member": {"iam.members:read", "member.read", func(ctx context.Context, w *world, c iam.Caller) error {
 			_, err := w.Member(ctx, c, "-", w.owner.Principal.ID)
 			return err

@@ -134,6 +134,9 @@ type Reader interface {
 	// subjects without any, are left out. Minutes are kept for three days, hours
 	// for thirty-five, days for as long as the policy says.
 	UsagePoints(ctx context.Context, ws WorkspaceID, subjects []string, from, to time.Time, step time.Duration) (map[string][]UsePoint, error)
+	// UsageSubjects returns those of the ids that are of keys or principals of the
+	// workspace, or its own, in any order.
+	UsageSubjects(ctx context.Context, ws WorkspaceID, ids []string) ([]string, error)
 	// UsageSources returns where a key is used from, the last first; the sum of
 	// those that were too many comes at the end.
 	UsageSources(ctx context.Context, ws WorkspaceID, key KeyID) ([]KeySource, error)

@@ -37,6 +37,7 @@ type world struct {
 	db      *store.Store
 	clock   *clock
 	names   *atomic.Int64
+	reports *atomic.Int64 // of the use of keys
 	replica *replica.Replica
 	ending  *func()    // of what keeps the replica up to date
 	system  iam.Caller // an owner of the system workspace
@@ -76,7 +77,7 @@ func newWorld(t *testing.T, url string) *world {
 // emptyWorld returns a world in which nothing has been made yet.
 func emptyWorld(t *testing.T, url string) *world {
 	t.Helper()
-	w := &world{t: t, faults: &faults{}, clock: &clock{}, names: &atomic.Int64{}, ending: new(func())}
+	w := &world{t: t, faults: &faults{}, clock: &clock{}, names: &atomic.Int64{}, reports: &atomic.Int64{}, ending: new(func())}
 	w.clock.micros.Store(began.UnixMicro())
 	db, err := store.Open(t.Context(), url, store.Options{Now: w.clock.now})
 	if err != nil {

@@ -159,6 +159,10 @@ func (f *faults) Events(ctx context.Context, ws iam.WorkspaceID, e iam.EventFilt
 	return asking(f, func() (iam.List[iam.AuditEvent], error) { return f.Store.Events(ctx, ws, e, p) })
 }
 
+func (f *faults) UsageSubjects(ctx context.Context, ws iam.WorkspaceID, ids []string) ([]string, error) {
+	return asking(f, func() ([]string, error) { return f.Store.UsageSubjects(ctx, ws, ids) })
+}
+
 // Nodes implements iam.Roster.
 func (f *faults) Nodes(ctx context.Context) ([]iam.NodeStatus, error) {
 	return asking(f, func() ([]iam.NodeStatus, error) { return f.roster.Nodes(ctx) })

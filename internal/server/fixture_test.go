@@ -175,6 +175,8 @@ func keySamples() map[string]sample {
 		"pause-key":     one(http.MethodPost, "/pause", api.Ending{}),
 		"resume-key":    one(http.MethodPost, "/resume", api.Ending{}),
 		"revoke-key":    one(http.MethodPost, "/revoke", api.Ending{}),
+		"get-key-usage": one(http.MethodGet, "/usage", nil),
+		"get-usage":     on(http.MethodGet, "/usage", nil),
 		"list-my-keys":  on(http.MethodGet, "/me/keys", nil),
 		"create-my-key": func(x *tenant) call { return post(x.root+"/me/keys", x.owner, api.CreateKey{Name: x.name("mine")}) },
 		"get-self":      func(x *tenant) call { return get("/v1/keys/self", x.owner) },

@@ -150,6 +150,7 @@ func (s *Server) registerAll() {
 	s.registerAccounts()
 	s.registerKeys()
 	s.registerRotations()
+	s.registerUsage()
 	s.registerMembers()
 	s.registerInvitations()
 	s.registerRoles()

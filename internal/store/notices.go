@@ -42,7 +42,7 @@ func (t *tx) NoticeKeys(ctx context.Context, due iam.Notice, limit int) ([]iam.K
 		return nil, nil
 	}
 	w := &where{}
-	w.oneOf("k.id", ids)
+	w.in("k.id", ids)
 	found, err := keys.all(ctx, t.reader, w.String()+` ORDER BY k.expires_at, k.id`, w.args...)
 	if err != nil {
 		return nil, fmt.Errorf("read keys whose end is near: %w", err)

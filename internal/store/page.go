@@ -153,16 +153,6 @@ func (w *where) add(condition string, values ...any) {
 	w.conditions = append(w.conditions, condition)
 }
 
-// oneOf adds the condition that an expression is one of some texts; there is at
-// least one.
-func (w *where) oneOf(expression string, texts []string) {
-	places := make([]string, len(texts))
-	for i, text := range texts {
-		places[i] = w.arg(text)
-	}
-	w.conditions = append(w.conditions, expression+" IN ("+strings.Join(places, ", ")+")")
-}
-
 // match adds a condition with one ?, unless there is no value.
 func match[S ~string](w *where, condition string, value S) {
 	if value != "" {

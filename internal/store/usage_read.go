@@ -84,6 +84,20 @@ func (w *where) wanted(ws iam.WorkspaceID, subjects []string) string {
 		UNION ALL SELECT id FROM workspaces WHERE %[1]s AND id = %[2]s`, list, in)
 }
 
+// UsageSubjects implements [iam.Reader].
+func (r reader) UsageSubjects(ctx context.Context, ws iam.WorkspaceID, ids []string) ([]string, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	w := &where{}
+	query := w.wanted(ws, ids)
+	found, err := collect(ctx, r, func(id *string) []any { return []any{id} }, query, w.args...)
+	if err != nil {
+		return nil, fmt.Errorf("look for keys and principals: %w", err)
+	}
+	return found, nil
+}
+
 // UsageSources implements [iam.Reader].
 func (r reader) UsageSources(ctx context.Context, ws iam.WorkspaceID, key iam.KeyID) ([]iam.KeySource, error) {
 	found, err := collect(ctx, r, sourceFields, `
