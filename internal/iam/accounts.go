@@ -98,7 +98,7 @@ func (w *work) roleNamed(pointer, ref string) (Role, error) {
 // UpdateServiceAccount changes an account's details or its role. A wider role is
 // a gift: the caller must hold what it adds.
 func (s *Service) UpdateServiceAccount(ctx context.Context, c Caller, ws, ref string, p AccountPatch) (Done[ServiceAccount], error) {
-	a := attempt{in: ws, action: "service_account.updated", needs: WriteAccounts, account: ref, target: aim("service_account", ref)}
+	a := attempt{in: ws, action: "service_account.updated", needs: WriteAccounts, fresh: p.Role != nil, account: ref, target: aim("service_account", ref)}
 	return do(ctx, s, c, a, func(w *work) (ServiceAccount, error) {
 		account, err := w.account()
 		if err != nil {

@@ -23,6 +23,7 @@ type Caller struct {
 	System      bool             // the workspace is the one that operates the deployment
 	Principal   Principal
 	Key         Ref[KeyID]
+	Session     SignInID    // instead of a key, of a person who signed in
 	Permissions Permissions // effective: role and limit together
 	Source      audit.Source
 	RequestID   string
@@ -36,7 +37,7 @@ type Caller struct {
 // Idempotency names a call that may be made twice and is done once.
 type Idempotency struct {
 	Key   string            // the header's value, 1 to 255 characters
-	Scope string            // calling key, method and resolved path
+	Scope string            // calling key or session, method and resolved path
 	Body  [sha256.Size]byte // SHA-256 of the body
 }
 

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/posternhq/postern/internal/token"
@@ -16,8 +17,11 @@ import (
 
 // ReaderVersion is the version of changes that this program reads. A change says
 // the lowest version that can read it; a replica that meets a higher one stops
-// answering rather than guess.
-const ReaderVersion = 1
+// answering rather than guess. Version 2 has sessions.
+const (
+	ReaderVersion  = 2
+	withoutSession = 1
+)
 
 // Change is all that one transaction changed, as far as verification needs it.
 // Replicas apply it whole or not at all. Each record replaces what was known of
@@ -31,6 +35,14 @@ type Change struct {
 	Roles      []RoleRecord      `json:"roles,omitempty"`
 	Principals []PrincipalRecord `json:"principals,omitempty"`
 	Keys       []KeyRecord       `json:"keys,omitempty"`
+}
+
+// LowestReader returns the lowest version that can read c.
+func (c Change) LowestReader() int {
+	if slices.ContainsFunc(c.Keys, func(k KeyRecord) bool { return k.Session }) {
+		return ReaderVersion
+	}
+	return withoutSession
 }
 
 // WorkspaceRecord is what verification knows of a workspace.
@@ -61,10 +73,11 @@ type PrincipalRecord struct {
 	Role      RoleID        `json:"role"`
 }
 
-// KeyRecord is what verification knows of a key. It holds the hash, never the
-// value, and nothing that a reader of memory could sign in with.
+// KeyRecord is what verification knows of a key, or of a session. It holds the
+// hash, never the value, and nothing that a reader of memory could sign in with.
 type KeyRecord struct {
-	ID        KeyID          `json:"id"`
+	ID        KeyID          `json:"id"` // of a session, that of its sign-in
+	Session   bool           `json:"session,omitempty"`
 	Principal PrincipalID    `json:"principal"`
 	Name      string         `json:"name"`
 	Hash      token.Hash     `json:"hash"`
@@ -77,7 +90,7 @@ type KeyRecord struct {
 
 // Payload returns the text that the change log keeps of c.
 func (c Change) Payload() (string, error) {
-	c.Reader = ReaderVersion
+	c.Reader = c.LowestReader()
 	text, err := json.Marshal(c)
 	if err != nil {
 		return "", fmt.Errorf("encode change: %w", err)

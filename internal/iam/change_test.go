@@ -20,7 +20,7 @@ import (
 func fullChange() iam.Change {
 	limit := iam.NewPermissions(iam.Grant{Type: "agents", ID: "team-", Prefix: true, Action: "*"})
 	return iam.Change{
-		Reader:     iam.ReaderVersion,
+		Reader:     1,
 		Workspaces: []iam.WorkspaceRecord{{ID: "ws_1", Slug: "acme", System: true, Paused: true, Reveal: true}},
 		Roles: []iam.RoleRecord{{
 			ID: "role_1", Workspace: "ws_1", Name: "runner", Deleted: true,
@@ -37,8 +37,15 @@ func fullChange() iam.Change {
 	}
 }
 
+// sessionChange is one that older programs do not read.
+func sessionChange() iam.Change {
+	return iam.Change{Reader: 2, Keys: []iam.KeyRecord{{
+		ID: "ses_1", Session: true, Principal: "mem_1", Hash: token.Hash(sha256.Sum256([]byte("x"))), Expires: 1,
+	}}}
+}
+
 func TestChangeReadsBack(t *testing.T) {
-	for name, want := range map[string]iam.Change{"full": fullChange(), "empty": {Reader: iam.ReaderVersion}} {
+	for name, want := range map[string]iam.Change{"full": fullChange(), "empty": {Reader: 1}, "with a session": sessionChange()} {
 		payload, err := want.Payload()
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
@@ -69,6 +76,11 @@ func TestPayloadNeverChanges(t *testing.T) {
 	}
 	if got, err := (iam.Change{}).Payload(); err != nil || got != `{"reader":1}` {
 		t.Errorf("empty: got %s and error %v, want {\"reader\":1}", got, err)
+	}
+	const session = `{"reader":2,"keys":[{"id":"ses_1","session":true,"principal":"mem_1","name":"",` +
+		`"hash":"2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881","expires":1}]}`
+	if got, err := sessionChange().Payload(); err != nil || got != session {
+		t.Errorf("a session: got %s and error %v, want %s", got, err, session)
 	}
 }
 

@@ -14,12 +14,14 @@ type Kind string
 const (
 	Unauthenticated       Kind = "unauthenticated"         // no credential, or one that no longer works
 	PermissionDenied      Kind = "permission_denied"       // the caller does not hold what this needs
+	StepUpRequired        Kind = "step_up_required"        // the caller signed in too long ago for this
 	NotFound              Kind = "not_found"               // it is not there, or not yours
 	NameTaken             Kind = "name_taken"              // a constraint on names said no
 	RoleInUse             Kind = "role_in_use"             // somebody still has the role
 	SeatLimitReached      Kind = "seat_limit_reached"      // the policy's seats are all held
 	ValueAlreadyIssued    Kind = "value_already_issued"    // a replay of a call that showed a secret
 	LastOwner             Kind = "last_owner"              // a workspace keeps one owner
+	LastCredential        Kind = "last_credential"         // a person keeps one way to sign in
 	PrincipalInactive     Kind = "principal_inactive"      // revoked or removed: nothing more can be given
 	KeyRevoked            Kind = "key_revoked"             // revoking is final
 	AlreadyMember         Kind = "already_member"          // one membership for a person in a workspace
@@ -81,14 +83,14 @@ func Invalid(pointer, code, format string, args ...any) error {
 func denied(p Permission) error {
 	return &Error{
 		Kind: PermissionDenied, Permission: p.String(),
-		Reason: fmt.Sprintf("this needs %s, which the calling key does not hold", p),
+		Reason: fmt.Sprintf("this needs %s, which the caller does not hold", p),
 	}
 }
 
 func denyGiving(g Grant) error {
 	return &Error{
 		Kind: PermissionDenied, Permission: g.String(),
-		Reason: fmt.Sprintf("this would give %s, which the calling key does not hold", g),
+		Reason: fmt.Sprintf("this would give %s, which the caller does not hold", g),
 	}
 }
 

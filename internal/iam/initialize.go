@@ -1,6 +1,7 @@
 package iam
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"regexp"
@@ -47,7 +48,8 @@ func (s *Service) Initialize(ctx context.Context, in Initialization) (Done[Initi
 		if err != nil {
 			return out, fmt.Errorf("read the role owner: %w", err)
 		}
-		if out.Owner, err = w.firstOwner(email, role); err != nil {
+		name, _, _ := strings.Cut(email, "@")
+		if out.Owner, err = w.firstOwner(Person{Email: email, Name: name}, role); err != nil {
 			return out, err
 		}
 		key, err := w.firstKey(out.Owner, role, in.KeyName, secret)
@@ -72,14 +74,13 @@ type Initialized struct {
 
 func (i Initialized) target() audit.Target { return i.Workspace.target() }
 
-func (w *work) firstOwner(email string, role Role) (Member, error) {
-	name, _, _ := strings.Cut(email, "@")
-	person := Person{ID: PersonID(NewID(PersonPrefix, w.Now())), Email: email, Name: name, CreatedAt: w.Now()}
+func (w *work) firstOwner(person Person, role Role) (Member, error) {
+	person.ID, person.CreatedAt = cmp.Or(person.ID, PersonID(NewID(PersonPrefix, w.Now()))), w.Now()
 	if err := w.InsertPerson(w.ctx, person); err != nil {
 		return Member{}, fmt.Errorf("add the first person: %w", err)
 	}
 	m := Member{
-		ID: PrincipalID(NewID(MemberPrefix, w.Now())), Workspace: w.ws.ID, Person: person, Name: name,
+		ID: PrincipalID(NewID(MemberPrefix, w.Now())), Workspace: w.ws.ID, Person: person, Name: person.Name,
 		Role: Ref[RoleID]{role.ID, role.Name}, CreatedAt: w.Now(), Version: w.Seq(),
 	}
 	w.change.Principals = append(w.change.Principals, m.record())

@@ -1,6 +1,7 @@
 package iam
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,7 +27,7 @@ func (s *Service) Invite(ctx context.Context, c Caller, ws string, in NewInvitat
 	if err != nil {
 		return Done[Invitation]{}, token.Secret{}, err
 	}
-	a := attempt{in: ws, action: "member.invited", needs: WriteMembers, target: audit.Target{Type: "invitation"}}
+	a := attempt{in: ws, action: "member.invited", needs: WriteMembers, fresh: true, target: audit.Target{Type: "invitation"}}
 	done, err := do(ctx, s, c, a, func(w *work) (Invitation, error) {
 		var v validation
 		email := v.email("/email", in.Email)
@@ -149,12 +150,20 @@ type Acceptance struct {
 	Token   token.Secret
 	Name    string
 	KeyName string // not empty: the member's first key is wanted, with this name
+
+	// SignIn signs the new member in, when it is not nil: with Credential, which is
+	// theirs from now on, or else with its proof of what they have already. Person is
+	// who a new passkey was made for.
+	SignIn     *NewSignIn
+	Credential *NewCredential
+	Person     PersonID
 }
 
 // AcceptedInvitation is the member that an invitation made.
 type AcceptedInvitation struct {
-	Member Member
-	Key    *Key // when one was asked for
+	Member   Member
+	Key      *Key      // when one was asked for
+	SignedIn *SignedIn // when they were signed in
 }
 
 func (a AcceptedInvitation) target() audit.Target   { return a.Member.target() }
@@ -184,12 +193,22 @@ func (s *Service) AcceptInvitation(ctx context.Context, c Caller, in Acceptance)
 		if err != nil {
 			return AcceptedInvitation{}, err
 		}
-		member, err := w.join(inv, role, in.Name)
-		if err != nil || in.KeyName == "" {
-			return AcceptedInvitation{Member: member}, err
+		if err := w.mayBecome(inv.Email, in); err != nil {
+			return AcceptedInvitation{}, err
 		}
-		key, err := w.firstKey(member, role, in.KeyName, secret)
-		return AcceptedInvitation{Member: member, Key: key}, err
+		var out AcceptedInvitation
+		if out.Member, err = w.join(inv, role, in); err != nil {
+			return out, err
+		}
+		if in.KeyName != "" {
+			if out.Key, err = w.firstKey(out.Member, role, in.KeyName, secret); err != nil {
+				return out, err
+			}
+		}
+		if in.SignIn != nil {
+			out.SignedIn, err = w.signInMember(out.Member, in)
+		}
+		return out, err
 	})
 	if err != nil || done.Value.Key == nil {
 		return done, token.Secret{}, err
@@ -234,12 +253,15 @@ func (w *work) redeem(secret token.Secret) (Invitation, Role, error) {
 // ended since or is paused, or no longer holds what it gives. A key that has merely expired
 // does not take back what it gave.
 func (w *work) stillGiven(inv Invitation, role Role) error {
-	if inv.InvitedByKey == "" {
-		return nil // made by Postern itself
-	}
 	from := inv.Workspace
 	if inv.InvitedFrom != "" {
 		from = inv.InvitedFrom
+	}
+	if inv.InvitedByKey == "" && inv.InvitedBy.Type == audit.System {
+		return nil // made by Postern itself
+	}
+	if inv.InvitedByKey == "" {
+		return w.stillGivenBy(inv, from, role)
 	}
 	key, err := w.Key(w.ctx, from, inv.InvitedByKey)
 	if err != nil {
@@ -255,11 +277,31 @@ func (w *work) stillGiven(inv Invitation, role Role) error {
 	return nil
 }
 
+// stillGivenBy is stillGiven of an invitation by somebody who had signed in: signing
+// out takes nothing back, being removed does.
+func (w *work) stillGivenBy(inv Invitation, from WorkspaceID, role Role) error {
+	inviter, err := w.Principal(w.ctx, from, inv.InvitedBy.ID)
+	if err != nil {
+		return fmt.Errorf("read the inviting member: %w", err)
+	}
+	held := inviter.Role.Permissions
+	holds := held.Covers(role.Permissions) && held.Allow(WriteMembers)
+	if from != inv.Workspace {
+		holds = held.Allow(WriteWorkspaces)
+	}
+	if inviter.State != Active || !holds {
+		return errGone
+	}
+	return nil
+}
+
 // join makes the person, where they are new, and the member.
-func (w *work) join(inv Invitation, role Role, name string) (Member, error) {
+func (w *work) join(inv Invitation, role Role, in Acceptance) (Member, error) {
+	name := in.Name
 	person, err := w.PersonByEmail(w.ctx, inv.Email)
 	if errors.Is(err, NotFound) {
-		person = Person{ID: PersonID(NewID(PersonPrefix, w.Now())), Email: inv.Email, Name: name, CreatedAt: w.Now()}
+		id := cmp.Or(in.Person, PersonID(NewID(PersonPrefix, w.Now())))
+		person = Person{ID: id, Email: inv.Email, Name: name, CreatedAt: w.Now()}
 		err = w.InsertPerson(w.ctx, person)
 	}
 	if err != nil {
@@ -277,6 +319,65 @@ func (w *work) join(inv Invitation, role Role, name string) (Member, error) {
 	w.event.After = m.fields()
 	w.change.Principals = append(w.change.Principals, m.record())
 	return m, w.InsertMember(w.ctx, m)
+}
+
+// mayBecome refuses who accepts in the name of a person that there is, and does not
+// prove to be them. Who invites sees the token; it must not open what the person has
+// elsewhere, nor may whoever took the address first get into what others are given.
+func (w *work) mayBecome(email string, in Acceptance) error {
+	person, err := w.PersonByEmail(w.ctx, email)
+	if errors.Is(err, NotFound) {
+		return nil
+	} else if err != nil {
+		return fmt.Errorf("look up a person: %w", err)
+	}
+	has, err := hasCredential(w.ctx, w, person.ID)
+	switch {
+	case err != nil:
+		return fmt.Errorf("look for what a person signs in with: %w", err)
+	case has && in.SignIn != nil && in.Credential == nil && in.SignIn.Proof.Person == person.ID:
+		return w.stillProves(in.SignIn.Proof)
+	case has:
+		return errProveFirst
+	case in.SignIn == nil:
+		return nil
+	}
+	places, err := w.Memberships(w.ctx, person.ID)
+	if err != nil {
+		return fmt.Errorf("look for memberships: %w", err)
+	}
+	if len(places) > 0 {
+		return errLinkFirst
+	}
+	return nil
+}
+
+var (
+	errProveFirst = Errorf(Unauthenticated, "this person can sign in already: accept with the password or a passkey that they have")
+	errLinkFirst  = Errorf(Unauthenticated, "this person is a member elsewhere and has nothing to sign in with yet: ask for a link from postern setup-link")
+)
+
+// signInMember signs in who has just joined.
+func (w *work) signInMember(m Member, in Acceptance) (*SignedIn, error) {
+	joined := w.event
+	w.event.Target = m.target() // so that signing in is an event of its own
+	signIn := *in.SignIn
+	signIn.Proof.Person = m.Person.ID
+	var out SignedIn
+	var err error
+	if in.Credential != nil {
+		if err := w.useTicket(signIn.Proof.Ticket); err != nil {
+			return nil, err
+		}
+		out, err = w.beginWith(m.Person, *in.Credential, signIn)
+		w.further = append(w.further, audit.Event{
+			Workspace: string(m.Workspace), Action: in.Credential.action(), Outcome: audit.Done, Target: m.Person.target(),
+		})
+	} else {
+		out, err = w.signIn(signIn)
+	}
+	w.event = joined
+	return &out, err
 }
 
 // firstKey makes the key that a new member asked for along with joining.

@@ -239,9 +239,12 @@ func (s *Service) RevokeSelf(ctx context.Context, c Caller, why Why) (Done[Revok
 		if held := w.Found().Key; held != nil {
 			return *held, nil
 		}
-		return Key{}, errStopped
+		return Key{}, errNoKey
 	})
 }
+
+// errNoKey is what a person who signed in hears who asks for the key they hold.
+var errNoKey = Errorf(NotFound, "this call is made with a session, not with a key")
 
 func (s *Service) revokeKey(ctx context.Context, c Caller, a attempt, why Why, find func(*work) (Key, error)) (Done[RevokedKey], error) {
 	return do(ctx, s, c, a, func(w *work) (out RevokedKey, err error) {
@@ -337,6 +340,9 @@ func (s *Service) Key(ctx context.Context, c Caller, ws string, id KeyID) (Key, 
 
 // Self returns the key that the caller holds.
 func (s *Service) Self(ctx context.Context, c Caller) (Key, error) {
+	if c.Key.ID == "" {
+		return Key{}, errNoKey
+	}
 	return s.Store.Key(ctx, c.Workspace.ID, c.Key.ID)
 }
 

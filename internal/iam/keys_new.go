@@ -41,7 +41,7 @@ func (e Expiry) pointer() string {
 // kept and cannot be shown again. The caller must hold all that the key can do.
 // Once CreateKey returns nil, the key works on every node.
 func (s *Service) CreateKey(ctx context.Context, c Caller, ws, account string, in NewKey) (Done[Key], token.Secret, error) {
-	a := attempt{in: ws, action: "key.created", needs: WriteKeys, about: account, target: aim("service_account", account)}
+	a := attempt{in: ws, action: "key.created", needs: WriteKeys, fresh: true, about: account, target: aim("service_account", account)}
 	return s.createKey(ctx, c, a, token.ServiceAccount, in, func(w *work) (Principal, error) {
 		owner := w.Found().Principal
 		if owner == nil || owner.Type != ServiceAccountType {
@@ -54,12 +54,12 @@ func (s *Service) CreateKey(ctx context.Context, c Caller, ws, account string, i
 // CreateMyKey adds a key to the calling member. It needs no permission but what
 // the key is to hold.
 func (s *Service) CreateMyKey(ctx context.Context, c Caller, ws string, in NewKey) (Done[Key], token.Secret, error) {
-	a := attempt{in: ws, action: "key.created", target: audit.Target{Type: "key"}}
+	a := attempt{in: ws, action: "key.created", fresh: true, target: audit.Target{Type: "key"}}
 	return s.createKey(ctx, c, a, token.Person, in, func(w *work) (Principal, error) {
 		if c.Principal.Type != MemberType {
 			return Principal{}, errPeopleOnly
 		}
-		return w.Found().Key.Principal, nil
+		return w.principal(), nil
 	})
 }
 

@@ -19,7 +19,7 @@ func (r RemovedMember) target() audit.Target { return r.Member.target() }
 // UpdateMember gives a member another role. Only an Owner makes, changes or
 // removes an Owner, and a workspace keeps one.
 func (s *Service) UpdateMember(ctx context.Context, c Caller, ws string, id PrincipalID, role string) (Done[Member], error) {
-	a := attempt{in: ws, action: "member.role_changed", needs: WriteMembers, target: aim("member", string(id))}
+	a := attempt{in: ws, action: "member.role_changed", needs: WriteMembers, fresh: true, target: aim("member", string(id))}
 	return do(ctx, s, c, a, func(w *work) (Member, error) {
 		m, before, err := w.member(id)
 		if err != nil {

@@ -35,6 +35,11 @@ func (w *work) signer(e audit.Event) Caller {
 	if e.Workspace == "" || WorkspaceID(e.Workspace) == w.ws.ID {
 		return w.caller
 	}
+	if p, known := w.as[WorkspaceID(e.Workspace)]; known {
+		same := w.caller
+		same.Principal, same.Key = p, Ref[KeyID]{}
+		return same
+	}
 	operators := Internal("operators of this deployment", audit.Source{Node: w.caller.Source.Node})
 	operators.RequestID = w.caller.RequestID
 	return operators

@@ -37,7 +37,7 @@ func (r Role) check() error {
 
 // CreateRole adds a custom role. The caller must hold all that it allows.
 func (s *Service) CreateRole(ctx context.Context, c Caller, ws string, in NewRole) (Done[Role], error) {
-	a := attempt{in: ws, action: "role.created", needs: WriteRoles, target: audit.Target{Type: "role"}}
+	a := attempt{in: ws, action: "role.created", needs: WriteRoles, fresh: true, target: audit.Target{Type: "role"}}
 	return do(ctx, s, c, a, func(w *work) (Role, error) {
 		role := Role{
 			ID: RoleID(NewID(RolePrefix, w.Now())), Workspace: w.ws.ID,
@@ -66,7 +66,7 @@ func (s *Service) CreateRole(ctx context.Context, c Caller, ws string, in NewRol
 // UpdateRole changes a custom role, and at once what everybody who has it may do.
 // What it adds is a gift: the caller must hold it.
 func (s *Service) UpdateRole(ctx context.Context, c Caller, ws, ref string, p RolePatch) (Done[Role], error) {
-	a := attempt{in: ws, action: "role.updated", needs: WriteRoles, target: aim("role", ref)}
+	a := attempt{in: ws, action: "role.updated", needs: WriteRoles, fresh: true, target: aim("role", ref)}
 	return do(ctx, s, c, a, func(w *work) (Role, error) {
 		role, err := w.customRole(ref)
 		if err != nil {

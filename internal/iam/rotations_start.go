@@ -31,7 +31,7 @@ func (r StartedRotation) target() audit.Target { return r.Rotation.target() }
 // value, which is not kept. Both work until the rotation ends. It gives all that the
 // new key holds.
 func (s *Service) StartRotation(ctx context.Context, c Caller, ws string, id KeyID, in NewRotation) (Done[StartedRotation], token.Secret, error) {
-	a := attempt{in: ws, action: "rotation.started", needs: WriteKeys, key: id, target: aim("key", string(id))}
+	a := attempt{in: ws, action: "rotation.started", needs: WriteKeys, fresh: true, key: id, target: aim("key", string(id))}
 	return s.startRotation(ctx, c, a, in, func(w *work) (Key, error) {
 		old, err := w.key()
 		if err != nil {
@@ -61,7 +61,7 @@ func (s *Service) RotateSelf(ctx context.Context, c Caller, in NewRotation) (Don
 		}
 		held := w.Found().Key
 		if held == nil {
-			return Key{}, errStopped
+			return Key{}, errNoKey
 		}
 		old := *held
 		w.event.Target = old.target()

@@ -57,6 +57,8 @@ type attempt struct {
 	needs   Permission // zero: a credential that works is enough
 	system  bool       // only for callers of the system workspace
 	open    bool       // no credential is needed: the call brings its own proof
+	person  bool       // only for people who signed in: no key is enough
+	fresh   bool       // of people who signed in, only for those who proved who they are of late
 	about   string     // the principal that it will read, by id or name; empty: none
 	key     KeyID      // the key that it will change; empty: none
 	maker   bool       // it will ask whether that key made anything
@@ -67,7 +69,7 @@ type attempt struct {
 // first names what is read before the attempt of a caller is decided.
 func (a attempt) first(c Caller) First {
 	return First{
-		Workspace: c.Workspace.ID, Key: c.Key.ID, Principal: a.about,
+		Workspace: c.Workspace.ID, Key: c.Key.ID, Session: c.Session, Principal: a.about,
 		Target: a.key, Maker: a.maker, Account: a.account, Replay: c.Idempotency,
 	}
 }
@@ -78,8 +80,9 @@ type work struct {
 	Tx
 	ctx    context.Context
 	caller Caller
-	ws     Workspace   // the one that is worked in: the caller's or, for a caller of none, the target's
-	may    Permissions // effective, from the rows
+	ws     Workspace                 // the one that is worked in: the caller's or, for a caller of none, the target's
+	may    Permissions               // effective, from the rows
+	as     map[WorkspaceID]Principal // who the caller is in other workspaces
 
 	change      Change
 	event       audit.Event
@@ -166,20 +169,46 @@ func (w *work) admit(a attempt) error {
 		return nil
 	}
 	found := w.Found()
-	if found.Key == nil || found.Workspace == nil {
+	if found.Workspace == nil {
 		return errStopped
 	}
-	key := found.Key
 	w.ws = *found.Workspace
-	if key.State(w.Now()) != Active || key.Principal.State != Active || w.ws.Paused || !key.allowsIP(w.caller.Source.IP) {
+	if w.ws.Paused || !w.credentialWorks(found) {
 		return errStopped
 	}
-	w.may = key.Effective()
 	switch {
+	case a.person && found.Session == nil:
+		return errSignedInOnly
 	case a.system && !w.ws.System:
 		return Errorf(NotFound, "no such thing")
 	case a.needs != Permission{} && !w.may.Allow(a.needs):
 		return denied(a.needs)
+	case a.fresh && found.Session != nil && !found.Session.SignIn.Fresh(w.Now()):
+		return errStepUp
 	}
 	return nil
+}
+
+// credentialWorks reports whether the key or the session of the caller may be used,
+// and notes what it may do.
+func (w *work) credentialWorks(found Found) bool {
+	switch {
+	case found.Session != nil:
+		s := found.Session
+		w.may = s.Principal.Role.Permissions
+		return s.SignIn.Works(w.Now()) && s.Principal.State == Active
+	case found.Key != nil:
+		key := found.Key
+		w.may = key.Effective()
+		return key.State(w.Now()) == Active && key.Principal.State == Active && key.allowsIP(w.caller.Source.IP)
+	}
+	return false
+}
+
+// principal returns the caller, as the rows have them.
+func (w *work) principal() Principal {
+	if s := w.Found().Session; s != nil {
+		return s.Principal
+	}
+	return w.Found().Key.Principal
 }

@@ -14,6 +14,7 @@ import (
 type Store interface {
 	Reader
 	UsageStore
+	PeopleStore
 
 	// Change runs fn in one transaction whose first statement takes the next
 	// number of the change log, so that transactions that change something run
@@ -47,7 +48,7 @@ type Store interface {
 	Changes(ctx context.Context, after Position, limit int) ([]Change, Position, error)
 
 	// Snapshot streams all that verification needs, as of one change, in the
-	// order workspaces, roles, principals, keys. The sink must not keep what it
+	// order workspaces, roles, principals, keys, sessions that are not over. The sink must not keep what it
 	// is given beyond the call. An error of the sink ends it.
 	Snapshot(ctx context.Context, sink Sink) (Position, error)
 }
@@ -83,6 +84,8 @@ type Sink interface {
 // Where a method takes a workspace, things of another workspace are not there.
 // ref is an id or a name; ids win. Lists are in the order of page.Sort, then id.
 type Reader interface {
+	PeopleReader
+
 	Workspace(ctx context.Context, ref string) (Workspace, error) // by id or slug
 	SystemWorkspace(ctx context.Context) (Workspace, error)       // not found before the store is initialised
 	Workspaces(ctx context.Context, f WorkspaceFilter, page Page) (List[Workspace], error)
@@ -184,6 +187,7 @@ type NoteTx interface {
 type Tx interface {
 	Reader
 	NoteTx
+	PeopleTx
 
 	// Seq returns the number that this transaction took.
 	Seq() int64
@@ -222,6 +226,7 @@ type Tx interface {
 type First struct {
 	Workspace WorkspaceID  // the caller's; it is read along with the key
 	Key       KeyID        // the caller's
+	Session   SignInID     // the caller's, where there is no key
 	Principal string       // of the same workspace: by id, or the name of a service account
 	Target    KeyID        // of the same workspace: the key that the change is about
 	Maker     bool         // whether Target made anything is asked too
@@ -233,6 +238,7 @@ type First struct {
 // not asked for.
 type Found struct {
 	Key       *Key
+	Session   *Session
 	Workspace *Workspace
 	Principal *Principal
 	Target    *Key

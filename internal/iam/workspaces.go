@@ -47,7 +47,7 @@ func (s *Service) CreateWorkspace(ctx context.Context, c Caller, in NewWorkspace
 	if err != nil {
 		return Done[CreatedWorkspace]{}, token.Secret{}, err
 	}
-	a := attempt{in: own, action: "workspace.created", needs: WriteWorkspaces, system: true, target: audit.Target{Type: "workspace"}}
+	a := attempt{in: own, action: "workspace.created", needs: WriteWorkspaces, system: true, fresh: in.OwnerEmail != "", target: audit.Target{Type: "workspace"}}
 	done, err := do(ctx, s, c, a, func(w *work) (out CreatedWorkspace, err error) {
 		if out.Workspace, err = w.newWorkspace(in.Name, in.Slug, false); err != nil {
 			return out, err

@@ -155,7 +155,11 @@ func (d *draft) Principal(p iam.PrincipalRecord) error {
 // Key takes in what is now known of a key. It goes by the hash, which is the
 // key's for good, as its id is.
 func (d *draft) Key(k iam.KeyRecord) error {
-	id, err := iam.ParseID(iam.KeyPrefix, string(k.ID))
+	prefix := iam.KeyPrefix
+	if k.Session {
+		prefix = iam.SignInPrefix
+	}
+	id, err := iam.ParseID(prefix, string(k.ID))
 	if err != nil {
 		return fmt.Errorf("key %q: %w", k.ID, err)
 	}
@@ -167,7 +171,7 @@ func (d *draft) Key(k iam.KeyRecord) error {
 		return fmt.Errorf("key %s belongs to %s, who is not known", k.ID, k.Principal)
 	}
 	number, known := d.keys.find(&k.Hash)
-	if known && d.keys.rows.at(number).id != id {
+	if known && (d.keys.rows.at(number).id != id || d.keys.rows.at(number).marks.has(sessionMark) != k.Session) {
 		return fmt.Errorf("key %s has the hash of another", k.ID)
 	}
 	if !known {
@@ -176,7 +180,7 @@ func (d *draft) Key(k iam.KeyRecord) error {
 		}
 	}
 	row := d.keys.rows.edit(d.gen, number)
-	row.id, row.principal, row.expires, row.paused = id, owner, k.Expires, k.Paused
+	row.id, row.principal, row.expires, row.marks = id, owner, k.Expires, marksOf(k.Paused, k.Session)
 	if row.end != denied {
 		row.end = running
 	}

@@ -117,7 +117,7 @@ func TestFollowTakesMoreThanOneBatch(t *testing.T) {
 
 func TestTheFutureMakesAReplicaStale(t *testing.T) {
 	for name, payload := range map[string]string{
-		"a higher reader version":    `{"reader":2}`,
+		"a higher reader version":    `{"reader":3}`,
 		"a field nobody knows":       `{"reader":1,"trusts":[]}`,
 		"a record's unknown field":   `{"reader":1,"keys":[{"id":"key_1","uses_left":1}]}`,
 		"no JSON at all":             `{`,

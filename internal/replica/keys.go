@@ -18,9 +18,29 @@ type keyRecord struct {
 	limit     uint32 // number of a set of permissions; 0: all that the role allows
 	networks  uint32 // number of a list of networks; 0: from anywhere
 	nameEnd   uint16 // where its name ends in its page's text, and the next one begins
-	paused    bool
+	marks     marks
 	end       ending
 }
+
+// marks are what is true of a key besides, a bit each: a record has no room to spare.
+type marks uint8
+
+const (
+	pausedMark  marks = 1 << iota
+	sessionMark       // it is a session of a person who signed in, and no key
+)
+
+func marksOf(paused, session bool) (m marks) {
+	if paused {
+		m |= pausedMark
+	}
+	if session {
+		m |= sessionMark
+	}
+	return m
+}
+
+func (m marks) has(mark marks) bool { return m&mark != 0 }
 
 // ending says whether and how a key has ended.
 type ending uint8

@@ -65,6 +65,7 @@ type Key struct {
 	ID        [16]byte // see [Verdict.KeyID]
 	Name      string
 	ExpiresAt int64 // microseconds since 1970; 0: never
+	Session   bool  // it is a session: ID is that of a sign-in
 }
 
 // Principal is what a verdict says of the key's owner.
@@ -92,7 +93,7 @@ type Role struct {
 
 // KeyID returns the key's id, or an empty one when no key was found.
 func (v Verdict) KeyID() iam.KeyID {
-	if !v.KeyFound {
+	if !v.KeyFound || v.Key.Session {
 		return ""
 	}
 	return iam.KeyID(iam.FormatID(iam.KeyPrefix, v.Key.ID))
@@ -105,6 +106,14 @@ func (v Verdict) AppendKeyID(dst []byte) []byte {
 		return dst
 	}
 	return iam.AppendID(dst, iam.KeyPrefix, v.Key.ID)
+}
+
+// SignInID returns the id of the sign-in that a session is of, or an empty one.
+func (v Verdict) SignInID() iam.SignInID {
+	if !v.KeyFound || !v.Key.Session {
+		return ""
+	}
+	return iam.SignInID(iam.FormatID(iam.SignInPrefix, v.Key.ID))
 }
 
 // Allows returns the decision about Query.Permissions[i], for i below 64. A key
@@ -138,6 +147,7 @@ func (v Verdict) Caller() iam.Caller {
 			Name: v.Principal.Name, State: v.Principal.State, Role: held,
 		},
 		Key:         iam.Ref[iam.KeyID]{ID: v.KeyID(), Name: v.Key.Name},
+		Session:     v.SignInID(),
 		Permissions: v.Effective(),
 	}
 }

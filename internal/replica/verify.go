@@ -11,6 +11,7 @@ type Query struct {
 	Permissions []iam.Permission // all must be allowed; none asks only whether the key works
 	IP          netip.Addr       // where the key was used; invalid: nobody said
 	Scope       Scope            // keys of other workspaces are not found
+	Session     bool             // sessions are asked about, of which none is found otherwise, and no keys
 }
 
 // Scope says whose keys a verification may see. The zero Scope sees none.
@@ -35,7 +36,7 @@ func (s *state) describe(number uint32, k *keyRecord, p *principal, w *workspace
 	v := Verdict{
 		KeyFound:  true,
 		Revision:  s.position.Seq,
-		Key:       Key{ID: k.id, Name: s.keys.name(number), ExpiresAt: k.expires},
+		Key:       Key{ID: k.id, Name: s.keys.name(number), ExpiresAt: k.expires, Session: k.marks.has(sessionMark)},
 		Principal: Principal{ID: p.id, Type: p.kind.principalType(), Name: p.name, State: p.state.state()},
 		Workspace: Workspace{ID: w.id, Slug: w.slug, System: w.system, Reveal: w.reveal},
 		Role:      Role{ID: held.id, Name: held.name},
@@ -57,7 +58,7 @@ func (v View) refusal(k *keyRecord, p *principal, w *workspace, from netip.Addr,
 		return Revoked
 	case p.state.gone():
 		return PrincipalInactive
-	case k.paused || p.state == paused || w.paused:
+	case k.marks.has(pausedMark) || p.state == paused || w.paused:
 		return Paused
 	case k.expires != 0 && v.micros(now) >= k.expires:
 		return Expired

@@ -94,6 +94,32 @@ func (v View) ScopeOf(ref string) (Scope, bool) {
 	return Scope{}, false
 }
 
+// Find returns the id and the slug of the workspace with an id or a slug; ids win.
+func (v View) Find(ref string) (found iam.Ref[iam.WorkspaceID], ok bool) {
+	s := v.state
+	number, known := s.workspaces.find(ref)
+	if !known {
+		place, ok := s.slugs.find(ref)
+		if !ok {
+			return found, false
+		}
+		number = s.slugs.rows.at(place).workspace
+	}
+	w := s.workspaces.rows.at(number)
+	return iam.Ref[iam.WorkspaceID]{ID: w.id, Name: w.slug}, true
+}
+
+// System returns the id of the workspace that operates the deployment, if there is
+// one.
+func (v View) System() (id iam.WorkspaceID, ok bool) {
+	for number := range v.state.workspaces.rows.len {
+		if w := v.state.workspaces.rows.at(number); w.system {
+			return w.id, true // the first that was made, as a rule
+		}
+	}
+	return "", false
+}
+
 // ScopeOf returns the scope of a workspace as [View.ScopeOf] does, as of now.
 func (r *Replica) ScopeOf(ref string) (Scope, bool) { return r.View().ScopeOf(ref) }
 
@@ -116,6 +142,9 @@ func (v View) Verify(h token.Hash, q Query) Verdict {
 		return Verdict{Code: NotFound, Revision: s.position.Seq}
 	}
 	k := s.keys.rows.at(number)
+	if k.marks.has(sessionMark) != q.Session {
+		return Verdict{Code: NotFound, Revision: s.position.Seq}
+	}
 	p := s.principals.rows.at(k.principal)
 	w := s.workspaces.rows.at(p.workspace)
 	if !q.Scope.sees(w) {

@@ -15,8 +15,13 @@ func (t *tx) first(f iam.First) []statement {
 	var all []statement
 	ws := string(f.Workspace)
 	if f.Key != "" {
+		all = append(all, perhaps(&t.found.Key, keys.fields, keys.query(keyByID), ws, string(f.Key)))
+	}
+	if f.Session != "" {
+		all = append(all, perhaps(&t.found.Session, sessionFields, sessionQuery, ws, string(f.Session)))
+	}
+	if f.Key != "" || f.Session != "" {
 		all = append(all,
-			perhaps(&t.found.Key, keys.fields, keys.query(keyByID), ws, string(f.Key)),
 			perhaps(&t.found.Workspace, workspaces.fields, workspaces.query(workspaceByID), ws),
 			t.takeNumbers(ws, 1))
 	}

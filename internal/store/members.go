@@ -87,9 +87,7 @@ func (r reader) Seats(ctx context.Context, ws iam.WorkspaceID, now time.Time) (i
 
 // PersonByEmail implements [iam.Reader].
 func (r reader) PersonByEmail(ctx context.Context, email string) (iam.Person, error) {
-	return find(ctx, r, "person", func(p *iam.Person) []any {
-		return []any{text(&p.ID), &p.Email, &p.Name, instant{&p.CreatedAt}}
-	}, `SELECT id, email, name, created_at FROM persons WHERE email = $1`, strings.ToLower(email))
+	return find(ctx, r, "person", personFields, `SELECT `+personColumns+` FROM persons h WHERE h.email = $1`, strings.ToLower(email))
 }
 
 // InsertPerson implements [iam.Tx].

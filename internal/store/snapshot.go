@@ -32,7 +32,7 @@ func (s *Store) snapshot(ctx context.Context, sink iam.Sink) (iam.Position, erro
 		return at, fmt.Errorf("the database holds changes that need reader version %d, this program has %d", reader, iam.ReaderVersion)
 	}
 	for _, part := range []func(context.Context, transaction, iam.Sink) error{
-		streamWorkspaces, streamRoles, streamPrincipals, streamKeys,
+		streamWorkspaces, streamRoles, streamPrincipals, streamKeys, streamSessions,
 	} {
 		if err := part(ctx, tx, sink); err != nil {
 			return at, fmt.Errorf("snapshot at %d: %w", at.Seq, err)
@@ -110,6 +110,23 @@ func streamKeys(ctx context.Context, tx transaction, sink iam.Sink) error {
 		}
 		return sink.Key(k)
 	}, &id, &principal, &k.Name, &hash, &limit, &networks, &k.Expires, &paused, &revoked)
+}
+
+// streamSessions leaves out those that are over: nobody would tell one of them from
+// one that never was.
+func streamSessions(ctx context.Context, tx transaction, sink iam.Sink) error {
+	k := iam.KeyRecord{Session: true}
+	var id, principal, hash string
+	return stream(ctx, tx, `
+		SELECT s.sign_in_id, s.principal_id, s.hash, g.expires_at
+		FROM sessions s JOIN sign_ins g ON g.id = s.sign_in_id
+		WHERE g.ended_at IS NULL AND g.expires_at > (SELECT time FROM head)`, func() error {
+		k.ID, k.Principal = iam.KeyID(id), iam.PrincipalID(principal)
+		if err := k.Hash.UnmarshalText([]byte(hash)); err != nil {
+			return fmt.Errorf("session %s: %w", id, err)
+		}
+		return sink.Key(k)
+	}, &id, &principal, &hash, &k.Expires)
 }
 
 func limitOf(known map[string]*iam.Permissions, text string) (*iam.Permissions, error) {

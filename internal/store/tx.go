@@ -180,10 +180,10 @@ func (t *tx) commitChange(ctx context.Context, change iam.Change) (iam.Commit, e
 	next := t.head.chain.Next(t.head.seq, payload)
 	t.writes = append(t.writes, statement{
 		text: `INSERT INTO changes (seq, payload, chain, time, reader) VALUES ($1, $2, $3, $4, $5)`,
-		args: []any{t.head.seq, payload, chainText(next), t.head.time.UnixMicro(), int64(iam.ReaderVersion)},
+		args: []any{t.head.seq, payload, chainText(next), t.head.time.UnixMicro(), int64(change.LowestReader())},
 	}, statement{
 		text: `UPDATE head SET chain = $1, reader = CASE WHEN reader > $2 THEN reader ELSE $2 END`,
-		args: []any{chainText(next), int64(iam.ReaderVersion)},
+		args: []any{chainText(next), int64(change.LowestReader())},
 	})
 	if notify := t.store.words.notify; notify != "" {
 		t.writes = append(t.writes, statement{text: notify, args: []any{fmt.Sprint(t.head.seq)}})

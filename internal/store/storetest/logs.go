@@ -32,7 +32,7 @@ func testChanges(t *testing.T, open Open) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.Seq, c.Time, c.Reader = commit.Seq, commit.Time, iam.ReaderVersion
+		c.Seq, c.Time, c.Reader = commit.Seq, commit.Time, c.LowestReader()
 		want = append(want, c)
 	}
 	var at iam.Position

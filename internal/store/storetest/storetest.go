@@ -27,7 +27,7 @@ type contract struct {
 
 // Run runs the contract of [iam.Store] against stores made by open.
 func Run(t *testing.T, open Open) {
-	for _, group := range [][]contract{nouns, constraints, lists, filters, receipts, transactions, firsts, logs, events, usage, rotations} {
+	for _, group := range [][]contract{nouns, constraints, lists, filters, receipts, transactions, firsts, logs, events, usage, rotations, people} {
 		for _, c := range group {
 			t.Run(c.promise, func(t *testing.T) {
 				t.Parallel()
