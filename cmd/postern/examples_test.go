@@ -24,7 +24,8 @@ var examplesInOrder = []string{
 	"role create", "role list", "role get", "role update", "role delete", "permission register", "permission list",
 	"workspace create", "workspace list", "workspace get", "workspace update", "workspace pause", "workspace resume",
 	"member invite", "member accept", "member list", "member update", "member remove", "seat",
-	"api", "audit list", "audit get", "audit export", "key revoke", "sa revoke", "context remove",
+	"api", "audit list", "audit get", "audit export",
+	"key rotate", "rotation list", "rotation get", "rotation try-without", "rotation cancel", "rotation finish", "key revoke", "sa revoke", "context remove",
 	"init", "serve", "recover",
 }
 

@@ -117,7 +117,7 @@ func (a *app) root() *cobra.Command {
 	root.AddCommand(
 		a.devCommand(), a.serveCommand(), a.initCommand(), a.recoverCommand(),
 		a.whoamiCommand(), a.contextCommand(),
-		a.accountCommand(), a.keyCommand(), a.roleCommand(), a.permissionCommand(),
+		a.accountCommand(), a.keyCommand(), a.rotationCommand(), a.roleCommand(), a.permissionCommand(),
 		a.workspaceCommand(), a.memberCommand(), a.seatCommand(), a.checkCommand(),
 		a.auditCommand(), a.receiptCommand(), a.nodeCommand(), a.doctorCommand(), a.configCommand(), a.apiCommand(),
 		a.completionCommand(), a.versionCommand(),

@@ -166,6 +166,11 @@ func explainProblem(p *api.Problem) string {
 		lines[0] = p.Title
 	}
 	for _, f := range p.Errors {
+		if f.Pointer == "" { // it is about no field: the details are the lines of the detail
+			lines[0] = p.Title + ":"
+			lines = append(lines, "  "+f.Detail)
+			continue
+		}
 		if f.Detail != p.Detail {
 			lines = append(lines, fmt.Sprintf("  %s: %s", f.Pointer, f.Detail))
 		} else {

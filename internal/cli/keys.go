@@ -38,13 +38,15 @@ func keyColumns() []column[api.Key] {
 		{name: "metadata", text: func(x api.Key) string { return pairs(x.Metadata) }, detail: true},
 		{name: "created_at", text: func(x api.Key) string { return when(x.CreatedAt) }, detail: true},
 		{name: "created_by", text: func(x api.Key) string { return actorName(x.CreatedBy) }, detail: true},
+		{name: "rotation", text: func(x api.Key) string { return textOr(x.Rotation, "") }, detail: true},
+		{name: "replaces", text: func(x api.Key) string { return textOr(x.Replaces, "") }, detail: true},
 		{name: "revoked", text: func(x api.Key) string { return revocation(x.Revoked) }, detail: true},
 	}
 }
 
 func (a *app) keyCommand() *cobra.Command {
 	return a.group("key", "API keys: made, shown once, limited, ended and verified",
-		a.keyCreate(), a.keyList(), a.keyGet(), a.keyExtend(),
+		a.keyCreate(), a.keyList(), a.keyGet(), a.keyRotate(), a.keyExtend(),
 		a.keyPause(), a.keyResume(), a.keyRevoke(), a.keyVerify(), a.keyUsage())
 }
 

@@ -12,6 +12,14 @@ import (
 // keyCounts says how many keys work, of how many there ever were.
 func keyCounts(c api.KeyCounts) string { return fmt.Sprintf("%d of %d", c.Active, c.Total) }
 
+// textOr writes a text that may be missing.
+func textOr(text *string, otherwise string) string {
+	if text == nil {
+		return otherwise
+	}
+	return *text
+}
+
 // pairs writes metadata in order.
 func pairs(m map[string]string) string {
 	var all []string
