@@ -19,7 +19,7 @@ var examplesInOrder = []string{
 	"", "dev", "version", "completion", "config show", "config check",
 	devRuns,
 	"sa create", "sa list", "sa get", "sa update",
-	"key create", "key list", "key get", "key extend", "key verify", "key pause", "key resume", "check", "sa pause", "sa resume", "receipt get",
+	"key create", "key list", "key get", "key extend", "key verify", "key usage", "key pause", "key resume", "check", "sa pause", "sa resume", "receipt get",
 	"context add", "context list", "context use", "context show", "whoami", "node list", "node drill", "doctor",
 	"role create", "role list", "role get", "role update", "role delete", "permission register", "permission list",
 	"workspace create", "workspace list", "workspace get", "workspace update", "workspace pause", "workspace resume",
