@@ -25,7 +25,10 @@ var mayImport = map[string]string{
 	"internal/fence":   "internal/iam internal/replica",
 	"internal/store":   "internal/iam internal/token internal/audit",
 	"internal/usage":   "internal/iam",
-	"internal/console": "",
+	"internal/console": "internal/static",
+	"internal/docs":    "docs internal/static",
+	"internal/static":  "",
+	"docs":             "",
 	"internal/server":  "api internal/iam internal/token internal/audit internal/replica",
 	"":                 "api internal/token internal/replica",
 	"internal/cli":     "*",
@@ -46,6 +49,7 @@ var mayUse = map[string]string{
 	"github.com/jackc/pgx/v5":             "internal/store internal/store/storetest internal/chaos", // PostgreSQL
 	"github.com/spf13/cobra":              "internal/cli",                                           // commands, help and completion
 	"github.com/spf13/pflag":              "internal/cli internal/config",                           // cobra's flags
+	"github.com/yuin/goldmark":            "internal/docs",                                          // pages of the documentation
 	"github.com/BurntSushi/toml":          "internal/config internal/cli",                           // the configuration file
 	"github.com/zalando/go-keyring":       "internal/cli",                                           // where the CLI keeps its key
 	"golang.org/x/term":                   "internal/cli",                                           // is this a terminal?
@@ -54,7 +58,7 @@ var mayUse = map[string]string{
 
 // onlyStd lists the packages that import nothing from outside but the standard
 // library: what others build on, and what decides who may do what.
-var onlyStd = []string{"", "api", "internal/token", "internal/audit", "internal/iam", "internal/replica", "internal/fence", "internal/usage", "internal/console"}
+var onlyStd = []string{"", "api", "internal/token", "internal/audit", "internal/iam", "internal/replica", "internal/fence", "internal/usage", "internal/static", "internal/console", "docs"}
 
 type goPackage struct {
 	ImportPath string

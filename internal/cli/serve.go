@@ -13,6 +13,7 @@ import (
 
 	"github.com/posternhq/postern/internal/config"
 	"github.com/posternhq/postern/internal/console"
+	"github.com/posternhq/postern/internal/docs"
 	"github.com/posternhq/postern/internal/iam"
 	"github.com/posternhq/postern/internal/server"
 	"github.com/posternhq/postern/internal/token"
@@ -84,7 +85,7 @@ func (a *app) serve(ctx context.Context, cfg config.Config, m mode) (err error) 
 	}
 	api, err := server.New(server.Options{
 		IAM: service, Replica: node.memory, Door: node.answers, Prefixes: prefixes(cfg), Secret: secret,
-		Log: log, Node: nodeName(cfg), Metrics: metrics, Usage: node.uses, Console: pages, BehindProxy: cfg.BehindProxy,
+		Log: log, Node: nodeName(cfg), Metrics: metrics, Usage: node.uses, Console: pages, Docs: docs.New(), BehindProxy: cfg.BehindProxy,
 	})
 	if err != nil {
 		return err

@@ -4,15 +4,15 @@
 package console
 
 import (
-	"crypto/sha256"
 	"embed"
-	"encoding/base64"
 	"fmt"
 	"io/fs"
 	"net/http"
 	"path"
-	"strconv"
+	"slices"
 	"strings"
+
+	"github.com/posternhq/postern/internal/static"
 )
 
 //go:embed dist/index.html dist/assets dist/*.svg dist/*.webmanifest dist/*.br dist/*.gz
@@ -40,24 +40,8 @@ var kinds = map[string]string{
 	".woff2":       "font/woff2",
 }
 
-// encodings are the codings that files are kept in besides as they are, the best
-// one first, and how the names of such files end.
-var encodings = []struct{ name, suffix string }{{"br", ".br"}, {"gzip", ".gz"}}
-
-// file is one file in every coding that there is of it.
-type file struct {
-	kind      string
-	immutable bool
-	forms     map[string]form // by coding; "" as it is
-}
-
-type form struct {
-	body []byte
-	etag string
-}
-
 // Console answers with the console's files. It is safe for concurrent use.
-type Console struct{ files map[string]file }
+type Console struct{ files map[string]static.File }
 
 // New reads the files that are built into the program. An error says that the
 // program was built wrongly.
@@ -71,7 +55,7 @@ func New() (*Console, error) {
 
 // open reads the files of a built console.
 func open(root fs.FS) (*Console, error) {
-	c := &Console{files: map[string]file{}}
+	c := &Console{files: map[string]static.File{}}
 	err := fs.WalkDir(root, ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || encoded(name) {
 			return err
@@ -91,35 +75,28 @@ func open(root fs.FS) (*Console, error) {
 
 // encoded reports whether a file is another one in some coding.
 func encoded(name string) bool {
-	for _, e := range encodings {
-		if strings.HasSuffix(name, e.suffix) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(static.Encodings(), func(e static.Encoding) bool { return strings.HasSuffix(name, e.Suffix) })
 }
 
-func read(root fs.FS, name string) (file, error) {
-	f := file{kind: kinds[path.Ext(name)], immutable: strings.HasPrefix(name, assets), forms: map[string]form{}}
-	if f.kind == "" {
+func read(root fs.FS, name string) (static.File, error) {
+	f := static.File{Kind: kinds[path.Ext(name)], Cache: static.Revalidate}
+	if strings.HasPrefix(name, assets) {
+		f.Cache = static.Immutable
+	}
+	if f.Kind == "" {
 		return f, fmt.Errorf("%s is of no kind that is served", name)
 	}
 	body, err := fs.ReadFile(root, name)
 	if err != nil {
 		return f, err
 	}
-	f.forms[""] = newForm(body)
-	for _, e := range encodings {
-		if body, err := fs.ReadFile(root, name+e.suffix); err == nil {
-			f.forms[e.name] = newForm(body)
+	f.Add("", body)
+	for _, e := range static.Encodings() {
+		if body, err := fs.ReadFile(root, name+e.Suffix); err == nil {
+			f.Add(e.Name, body)
 		}
 	}
 	return f, nil
-}
-
-func newForm(body []byte) form {
-	sum := sha256.Sum256(body)
-	return form{body, `"` + base64.RawURLEncoding.EncodeToString(sum[:15]) + `"`}
 }
 
 // ServeHTTP answers GET and HEAD. An address that is no file is a place within
@@ -127,9 +104,7 @@ func newForm(body []byte) form {
 func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	setHeaders(h)
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		h.Set("Allow", "GET, HEAD")
-		http.Error(w, "this address answers GET and HEAD", http.StatusMethodNotAllowed)
+	if static.OnlyRead(w, r) {
 		return
 	}
 	f, found := c.find(strings.TrimPrefix(r.URL.Path, "/"))
@@ -138,7 +113,7 @@ func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "there is no such file; a page that was open while Postern was upgraded must be loaded again", http.StatusNotFound)
 		return
 	}
-	f.serve(w, r)
+	f.Serve(w, r)
 }
 
 func setHeaders(h http.Header) {
@@ -151,80 +126,10 @@ func setHeaders(h http.Header) {
 
 // find returns the file at a path, or the page for what is no file's path. A file
 // that is gone is not the page: a script must not turn out to be HTML.
-func (c *Console) find(name string) (file, bool) {
+func (c *Console) find(name string) (static.File, bool) {
 	if f, found := c.files[name]; found {
 		return f, true
 	}
 	isFile := strings.HasPrefix(name, assets) || !strings.Contains(name, "/") && strings.Contains(name, ".")
 	return c.files[page], !isFile
-}
-
-func (f file) serve(w http.ResponseWriter, r *http.Request) {
-	h := w.Header()
-	h.Set("Content-Type", f.kind)
-	h.Set("Cache-Control", "no-cache") // kept, and asked for again by its ETag
-	if f.immutable {
-		h.Set("Cache-Control", "public, max-age=31536000, immutable")
-	}
-	coding := ""
-	if len(f.forms) > 1 {
-		h.Set("Vary", "Accept-Encoding")
-		coding = f.choose(r.Header.Values("Accept-Encoding"))
-	}
-	form := f.forms[coding]
-	if coding != "" {
-		h.Set("Content-Encoding", coding)
-	}
-	h.Set("ETag", form.etag)
-	if matches(r.Header.Values("If-None-Match"), form.etag) {
-		h.Del("Content-Encoding")
-		h.Del("Content-Type")
-		w.WriteHeader(http.StatusNotModified)
-		return
-	}
-	h.Set("Content-Length", strconv.Itoa(len(form.body)))
-	w.WriteHeader(http.StatusOK)
-	if r.Method == http.MethodGet {
-		_, _ = w.Write(form.body) // who went away needs no answer
-	}
-}
-
-// choose returns the best coding that a client takes and there is.
-func (f file) choose(accepted []string) string {
-	for _, e := range encodings {
-		if _, there := f.forms[e.name]; there && accepts(accepted, e.name) {
-			return e.name
-		}
-	}
-	return ""
-}
-
-// accepts reports whether Accept-Encoding names a coding with a weight above 0
-// (RFC 9110, section 12.5.3). "*" is not read: what it names may be had as it is.
-func accepts(accepted []string, coding string) bool {
-	for _, line := range accepted {
-		for item := range strings.SplitSeq(line, ",") {
-			name, weight, weighted := strings.Cut(item, ";")
-			if !strings.EqualFold(strings.TrimSpace(name), coding) {
-				continue
-			}
-			_, q, _ := strings.Cut(weight, "=")
-			value, err := strconv.ParseFloat(strings.TrimSpace(q), 64)
-			return !weighted || err == nil && value > 0
-		}
-	}
-	return false
-}
-
-// matches reports whether If-None-Match names a tag, compared weakly (RFC 9110,
-// section 13.1.2).
-func matches(lines []string, etag string) bool {
-	for _, line := range lines {
-		for item := range strings.SplitSeq(line, ",") {
-			if item = strings.TrimSpace(item); item == "*" || strings.TrimPrefix(item, "W/") == etag {
-				return true
-			}
-		}
-	}
-	return false
 }

@@ -465,23 +465,6 @@ func TestRatesAreThoseThatAreDocumented(t *testing.T) {
 	})
 }
 
-func TestEveryCodeHasAPage(t *testing.T) {
-	w := newWorld(t, "sqlite:"+t.TempDir()+"/postern.db")
-	index := string(w.do(t, get("/docs/errors/", "")).want(http.StatusOK, nil).body)
-	for _, code := range codes(t) {
-		r := w.do(t, get("/docs/errors/"+code, "")).want(http.StatusOK, nil)
-		if csp := r.header.Get("Content-Security-Policy"); !strings.HasPrefix(csp, "default-src 'none'") {
-			t.Errorf("%s: Content-Security-Policy: got %q", code, csp)
-		}
-		if !strings.Contains(string(r.body), "<code>"+code+"</code>") || !strings.Contains(index, `href="/docs/errors/`+code+`"`) {
-			t.Errorf("%s: its page or the index does not name it", code)
-		}
-	}
-	if pages := strings.Count(index, `href="/docs/errors/`); pages != len(codes(t)) {
-		t.Errorf("the index links %d pages, want %d", pages, len(codes(t)))
-	}
-}
-
 func TestMalformedAcceptHeadersChangeNothing(t *testing.T) {
 	w := newWorld(t, "sqlite:"+t.TempDir()+"/postern.db")
 	for _, accept := range []string{"json", "application/xml", "*/*;q=0", strings.Repeat("a/b,", 1000)} {

@@ -110,9 +110,9 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	allowed := s.allowed(r)
-	if len(allowed) == 0 && s.isPlaceInConsole(r) {
-		r.Pattern = consoleRoute
-		s.console.ServeHTTP(w, r)
+	if pages, route := s.pages(r); len(allowed) == 0 && pages != nil {
+		r.Pattern = route
+		pages.ServeHTTP(w, r)
 		return
 	}
 	if len(allowed) == 0 {
@@ -123,18 +123,28 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 	s.fail(w, r, newProblem(api.CodeMethodNotAllowed, "", "this address answers "+strings.Join(allowed, ", ")))
 }
 
-// consoleRoute is what logs and metrics call all that the console answers.
-const consoleRoute = "console"
+// What logs and metrics call all that the console and the documentation answer.
+const (
+	consoleRoute = "console"
+	docsRoute    = "docs"
+)
 
-// isPlaceInConsole reports whether an address that no route answers is the
-// console's. What lies where the API is documented to be never is: a program that
-// asks there for what is not there must hear so, and not be shown a page.
-func (s *Server) isPlaceInConsole(r *http.Request) bool {
-	if s.console == nil || r.Method != http.MethodGet && r.Method != http.MethodHead || !isClean(r.URL) {
-		return false
+// pages returns what shows people something at an address that no route answers,
+// and what that is called, or nil. What lies where the API is documented to be never
+// is the console's: a program that asks there for what is not there must hear so, and
+// not be shown a page.
+func (s *Server) pages(r *http.Request) (http.Handler, string) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead || !isClean(r.URL) {
+		return nil, ""
 	}
 	first, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
-	return first != "v1" && first != "docs"
+	switch first {
+	case "v1":
+		return nil, ""
+	case "docs":
+		return s.docs, docsRoute
+	}
+	return s.console, consoleRoute
 }
 
 // refusedURL counts the addresses that held a secret.
@@ -169,7 +179,7 @@ func (s *Server) logAccess(r *http.Request, req *request, status int, begun time
 	}
 	s.metrics.countRequest(route, status)
 	level := slog.LevelInfo
-	if r.Pattern == consoleRoute || status == http.StatusOK && (s.hot[r.URL.Path] != nil || r.URL.Path == healthPath || r.URL.Path == readyPath) {
+	if r.Pattern == consoleRoute || r.Pattern == docsRoute || status == http.StatusOK && (s.hot[r.URL.Path] != nil || r.URL.Path == healthPath || r.URL.Path == readyPath) {
 		level = slog.LevelDebug // the metrics count them; a line for each would cost more than the answer, or say nothing
 	}
 	if !s.log.Enabled(r.Context(), level) {

@@ -37,6 +37,7 @@ type Options struct {
 	Metrics  *Metrics         // nil: of its own
 	Usage    Usage            // nil: nobody counts how keys are used
 	Console  http.Handler     // answers GET and HEAD of what is no address of the API; nil: nothing does
+	Docs     http.Handler     // answers GET and HEAD of /docs and below, where problems have their pages; nil: nothing does
 	Limits   Limits
 
 	// BehindProxy says that every request comes through a proxy that appends
@@ -59,6 +60,7 @@ type Server struct {
 	metrics     *Metrics
 	usage       Usage        // nil: nobody counts
 	console     http.Handler // nil: there is none
+	docs        http.Handler // nil: there is none
 
 	verifyKeys    []iam.Permission            // what the hot path needs
 	verifyAsk     []string                    // the same, as it is written
@@ -95,7 +97,7 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{
 		iam: o.IAM, replica: o.Replica, door: o.Door, prefixes: o.Prefixes, log: o.Log, node: o.Node, now: o.Now,
-		metrics: o.Metrics, usage: o.Usage, console: o.Console, behindProxy: o.BehindProxy, mux: http.NewServeMux(), rows: map[string]*operation{},
+		metrics: o.Metrics, usage: o.Usage, console: o.Console, docs: o.Docs, behindProxy: o.BehindProxy, mux: http.NewServeMux(), rows: map[string]*operation{},
 	}
 	if s.door == nil {
 		s.door = o.Replica
@@ -143,7 +145,6 @@ func New(o Options) (*Server, error) {
 func (s *Server) registerAll() {
 	s.registerHealth()
 	s.registerMetrics()
-	s.registerErrorPages()
 	s.registerVerify()
 	s.registerWhoami()
 	s.registerWorkspaces()
