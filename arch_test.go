@@ -29,7 +29,8 @@ var mayImport = map[string]string{
 	"internal/docs":    "docs internal/static",
 	"internal/static":  "",
 	"docs":             "",
-	"internal/server":  "api internal/iam internal/token internal/audit internal/replica",
+	"internal/stream":  "internal/iam",
+	"internal/server":  "api internal/iam internal/token internal/audit internal/replica internal/stream",
 	"":                 "api internal/token internal/replica",
 	"internal/cli":     "*",
 	"internal/attacks": "",
@@ -58,7 +59,7 @@ var mayUse = map[string]string{
 
 // onlyStd lists the packages that import nothing from outside but the standard
 // library: what others build on, and what decides who may do what.
-var onlyStd = []string{"", "api", "internal/token", "internal/audit", "internal/iam", "internal/replica", "internal/fence", "internal/usage", "internal/static", "internal/console", "docs"}
+var onlyStd = []string{"", "api", "internal/token", "internal/audit", "internal/iam", "internal/replica", "internal/fence", "internal/usage", "internal/stream", "internal/static", "internal/console", "docs"}
 
 type goPackage struct {
 	ImportPath string

@@ -1,8 +1,12 @@
 package attacks_test
 
 import (
+	"context"
+	"errors"
+	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -14,6 +18,7 @@ var revocationAttacks = map[string]func(*testing.T, *world){
 	"A06": keysOfAPausedWorkspace,
 	"A07": everyLevelThatIsSwitchedOff,
 	"A10": keysOfADemotedMember,
+	"A12": aStreamThatOutlivesItsRight,
 	"A15": everyWayToEndAKey,
 	"A23": expiryNeedsNoJob,
 	"A25": aNodeThatHasNotLoaded,
@@ -271,5 +276,78 @@ func aNodeThatHasNotLoaded(t *testing.T, w *world) {
 	}
 	if a := w.call("GET", "/readyz", "", nil); a.status != http.StatusServiceUnavailable || a.str("status") != "stale" {
 		t.Errorf("/readyz of a node that has not loaded is %d %s", a.status, a.text)
+	}
+}
+
+// aStreamThatOutlivesItsRight takes the right to a stream away in every way there
+// is, while much happens. No event of after that may be on it.
+func aStreamThatOutlivesItsRight(t *testing.T, w *world) {
+	b := w.newTenant("acme")
+	bot := w.account("-", b.owner, "bot", "admin")
+	w.must("POST", in("-", "roles"), b.owner, body{"name": "watcher", "permissions": []string{"iam.audit:read", "iam.keys:read"}})
+	for name, end := range map[string]func(account, key string){
+		"revoke": func(_, key string) { w.must("POST", in("-", "keys/"+key+"/revoke"), b.owner, nil) },
+		"pause":  func(_, key string) { w.must("POST", in("-", "keys/"+key+"/pause"), b.owner, nil) },
+		"narrow": func(_, key string) {
+			w.must("PATCH", in("-", "keys/"+key), b.owner, body{"limit": []string{"iam.keys:read"}})
+		},
+		"revoke-account": func(account, _ string) { w.must("POST", in("-", "service_accounts/"+account+"/revoke"), b.owner, nil) },
+		"other-role": func(account, _ string) {
+			w.must("PATCH", in("-", "service_accounts/"+account), b.owner, body{"role": "operator"})
+		},
+		"pause-workspace": func(_, _ string) { w.must("POST", "/v1/workspaces/acme/pause", w.owner, nil) },
+	} {
+		account := w.account("-", b.owner, "watcher-"+name, "watcher")
+		value := w.keyOf("-", b.owner, account)
+		read := w.follow(value, "?topics=audit,keys")
+		stop := make(chan struct{})
+		var talking sync.WaitGroup
+		talking.Go(func() {
+			for n := 0; ; n++ {
+				select {
+				case <-stop:
+					return
+				default:
+					w.call("PATCH", in("-", "service_accounts/"+bot), b.owner, body{"description": "talk " + itoa(n)})
+				}
+			}
+		})
+		end(account, w.idOf(value))
+		if name != "pause-workspace" { // then nobody can do anything
+			w.must("PATCH", in("-", "service_accounts/"+bot), b.owner, body{"description": "after " + name})
+		}
+		text, err := read()
+		close(stop)
+		talking.Wait()
+		if name == "pause-workspace" {
+			w.must("POST", "/v1/workspaces/acme/resume", w.owner, nil)
+		}
+		if !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("%s: the stream ended with %v, want it broken off", name, err)
+		}
+		if text == "" || strings.Contains(text, "after "+name) {
+			t.Errorf("%s: what was done after it had returned was told: %.300s", name, text)
+		}
+	}
+}
+
+// follow opens a stream, and returns what reads it to its end.
+func (w *world) follow(key, query string) func() (string, error) {
+	w.t.Helper()
+	ctx, stop := context.WithTimeout(w.t.Context(), 15*time.Second)
+	w.t.Cleanup(stop)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, w.http.URL+in("-", "stream"+query), nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+key)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		w.t.Fatalf("open a stream: %v, %v", err, resp)
+	}
+	return func() (string, error) {
+		defer resp.Body.Close()
+		text, err := io.ReadAll(resp.Body)
+		return string(text), err
 	}
 }

@@ -13,7 +13,7 @@ import (
 
 // due are the rows that the parts which exist must withstand.
 const due = `
-	A03 A06 A07 A10 A15 A19 A21 A22 A23 A25
+	A03 A06 A07 A10 A12 A15 A19 A21 A22 A23 A25
 	B01 B02 B05 B06 B08 B09 B10 B13 B14 B15
 	C01 C02 C03 C04 C05 C09 C10
 	E01 E02 E03 E04 E06 E08

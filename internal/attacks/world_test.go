@@ -211,7 +211,11 @@ func (w *world) send(req *http.Request) answer {
 		w.t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
+	var all io.Reader = resp.Body
+	if resp.Header.Get("Content-Type") == "text/event-stream" {
+		all = http.NoBody // it would not end
+	}
+	text, err := io.ReadAll(all)
 	if err != nil {
 		w.t.Fatal(err)
 	}

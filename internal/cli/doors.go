@@ -15,7 +15,8 @@ import (
 	"github.com/posternhq/postern/internal/config"
 )
 
-// Limits on how long a connection may take; an export lifts the one on writing.
+// Limits on how long a connection may take; exports and streams lift those that they
+// outlast.
 const (
 	readHeaderTimeout = 5 * time.Second
 	readTimeout       = 30 * time.Second

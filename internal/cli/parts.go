@@ -28,6 +28,7 @@ type parts struct {
 	doors    *doors
 	log      *slog.Logger
 	node     func(ctx context.Context) error // keeps the memory up to date until ctx ends
+	streams  func()                          // ends the streams, which do not end by themselves
 	leave    func(ctx context.Context, drain func(context.Context) error) error
 	await    func(ctx context.Context) // waits for what nobody else waits for any more, until ctx ends
 	receipts func(ctx context.Context) error
@@ -79,6 +80,7 @@ func (p parts) run(ctx context.Context, up func(ctx context.Context) error) erro
 		stop(err)
 	}
 	<-ctx.Done()
+	p.streams() // before the node leaves, so that they hear why
 	err := p.leave(context.WithoutCancel(ctx), p.doors.close)
 	stopBelow()
 	work.Wait()

@@ -35,7 +35,8 @@ func newStage(t *testing.T, h http.Handler) *stage {
 	s := &stage{begun: make(chan struct{})}
 	s.parts = parts{
 		doors: doors, log: log,
-		leave: func(ctx context.Context, drain func(context.Context) error) error { return drain(ctx) },
+		streams: func() {},
+		leave:   func(ctx context.Context, drain func(context.Context) error) error { return drain(ctx) },
 		node: func(ctx context.Context) error {
 			s.below.Store(&ctx)
 			close(s.begun)

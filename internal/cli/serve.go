@@ -103,7 +103,7 @@ func (a *app) serve(ctx context.Context, cfg config.Config, m mode) (err error) 
 		cfg: cfg, url: doors.url(cfg), addresses: doors.addresses(), service: service, ready: node.ready, initialized: initialized, log: log,
 	}
 	parts := parts{
-		doors: doors, log: log, node: node.run, leave: node.leave,
+		doors: doors, log: log, node: node.run, streams: api.EndStreams, leave: node.leave,
 		await: service.AwaitReceipts, receipts: service.WriteReceipts, sums: service.WriteSums,
 		notices: func(ctx context.Context) error { return service.NoticeExpiries(ctx, nodeName(cfg)) },
 		journal: node.journal, uses: node.uses.Run, tend: node.rows.TendUsage,

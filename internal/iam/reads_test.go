@@ -122,6 +122,10 @@ func readingsOfWhatIs() map[string]reading {
 			_, err := w.Nodes(ctx, c, "-", page)
 			return err
 		}},
+		"Watch": {"iam.keys:read", "stream.read", func(ctx context.Context, w *world, c iam.Caller) error {
+			_, _, err := w.Watch(ctx, c, "-", []iam.Topic{iam.KeysTopic})
+			return err
+		}},
 		"Require": {"iam.keys:verify", "key.verify", func(ctx context.Context, w *world, c iam.Caller) error {
 			return w.Require(ctx, c, iam.VerifyKeys, audit.Target{Type: "key"})
 		}},

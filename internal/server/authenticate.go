@@ -27,31 +27,41 @@ const (
 // authenticate returns who is calling. Every reason for which a key does not work
 // is the same answer.
 func (s *Server) authenticate(r *http.Request) (iam.Caller, error) {
-	text, err := bearer(r.Header)
+	v, err := s.recognise(r)
+	s.authenticated(r, &v)
 	if err != nil {
 		return iam.Caller{}, err
-	}
-	hash, err := s.prefixes.Parse(text)
-	if err != nil {
-		return iam.Caller{}, errCredential
-	}
-	from := s.peer(r)
-	var v replica.Verdict
-	err = s.door.Answer(r.Context(), func(view replica.View) {
-		v = view.Verify(hash, replica.Query{IP: from, Scope: replica.AnyWorkspace()})
-	})
-	if err != nil || v.Code == replica.Stale {
-		return iam.Caller{}, errStale
-	}
-	s.authenticated(r, &v)
-	if v.Code != replica.Valid {
-		return iam.Caller{}, errCredential
 	}
 	req := requestOf(r.Context())
 	req.keyExpires = v.Key.ExpiresAt
 	c := v.Caller()
 	c.Source, c.RequestID = s.source(r), req.id
 	return c, nil
+}
+
+// recognise returns what is known now of the key that a request brings. It is an
+// error unless that works.
+func (s *Server) recognise(r *http.Request) (replica.Verdict, error) {
+	text, err := bearer(r.Header)
+	if err != nil {
+		return replica.Verdict{}, err
+	}
+	hash, err := s.prefixes.Parse(text)
+	if err != nil {
+		return replica.Verdict{}, errCredential
+	}
+	from := s.peer(r)
+	var v replica.Verdict
+	err = s.door.Answer(r.Context(), func(view replica.View) {
+		v = view.Verify(hash, replica.Query{IP: from, Scope: replica.AnyWorkspace()})
+	})
+	switch {
+	case err != nil || v.Code == replica.Stale:
+		return replica.Verdict{}, errStale
+	case v.Code != replica.Valid:
+		return v, errCredential
+	}
+	return v, nil
 }
 
 // nobody is the caller of an open operation.

@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"bufio"
 	"bytes"
 	"cmp"
 	"encoding/json"
@@ -68,7 +69,7 @@ func (rec *recorder) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	body, err := io.ReadAll(answer.Body)
+	body, err := io.ReadAll(upToOneEvent(answer))
 	if closeErr := answer.Body.Close(); err == nil {
 		err = closeErr
 	}
@@ -80,6 +81,21 @@ func (rec *recorder) RoundTrip(r *http.Request) (*http.Response, error) {
 		rec.t.Errorf("%s %s: the answer is not as documented: %.500v\n%d %.500s", r.Method, r.URL.Path, err, answer.StatusCode, body)
 	}
 	return answer, nil
+}
+
+// upToOneEvent returns the body of an answer, but only the first event of a stream,
+// which does not end.
+func upToOneEvent(answer *http.Response) io.Reader {
+	if answer.Header.Get("Content-Type") != "text/event-stream" || answer.Request.Method == http.MethodHead {
+		return answer.Body
+	}
+	var event []byte
+	for body := bufio.NewReader(answer.Body); ; {
+		line, err := body.ReadBytes('\n')
+		if event = append(event, line...); err != nil || len(line) == 1 {
+			return bytes.NewReader(event)
+		}
+	}
 }
 
 func (rec *recorder) hold(r *http.Request, answer *http.Response, body []byte) error {

@@ -12,9 +12,9 @@ import (
 // fail after succeeding, or to be held back.
 type faults struct {
 	iam.Store
-	roster iam.Roster
 
 	mu     sync.Mutex // guards what follows
+	roster iam.Roster
 	fence  iam.Fence
 	asked  func() error
 	change func() error
@@ -165,7 +165,17 @@ func (f *faults) UsageSubjects(ctx context.Context, ws iam.WorkspaceID, ids []st
 
 // Nodes implements iam.Roster.
 func (f *faults) Nodes(ctx context.Context) ([]iam.NodeStatus, error) {
-	return asking(f, func() ([]iam.NodeStatus, error) { return f.roster.Nodes(ctx) })
+	f.mu.Lock()
+	r := f.roster
+	f.mu.Unlock()
+	return asking(f, func() ([]iam.NodeStatus, error) { return r.Nodes(ctx) })
+}
+
+// are replaces the nodes that there are.
+func (f *faults) are(nodes ...iam.NodeStatus) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.roster = roster(nodes)
 }
 
 func (f *faults) Receipt(ctx context.Context, ws iam.WorkspaceID, id iam.ReceiptID) (iam.Receipt, error) {

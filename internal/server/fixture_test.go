@@ -258,6 +258,7 @@ func auditSamples() map[string]sample {
 		"list-audit-events":   on(http.MethodGet, "/audit_events", nil),
 		"get-audit-event":     func(x *tenant) call { return get(x.root+"/audit_events/"+x.event(), x.owner) },
 		"export-audit-events": on(http.MethodGet, "/audit_events/export", nil),
+		"follow":              on(http.MethodGet, "/stream", nil),
 		"get-receipt":         func(x *tenant) call { return get(x.root+"/receipts/"+x.receipt(), x.owner) },
 	}
 }

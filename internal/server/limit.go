@@ -19,9 +19,13 @@ type Limits struct {
 	Management Rate // of each principal; zero: 100 a second, 500 at once
 	Acceptance Rate // of invitations, from each address; zero: 10 a minute
 
+	Streams   int           // that one principal may have open on this node; zero: 32
+	Audience  int           // streams that one workspace may have open on this node; zero: 1024
+	Heartbeat time.Duration // between two signs of life on a stream; zero: 15 s
+
 	// Change is how long a change may take, the confirmation by every node
 	// included. Beyond it the caller hears that it is recorded and not yet
-	// confirmed. Reads but for exports have as long. Zero: 30 s.
+	// confirmed. Reads but for exports and streams have as long. Zero: 30 s.
 	Change time.Duration
 }
 

@@ -29,6 +29,7 @@ type Metrics struct {
 	store      *prometheus.HistogramVec
 	fence      *prometheus.HistogramVec
 	rotations  *prometheus.CounterVec
+	streams    streamMetrics
 }
 
 // NewMetrics returns metrics that count from zero. One process has one.
@@ -62,6 +63,7 @@ func NewMetrics() *Metrics {
 			Help: "What this node did to rotations by itself, by the action in the audit log, and failed: looks at them that are made again.",
 		}, []string{"action"}),
 	}
+	m.streams = newStreamMetrics()
 	verified := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "postern_verifications_total", Help: "Verifications by how they ended.",
 	}, []string{"code"})
@@ -69,6 +71,7 @@ func NewMetrics() *Metrics {
 		m.verified[code] = verified.WithLabelValues(code.String())
 	}
 	m.registry.MustRegister(verified, m.verifyTook, m.requests, m.limited, m.urlSecrets, m.store, m.fence, m.rotations,
+		m.streams.open, m.streams.events, m.streams.ended,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

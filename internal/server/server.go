@@ -21,6 +21,7 @@ import (
 
 	"github.com/posternhq/postern/internal/iam"
 	"github.com/posternhq/postern/internal/replica"
+	"github.com/posternhq/postern/internal/stream"
 	"github.com/posternhq/postern/internal/token"
 )
 
@@ -61,6 +62,8 @@ type Server struct {
 	usage       Usage        // nil: nobody counts
 	console     http.Handler // nil: there is none
 	docs        http.Handler // nil: there is none
+	hub         *stream.Hub
+	streams     *streams
 
 	verifyKeys    []iam.Permission            // what the hot path needs
 	verifyAsk     []string                    // the same, as it is written
@@ -118,6 +121,7 @@ func New(o Options) (*Server, error) {
 	s.hot = map[string]http.HandlerFunc{}
 	s.values = headerValues{[]string{jsonType}, []string{"no-store"}, []string{"nosniff"}, []string{"no-referrer"}}
 	s.verifications.New = func() any { return s.newVerification() }
+	s.hub, s.streams = s.newHub(), newStreams(o.Limits)
 	s.longestCall = cmp.Or(o.Limits.Change, 30*time.Second)
 	s.began = s.now()
 	s.perPrincipal = newLimiter[iam.PrincipalID]("default", o.Limits.Management.or(Rate{500, 5 * time.Second}))
@@ -160,6 +164,7 @@ func (s *Server) registerAll() {
 	s.registerAudit()
 	s.registerNodes()
 	s.registerReceipts()
+	s.registerStream()
 }
 
 // Handler returns the whole API.

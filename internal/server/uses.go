@@ -59,6 +59,13 @@ func (s *Server) tell(req *request) {
 	s.usage.Touch(*req.use)
 }
 
+// tellAgain tells of a request that lasts: its key is in use for as long.
+func (s *Server) tellAgain(req *request) {
+	if req.use != nil {
+		s.usage.Touch(*req.use)
+	}
+}
+
 // fitAgent returns what a client said of itself as [safeText] does. Most texts are
 // fit as they are, which is found out without looking for patterns.
 func fitAgent(text string) string {

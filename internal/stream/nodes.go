@@ -1,0 +1,21 @@
+package stream
+
+import (
+	"cmp"
+	"strings"
+
+	"github.com/posternhq/postern/internal/iam"
+)
+
+func compareNodes(a, b iam.NodeStatus) int {
+	return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Incarnation, b.Incarnation))
+}
+
+// sameNode reports whether nothing about a node changed that readers are told of.
+func sameNode(a, b iam.NodeStatus) bool {
+	return a.Incarnation == b.Incarnation && a.Name == b.Name && a.Kind == b.Kind && a.Version == b.Version &&
+		a.Bounded == b.Bounded && silent(a) == silent(b)
+}
+
+// silent reports whether a node is dead or cut off, as far as is known.
+func silent(n iam.NodeStatus) bool { return n.Leased() && n.LeaseLeft <= 0 }
