@@ -1,10 +1,12 @@
 package store_test
 
 import (
+	"context"
 	"database/sql"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -65,9 +67,14 @@ type book struct {
 
 // record sends a report, again if it was sent before.
 func (b *book) record(r iam.UsageReport) {
-	if _, err := b.s.Report(b.t.Context(), r, func(iam.NoteTx, []iam.Key) error { return nil }); err != nil {
+	if err := b.send(b.t.Context(), r); err != nil {
 		b.t.Fatal(err)
 	}
+}
+
+func (b *book) send(ctx context.Context, r iam.UsageReport) error {
+	_, err := b.s.Report(ctx, r, func(iam.NoteTx, []iam.Key) error { return nil })
+	return err
 }
 
 // use is a key's in a minute, in no wider step than it was told.
@@ -107,32 +114,60 @@ func (b *book) agrees(fail func(format string, args ...any)) {
 	}
 }
 
+// at returns the uses of some keys, each at some time ago.
+func (b *book) at(rt *rapid.T, ago *rapid.Generator[int]) iam.UsageReport {
+	id := rapid.SampledFrom(b.reporters).Draw(rt, "reporter")
+	b.numbers[id]++
+	r := iam.UsageReport{Reporter: id, Number: b.numbers[id]}
+	for key := range rapid.IntRange(1, 3).Draw(rt, "keys") {
+		name := string(b.key.ID)
+		if key > 0 {
+			name = fmt.Sprint("key_", key)
+		}
+		at := b.now.Add(-time.Duration(ago.Draw(rt, "minutes ago")) * time.Minute)
+		r.Keys = append(r.Keys, b.use(name, at, rapid.Int64Range(0, 5).Draw(rt, "ok"), 1))
+	}
+	b.sent = append(b.sent, r)
+	return r
+}
+
+// atOnce runs all of what can fail at the same time.
+func (b *book) atOnce(all ...func(context.Context) error) {
+	var work sync.WaitGroup
+	for _, do := range all {
+		work.Go(func() {
+			if err := do(b.t.Context()); err != nil {
+				b.t.Error(err)
+			}
+		})
+	}
+	work.Wait()
+}
+
 // Whatever is reported, by whom, however late and however often, and whenever it is
-// summed: minutes, hours and days say the same.
+// summed, by one node or two at the same time: minutes, hours and days say the same.
 func TestMinutesHoursAndDaysAgree(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, url string) {
 		w := newWitness(t, url)
+		other := w.s // on SQLite there is one node
+		if strings.HasPrefix(url, "postgres") {
+			other = open(t, url, store.Options{Now: func() time.Time { return w.now }})
+		}
 		w.s.TendSlowly(5)
+		other.TendSlowly(3)
 		b, db := &book{witness: w, reporters: []string{"a", "b", "c"}, tallies: map[string]tally{}}, raw(t, url)
 		for _, r := range b.reporters {
 			b.register(r)
 		}
+		anyTime := rapid.OneOf(rapid.IntRange(0, 10), rapid.IntRange(50, 90), rapid.IntRange(0, 2500))
+		revive := func() { disturb(t, db, `UPDATE usage_reporters SET ended_at = NULL`) } // or they are forgotten in the end, and their numbers with them
 		rapid.Check(t, func(rt *rapid.T) {
 			rt.Repeat(map[string]func(*rapid.T){
-				"report": func(rt *rapid.T) {
-					id := rapid.SampledFrom(b.reporters).Draw(rt, "reporter")
-					b.numbers[id]++
-					r := iam.UsageReport{Reporter: id, Number: b.numbers[id]}
-					for key := range rapid.IntRange(1, 3).Draw(rt, "keys") {
-						late := rapid.OneOf(rapid.IntRange(0, 10), rapid.IntRange(50, 90), rapid.IntRange(0, 2500)).Draw(rt, "minutes ago")
-						name := string(b.key.ID)
-						if key > 0 {
-							name = fmt.Sprint("key_", key)
-						}
-						r.Keys = append(r.Keys, b.use(name, b.now.Add(-time.Duration(late)*time.Minute), rapid.Int64Range(0, 5).Draw(rt, "ok"), 1))
-					}
-					b.sent = append(b.sent, r)
-					b.record(r)
+				"report": func(rt *rapid.T) { b.record(b.at(rt, anyTime)) },
+				"report while two tend": func(rt *rapid.T) {
+					r := b.at(rt, rapid.OneOf(rapid.IntRange(55, 80), anyTime)) // just before and after it is late, and folded
+					b.atOnce(w.s.TendUsage, other.TendUsage, func(ctx context.Context) error { return b.send(ctx, r) })
+					revive()
 				},
 				"report again": func(rt *rapid.T) {
 					if len(b.sent) > 0 {
@@ -145,7 +180,7 @@ func TestMinutesHoursAndDaysAgree(t *testing.T) {
 				},
 				"tend": func(*rapid.T) {
 					b.tend()
-					disturb(t, db, `UPDATE usage_reporters SET ended_at = NULL`) // or they are forgotten in the end, and their numbers with them
+					revive()
 				},
 				"look": func(rt *rapid.T) { b.agrees(rt.Fatalf) },
 			})
