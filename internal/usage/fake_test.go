@@ -69,6 +69,7 @@ type ledger struct {
 	t     testing.TB
 	clock *clock
 	slow  time.Duration // how long a call takes, half of it before the clock is read
+	waits time.Duration // for how long a report is waited for, in a bubble of time
 	next  func() outcome
 
 	mu         sync.Mutex // guards what follows
@@ -119,6 +120,9 @@ func (l *ledger) Register(context.Context, iam.Reporter) (time.Time, error) {
 }
 
 func (l *ledger) Report(_ context.Context, r iam.UsageReport) (time.Time, error) {
+	if l.waits > 0 {
+		time.Sleep(l.waits)
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	r = copied(r)

@@ -10,10 +10,12 @@ import (
 )
 
 const (
-	every         = time.Second            // at most as old is what the store does not know of
-	soonest       = 50 * time.Millisecond  // between two looks, however full a side is
-	longestReport = 5 * time.Second        // that a report is waited for
-	again         = 200 * time.Millisecond // between two attempts at the last report
+	every         = time.Second             // between the beginnings of two rounds of reports
+	short         = 50 * time.Millisecond   // is a round that the database and the processors hardly notice
+	everyLong     = 1500 * time.Millisecond // as every, for longer rounds: what they say is still known after two seconds
+	soonest       = 50 * time.Millisecond   // between two looks, however full a side is
+	longestReport = 5 * time.Second         // that a report is waited for
+	again         = 200 * time.Millisecond  // between two attempts at the last report
 )
 
 // attempt is a report that may have been sent, and has not been seen to be taken.
@@ -33,15 +35,21 @@ func (g *Gatherer) Register(ctx context.Context) error {
 	return g.register(ctx)
 }
 
-// Run reports once a second until ctx ends, when there is something to report or
-// the store has not heard of the reporter for a while. What fails is tried again.
+// Run reports once a second until ctx ends, or more seldom when it takes long, when
+// there is something to report or the store has not heard of the reporter for a
+// while. What fails is tried again.
 func (g *Gatherer) Run(ctx context.Context) {
-	tick := time.NewTicker(every)
-	defer tick.Stop()
+	next := time.NewTimer(every)
+	defer next.Stop()
 	for {
 		select {
-		case <-tick.C:
-			g.round(ctx)
+		case <-next.C:
+			began := g.moment()
+			if err := g.round(ctx); err != nil { // it is logged, and tried again soon
+				next.Reset(every)
+			} else {
+				next.Reset(rest(time.Duration(g.moment() - began)))
+			}
 		case <-g.full:
 			g.gather()
 			pause(ctx, soonest)
@@ -51,15 +59,25 @@ func (g *Gatherer) Run(ctx context.Context) {
 	}
 }
 
+// rest returns for how long nothing is reported after a round that took some time.
+// The database has other things to do too: reports never take more than half of the
+// time, however many keys are in use.
+func rest(took time.Duration) time.Duration {
+	if took <= short {
+		return every - took
+	}
+	return max(everyLong-took, took)
+}
+
 // round reports what there is, and writes down when that begins to fail and when
 // it no longer does.
-func (g *Gatherer) round(ctx context.Context) {
-	if g.begin(ctx) != nil {
-		return
+func (g *Gatherer) round(ctx context.Context) error {
+	if err := g.begin(ctx); err != nil {
+		return err
 	}
 	defer g.end()
 	if g.finished {
-		return
+		return nil
 	}
 	err := g.all(ctx)
 	if err == nil && g.heartbeat > 0 && g.moment()-g.reported >= moment(g.heartbeat) {
@@ -74,6 +92,7 @@ func (g *Gatherer) round(ctx context.Context) {
 		g.failing = false
 		g.log.Info("the use of keys is reported again")
 	}
+	return err
 }
 
 // Flush returns nil once everything that was counted before it was called is in

@@ -202,6 +202,24 @@ func TestUseIsKnownTwoSecondsLater(t *testing.T) {
 	})
 }
 
+func TestReportsThatTakeLongAreMadeMoreSeldom(t *testing.T) {
+	for _, tt := range []struct{ slow, between time.Duration }{
+		{0, time.Second}, {40 * time.Millisecond, time.Second}, {500 * time.Millisecond, 1500 * time.Millisecond}, {4 * time.Second, 8 * time.Second},
+	} {
+		running(t, 0, nil, func(t *testing.T, b *bench) {
+			b.ledger.waits = tt.slow
+			for range 2_000 {
+				time.Sleep(20 * time.Millisecond)
+				b.Touch(use(1))
+			}
+			most := int(40 * time.Second / tt.between)
+			if n := len(b.ledger.sent()); n < most-1 || n > most {
+				t.Errorf("reports take %v: there were %d in 40 seconds, want one every %v", tt.slow, n, tt.between)
+			}
+		})
+	}
+}
+
 func TestReporterWithNothingToReportIsHeardOf(t *testing.T) {
 	running(t, 2*time.Second, nil, func(t *testing.T, b *bench) {
 		time.Sleep(21 * time.Second)
