@@ -33,7 +33,8 @@ func accountColumns() []column[api.ServiceAccount] {
 func (a *app) accountCommand() *cobra.Command {
 	cmd := a.group("sa", "Service accounts: principals that are not people",
 		a.accountCreate(), a.accountList(), a.accountGet(), a.accountUpdate(),
-		a.accountPause(), a.accountResume(), a.accountRevoke())
+		a.accountPause(), a.accountResume(), a.accountRevoke(),
+		a.accountPermissions(), a.accountImpact())
 	cmd.Aliases = []string{"service-account"}
 	return cmd
 }

@@ -55,6 +55,9 @@ func lastUse(u *api.LastUse) string {
 	return when(u.At) + " from " + u.Source.IP
 }
 
+// number writes a count.
+func number(n int64) string { return strconv.FormatInt(n, 10) }
+
 // millis writes milliseconds with one digit after the point below ten.
 func millis(ms float64) string {
 	if ms >= 10 {

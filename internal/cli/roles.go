@@ -28,7 +28,7 @@ func roleColumns() []column[api.Role] {
 
 func (a *app) roleCommand() *cobra.Command {
 	return a.group("role", "Roles: named sets of permissions",
-		a.roleList(), a.roleCreate(), a.roleGet(), a.roleUpdate(), a.roleDelete())
+		a.roleList(), a.roleCreate(), a.roleGet(), a.roleUpdate(), a.roleDelete(), a.roleImpact(), a.roleSuggest())
 }
 
 func (a *app) roleList() *cobra.Command {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -15,8 +14,8 @@ import (
 func pointColumns() []column[api.UsagePoint] {
 	return []column[api.UsagePoint]{
 		{name: "t", text: func(p api.UsagePoint) string { return when(p.T) }},
-		{name: "ok", text: func(p api.UsagePoint) string { return strconv.FormatInt(p.OK, 10) }},
-		{name: "refused", text: func(p api.UsagePoint) string { return strconv.FormatInt(p.Refused, 10) }},
+		{name: "ok", text: func(p api.UsagePoint) string { return number(p.OK) }},
+		{name: "refused", text: func(p api.UsagePoint) string { return number(p.Refused) }},
 	}
 }
 
@@ -31,8 +30,8 @@ func sourceColumns() []column[api.UsageSource] {
 		{name: "user_agent", text: func(s api.UsageSource) string { return s.UserAgent }},
 		{name: "node", text: func(s api.UsageSource) string { return s.Node }},
 		{name: "last_seen", text: func(s api.UsageSource) string { return when(s.LastSeen) }},
-		{name: "ok", text: func(s api.UsageSource) string { return strconv.FormatInt(s.OK, 10) }},
-		{name: "refused", text: func(s api.UsageSource) string { return strconv.FormatInt(s.Refused, 10) }},
+		{name: "ok", text: func(s api.UsageSource) string { return number(s.OK) }},
+		{name: "refused", text: func(s api.UsageSource) string { return number(s.Refused) }},
 	}
 }
 

@@ -161,6 +161,11 @@ func (w *work) limit(texts *[]string, role Permissions) (*Permissions, error) {
 
 // grants reads the permissions of a limit or a custom role.
 func (w *work) grants(pointer string, texts []string) (Permissions, error) {
+	return readGrants(w.ctx, w, w.ws.ID, pointer, texts)
+}
+
+// readGrants reads the permissions that a role of a workspace could have.
+func readGrants(ctx context.Context, from Reader, ws WorkspaceID, pointer string, texts []string) (Permissions, error) {
 	var v validation
 	switch {
 	case len(texts) == 0:
@@ -175,7 +180,7 @@ func (w *work) grants(pointer string, texts []string) (Permissions, error) {
 	if err != nil {
 		return ps, err
 	}
-	types, err := w.PermissionTypes(w.ctx, w.ws.ID)
+	types, err := from.PermissionTypes(ctx, ws)
 	if err != nil {
 		return ps, fmt.Errorf("read the permissions' types: %w", err)
 	}

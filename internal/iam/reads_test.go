@@ -21,6 +21,7 @@ type reading struct {
 // They read about the account and the role subject, and the owner.
 func readings() map[string]reading {
 	all := readingsOfWhoMay()
+	maps.Copy(all, readingsOfUse())
 	maps.Copy(all, readingsOfWhatIs())
 	return all
 }
@@ -56,14 +57,6 @@ func readingsOfWhoMay() map[string]reading {
 			_, err := w.Rotations(ctx, c, "-", "subject", iam.RotationFilter{}, page)
 			return err
 		}},
-		"KeyUsage": {"iam.keys:read", "key.read", func(ctx context.Context, w *world, c iam.Caller) error {
-			_, err := w.KeyUsage(ctx, c, "-", w.owner.Key.ID, iam.Span{Step: time.Hour})
-			return err
-		}},
-		"Usage": {"iam.keys:read", "key.read", func(ctx context.Context, w *world, c iam.Caller) error {
-			_, err := w.Usage(ctx, c, "-", iam.Subjects{}, iam.Span{Step: time.Hour})
-			return err
-		}},
 		"Member": {"iam.members:read", "member.read", func(ctx context.Context, w *world, c iam.Caller) error {
 			_, err := w.Member(ctx, c, "-", w.owner.Principal.ID)
 			return err
@@ -78,6 +71,36 @@ func readingsOfWhoMay() map[string]reading {
 		}},
 		"Invitations": {"iam.members:read", "invitation.read", func(ctx context.Context, w *world, c iam.Caller) error {
 			_, err := w.Invitations(ctx, c, "-", iam.InvitationFilter{Now: w.clock.now()}, page)
+			return err
+		}},
+	}
+}
+
+// readingsOfUse are those of how keys are used.
+func readingsOfUse() map[string]reading {
+	return map[string]reading{
+		"HeldPermissions": {"iam.service_accounts:read", "service_account.read", func(ctx context.Context, w *world, c iam.Caller) error {
+			_, err := w.HeldPermissions(ctx, c, "-", "subject")
+			return err
+		}},
+		"Advice": {"iam.service_accounts:read", "service_account.read", func(ctx context.Context, w *world, c iam.Caller) error {
+			_, err := w.Advice(ctx, c, "-", "subject")
+			return err
+		}},
+		"AccountImpact": {"iam.service_accounts:read", "service_account.read", func(ctx context.Context, w *world, c iam.Caller) error {
+			_, err := w.AccountImpact(ctx, c, "-", "subject")
+			return err
+		}},
+		"KeyUsage": {"iam.keys:read", "key.read", func(ctx context.Context, w *world, c iam.Caller) error {
+			_, err := w.KeyUsage(ctx, c, "-", w.owner.Key.ID, iam.Span{Step: time.Hour})
+			return err
+		}},
+		"Usage": {"iam.keys:read", "key.read", func(ctx context.Context, w *world, c iam.Caller) error {
+			_, err := w.Usage(ctx, c, "-", iam.Subjects{}, iam.Span{Step: time.Hour})
+			return err
+		}},
+		"RoleImpact": {"iam.roles:read", "role.read", func(ctx context.Context, w *world, c iam.Caller) error {
+			_, err := w.RoleImpact(ctx, c, "-", "subject", []string{"*:read"})
 			return err
 		}},
 	}

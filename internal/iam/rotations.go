@@ -114,6 +114,7 @@ type RotationFilter struct {
 	State     State
 	Key       KeyID       // the old one or the new one
 	Principal PrincipalID // that owns the keys
+	Open      bool        // only those under way
 }
 
 // Rotation returns a rotation, judged as of now.

@@ -146,6 +146,14 @@ type Reader interface {
 	// Asks returns what the keys of a principal were asked about since the
 	// beginning of a day, the most frequent first.
 	Asks(ctx context.Context, ws WorkspaceID, principal PrincipalID, since time.Time) ([]AskTotal, error)
+	// PrincipalSources returns where the keys of a principal that are not revoked were
+	// accepted from since a time, the last first.
+	PrincipalSources(ctx context.Context, ws WorkspaceID, principal PrincipalID, since time.Time, most int) ([]KeySource, error)
+	// Asked returns what a query is about, the most frequent first.
+	Asked(ctx context.Context, ws WorkspaceID, q AskQuery) ([]AskGroup, error)
+	// AskedBeyond returns how often keys were accepted in the groups that come after
+	// the first ones.
+	AskedBeyond(ctx context.Context, ws WorkspaceID, q AskQuery, first int) (ok int64, err error)
 	// Evidence returns what is known, at one moment, of the use of two keys.
 	Evidence(ctx context.Context, ws WorkspaceID, old, new KeyID) (Evidence, error)
 

@@ -153,13 +153,16 @@ func accountSamples() map[string]sample {
 		"create-service-account": func(x *tenant) call {
 			return post(x.root+"/service_accounts", x.owner, api.CreateServiceAccount{Name: x.name("bot"), Role: "viewer"})
 		},
-		"get-service-account":        one(http.MethodGet, "", nil),
-		"update-service-account":     one(http.MethodPatch, "", api.UpdateServiceAccount{Description: &title}),
-		"pause-service-account":      one(http.MethodPost, "/pause", api.Reason{}),
-		"resume-service-account":     one(http.MethodPost, "/resume", api.Reason{}),
-		"revoke-service-account":     one(http.MethodPost, "/revoke", api.Reason{}),
-		"list-service-account-keys":  one(http.MethodGet, "/keys", nil),
-		"create-service-account-key": one(http.MethodPost, "/keys", api.CreateKey{Name: "key"}),
+		"get-service-account":              one(http.MethodGet, "", nil),
+		"update-service-account":           one(http.MethodPatch, "", api.UpdateServiceAccount{Description: &title}),
+		"pause-service-account":            one(http.MethodPost, "/pause", api.Reason{}),
+		"resume-service-account":           one(http.MethodPost, "/resume", api.Reason{}),
+		"list-service-account-permissions": one(http.MethodGet, "/permissions", nil),
+		"get-service-account-advice":       one(http.MethodGet, "/advice", nil),
+		"get-service-account-impact":       one(http.MethodGet, "/impact", nil),
+		"revoke-service-account":           one(http.MethodPost, "/revoke", api.Reason{}),
+		"list-service-account-keys":        one(http.MethodGet, "/keys", nil),
+		"create-service-account-key":       one(http.MethodPost, "/keys", api.CreateKey{Name: "key"}),
 	}
 }
 
@@ -242,7 +245,10 @@ func roleSamples() map[string]sample {
 		"create-role": func(x *tenant) call {
 			return post(x.root+"/roles", x.owner, api.CreateRole{Name: x.name("role"), Permissions: []string{"tickets:read"}})
 		},
-		"get-role":                 one(http.MethodGet, nil),
+		"get-role": one(http.MethodGet, nil),
+		"get-role-impact": func(x *tenant) call {
+			return post(x.root+"/roles/"+x.role("tickets:read").ID+"/impact", x.owner, api.RoleImpactOf{Permissions: []string{"tickets:write"}})
+		},
 		"update-role":              one(http.MethodPatch, api.UpdateRole{Title: &title}),
 		"delete-role":              one(http.MethodDelete, nil),
 		"list-permission-types":    on(http.MethodGet, "/permissions", nil),

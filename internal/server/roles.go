@@ -40,13 +40,14 @@ func (s *Server) registerRoles() {
 		id: "update-role", method: http.MethodPatch, path: rolePath, tag: rolesTag,
 		summary: "Change a custom role",
 		description: "It changes at once what everybody who has the role may do. What it adds is a gift: " +
-			"the caller must hold it. Members that are left out stay as they are.",
+			"the caller must hold it. Members that are left out stay as they are. " +
+			"Ask /impact first who uses what it takes away.",
 		access: permission, needs: iam.WriteRoles, success: http.StatusOK,
 		problems: []string{api.CodeNameTaken},
 	}, s.updateRole)
 	register(s, operation{
 		id: "delete-role", method: http.MethodDelete, path: rolePath, tag: rolesTag,
-		summary: "Delete a custom role that nobody has", description: "A built-in role cannot be deleted.",
+		summary: "Delete a custom role that nobody has", description: "A built-in role cannot be deleted. Who has the role, and uses it, says /impact.",
 		access: permission, needs: iam.WriteRoles, success: http.StatusOK,
 		problems: []string{api.CodeRoleInUse, api.CodeValidationFailed},
 	}, s.deleteRole)

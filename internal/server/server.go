@@ -156,6 +156,7 @@ func (s *Server) registerAll() {
 	s.registerKeys()
 	s.registerRotations()
 	s.registerUsage()
+	s.registerAdvice()
 	s.registerMembers()
 	s.registerInvitations()
 	s.registerRoles()

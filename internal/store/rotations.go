@@ -66,6 +66,9 @@ func (r reader) Rotations(ctx context.Context, ws iam.WorkspaceID, f iam.Rotatio
 	w.add(`ro.workspace_id = ?`, string(ws))
 	match(w, `ro.state = ?`, f.State)
 	match(w, `ro.principal_id = ?`, f.Principal)
+	if f.Open {
+		w.add(`ro.ended_at IS NULL`)
+	}
 	if f.Key != "" {
 		w.add(`(ro.old_key_id = ? OR ro.new_key_id = ?)`, string(f.Key), string(f.Key))
 	}
