@@ -163,7 +163,7 @@ type PeopleTx interface {
 	InsertPasskey(ctx context.Context, p Passkey) error // [NameTaken]: the credential is somebody's already
 	UpdatePasskey(ctx context.Context, p Passkey) error // its name, its record and its last use
 	DeletePasskey(ctx context.Context, id PasskeyID) error
-	PutIdentity(ctx context.Context, issuer, subject string, person PersonID, at time.Time) error
+	IdentityTx
 	// TakeTicket uses a ticket up, or returns an error of kind [Gone].
 	TakeTicket(ctx context.Context, hash token.Hash) error
 	UpdateDevice(ctx context.Context, d Device) error

@@ -33,8 +33,13 @@ type Proof struct {
 	Password string     // that matched, as it is kept
 	Passkey  *Passkey   // that was used, as it is to be kept
 	Ticket   token.Hash // of the challenge that was answered; zero: there was none
-	Issuer   string     // and subject: who the provider of single sign-on said it is
-	Subject  string
+
+	// Of a provider of single sign-on, which knows the person by a name of its own. The
+	// person is then found by that.
+	Issuer  string
+	Subject string
+	Email   string    // that it vouches for; empty: none
+	At      time.Time // when it saw them prove who they are; zero: it does not say
 }
 
 // SignedIn is a sign-in that was made, or changed.
@@ -70,10 +75,18 @@ func (s *Service) SignIn(ctx context.Context, c Caller, in NewSignIn) (Done[Sign
 	c = Caller{Source: c.Source, RequestID: c.RequestID, Prefer: c.Prefer}
 	a := attempt{in: own, action: "session.created", open: true, target: audit.Target{Type: "session"}}
 	return do(ctx, s, c, a, func(w *work) (SignedIn, error) {
+		linked, err := w.whose(&in.Proof)
+		if err != nil {
+			return SignedIn{}, err
+		}
 		if err := w.stillProves(in.Proof); err != nil {
 			return SignedIn{}, err
 		}
-		return w.signIn(in)
+		out, err := w.signIn(in)
+		if linked && err == nil {
+			w.tellLinked(out, in.Proof.Issuer)
+		}
+		return out, err
 	})
 }
 
@@ -101,11 +114,6 @@ func (w *work) stillProves(p Proof) error {
 		used.Name, used.LastUsedAt = kept.Name, w.Now()
 		if err := w.UpdatePasskey(w.ctx, used); err != nil {
 			return fmt.Errorf("note the use of a passkey: %w", err)
-		}
-	}
-	if p.Issuer != "" {
-		if err := w.PutIdentity(w.ctx, p.Issuer, p.Subject, p.Person, w.Now()); err != nil {
-			return fmt.Errorf("link an identity: %w", err)
 		}
 	}
 	return w.useTicket(p.Ticket)
@@ -143,8 +151,8 @@ func (w *work) signIn(in NewSignIn) (SignedIn, error) {
 	}
 	made := SignIn{
 		ID: SignInID(NewID(SignInPrefix, w.Now())), Person: in.Proof.Person, Hash: in.Cookie, Method: in.Proof.Method,
-		Workspace: places[at].Workspace.ID, CreatedAt: w.Now(), SeenAt: w.Now(), AuthenticatedAt: w.Now(),
-		ExpiresAt: w.Now().Add(SignInLife), Source: w.caller.Source,
+		Workspace: places[at].Workspace.ID, CreatedAt: w.Now(), SeenAt: w.Now(),
+		AuthenticatedAt: in.Proof.provedAt(w.Now()), ExpiresAt: w.Now().Add(SignInLife), Source: w.caller.Source,
 	}
 	sessions := make([]Session, len(places))
 	for i, m := range places {
@@ -293,13 +301,19 @@ func (s *Service) StepUp(ctx context.Context, c Caller, proof Proof) (Done[Signe
 	return do(ctx, s, c, a, func(w *work) (SignedIn, error) {
 		now := w.Found().Session.SignIn
 		w.event.Target, w.event.After = now.target(), audit.Fields{"method": proof.Method}
+		if err := w.stepsUp(&proof); err != nil {
+			return SignedIn{}, err
+		}
 		if proof.Person != now.Person {
 			return SignedIn{}, ErrNotSignedIn
 		}
 		if err := w.stillProves(proof); err != nil {
 			return SignedIn{}, err
 		}
-		now.AuthenticatedAt = w.Now()
+		now.AuthenticatedAt = proof.provedAt(w.Now())
+		if !now.Fresh(w.Now()) {
+			return SignedIn{}, ErrNotSignedIn
+		}
 		return SignedIn{SignIn: now}, w.UpdateSignIn(ctx, now)
 	})
 }

@@ -112,13 +112,22 @@ func (r reader) Identity(ctx context.Context, issuer, subject string) (iam.Perso
 		WHERE i.issuer = $1 AND i.subject = $2`, issuer, subject)
 }
 
-// PutIdentity implements [iam.PeopleTx].
-func (t *tx) PutIdentity(_ context.Context, issuer, subject string, person iam.PersonID, at time.Time) error {
+// InsertIdentity implements [iam.IdentityTx].
+func (t *tx) InsertIdentity(_ context.Context, i iam.Identity) error {
+	return t.write(statement{
+		text:  `INSERT INTO identities (issuer, subject, person_id, linked_at) VALUES ($1, $2, $3, $4)`,
+		args:  []any{i.Issuer, i.Subject, string(i.Person), micros(i.LinkedAt)},
+		taken: iam.ErrNotSignedIn,
+	})
+}
+
+// DropIdentities implements [iam.IdentityTx].
+func (t *tx) DropIdentities(_ context.Context, person iam.PersonID) error {
 	return t.write(statement{
 		text: `
-			INSERT INTO identities (issuer, subject, person_id, linked_at) VALUES ($1, $2, $3, $4)
-			ON CONFLICT (issuer, subject) DO NOTHING`,
-		args: []any{issuer, subject, string(person), micros(at)},
+			DELETE FROM identities WHERE person_id = $1
+			AND NOT EXISTS (SELECT 1 FROM principals p WHERE p.person_id = $1 AND p.state = 'active')`,
+		args: []any{string(person)},
 	})
 }
 
