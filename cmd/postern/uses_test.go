@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"sync"
 	"testing"
 	"time"
@@ -111,6 +112,68 @@ func TestUsesOverThreeNodesAddUpToWhatWasVerified(t *testing.T) {
 	}
 	if n := c.ask(`SELECT count(*) FROM usage_reporters WHERE ended_at IS NULL OR covers < ended_at`); n != 0 {
 		t.Errorf("%d of the nodes that left may have used the key and not said so", n)
+	}
+}
+
+// source is what an answer says of where a key was used.
+type source struct {
+	IP        string  `json:"ip"`
+	UserAgent string  `json:"user_agent"`
+	Node      string  `json:"node"`
+	OK        int64   `json:"ok"`
+	Refused   int64   `json:"refused"`
+	LastOK    *string `json:"last_ok"`
+}
+
+// sources returns where a key was used from, as a server says.
+func (c *counting) sources(s *server) []source {
+	c.t.Helper()
+	h := s.call("GET", "/v1/workspaces/-/keys/"+string(c.key)+"/usage?step=1m", c.owner, nil)
+	var u struct {
+		Sources []source `json:"sources"`
+	}
+	if err := json.Unmarshal([]byte(h.text), &u); err != nil || h.status != 200 && h.in("code") != "stale" {
+		c.t.Fatalf("%d %s: %v", h.status, h.text, err)
+	}
+	return u.Sources
+}
+
+// Whoever still uses a key that was revoked is found by it on every server, with
+// the node that it was seen by.
+func TestWhoStillUsesARevokedKeyIsNamedOnEveryNode(t *testing.T) {
+	t.Parallel()
+	c, one := newCounting(t, storetest.Postgres(t))
+	gate := c.serve(c.store, "--node-name", "gate-2")
+	ask := func(s *server, from, agent, want string) {
+		t.Helper()
+		question := map[string]any{"key": c.value, "workspace": "any", "source": map[string]string{"ip": from, "user_agent": agent}}
+		if got := s.must("/v1/verify", c.owner, question).in("code"); got != want {
+			t.Errorf("the key is %v, want %s", got, want)
+		}
+	}
+	gate.becomes("/readyz", 200, "ok")
+	ask(one, "192.0.2.1", "deploy/2", "valid")
+	one.must("/v1/workspaces/-/keys/"+string(c.key)+"/revoke", c.owner, nil)
+	for range 3 {
+		ask(gate, "198.51.100.9", "old-cron/1.0", "revoked")
+	}
+	asked := time.Now()
+	for _, s := range []*server{one, gate} {
+		for {
+			all := c.sources(s)
+			if len(all) == 2 && all[0].Refused == 3 {
+				want := source{IP: "198.51.100.9", UserAgent: "old-cron/1.0", Node: "gate-2", Refused: 3}
+				if all[0] != want || all[1].OK != 1 || all[1].Refused != 0 || all[1].LastOK == nil || all[1].Node == "gate-2" {
+					t.Errorf("got %+v; want first %+v, then the use before it was revoked", all, want)
+				}
+				break
+			}
+			if time.Since(asked) > patience {
+				t.Fatalf("the key's sources are %+v", all)
+			}
+			time.Sleep(20 * time.Millisecond) // a server tells of nothing by itself
+		}
+		t.Logf("it was known %v after the last", time.Since(asked))
 	}
 }
 
