@@ -255,3 +255,34 @@ func TestEvidenceIsNeverAheadOfWhatItKnows(t *testing.T) {
 		}
 	})
 }
+
+// A failover, or an older copy of the database, takes back reports that were taken.
+// What they said may be any use of any key.
+func TestWhatTheDatabaseLostOfReportsIsUnknown(t *testing.T) {
+	eachWitness(t, func(t *testing.T, w *witness) {
+		w.register("a")
+		w.covers("a", w.now)
+		w.known("nothing is lost", w.now, time.Time{})
+		w.covers("a", w.now)
+		w.covers("a", w.now)
+		disturb(t, raw(t, w.url), `UPDATE usage_reporters SET number = 2`)
+		w.covers("a", w.now) // the fourth
+		w.known("the third report is lost", w.now, w.now)
+		lost := w.now
+		w.now = w.now.Add(time.Minute)
+		w.covers("a", w.now)
+		w.known("later", w.now, lost)
+	})
+}
+
+// Nothing is known of a time that is yet to come by a clock that was set back.
+func TestClockThatIsSetBackTakesBackWhatIsCovered(t *testing.T) {
+	eachWitness(t, func(t *testing.T, w *witness) {
+		w.register("a")
+		w.now = w.now.Add(3 * time.Hour)
+		w.covers("a", w.now)
+		w.now = w.now.Add(-2 * time.Hour)
+		w.covers("a", w.now)
+		w.known("two hours earlier", w.now, time.Time{})
+	})
+}

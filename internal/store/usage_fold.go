@@ -36,11 +36,12 @@ func (t *tx) takeFolding(ctx context.Context) (folding, error) {
 
 // withFolded returns minutes together with the hours and days that they must be
 // added to because the minutes before them have been. Whoever adds to no minute
-// that is late need not look.
-func (t *tx) withFolded(ctx context.Context, minutes map[point]counts) (map[point]counts, error) {
+// that is late need not look, nor to one before where folding was: that is late too
+// when the clock has been set back.
+func (t *tx) withFolded(ctx context.Context, minutes map[point]counts, folded int64) (map[point]counts, error) {
 	late := false
 	for p := range minutes {
-		late = late || p.at+minuteStep <= t.Now().Add(-lateAfter).UnixMicro()
+		late = late || p.at+minuteStep <= t.Now().Add(-lateAfter).UnixMicro() || p.at <= folded
 	}
 	if !late {
 		return minutes, nil

@@ -54,7 +54,7 @@ func (s *Store) report(ctx context.Context, r iam.UsageReport, sums sums, first 
 			return now, err
 		}
 	}
-	from, err := t.reporter(ctx, r)
+	from, err := t.from(ctx, r)
 	if err != nil {
 		return now, err
 	}
@@ -64,27 +64,45 @@ func (s *Store) report(ctx context.Context, r iam.UsageReport, sums sums, first 
 	if err := t.outcome(t.tellFirst(ctx, first)); err != nil {
 		return now, err
 	}
-	if err := t.write(taking(r, now)); err != nil {
+	if err := t.writeAll(ctx, []statement{missed(r, now), taking(r, now)}); err != nil {
 		return now, err
 	}
 	return now, t.commit(ctx)
 }
 
-// reporter returns the name of a reporter, or [errReported].
-func (t *tx) reporter(ctx context.Context, r iam.UsageReport) (name string, err error) {
-	type found struct {
-		name   string
-		number int64
-	}
-	from, err := find(ctx, t.reader, "reporter", func(f *found) []any { return []any{&f.name, &f.number} },
-		`SELECT name, number FROM usage_reporters WHERE id = $1`, r.Reporter)
-	if err == nil && from.number >= r.Number {
-		return "", errReported
-	}
-	return from.name, err
+// origin is who reports, and how far minutes had been folded then.
+type origin struct {
+	name    string
+	number  int64
+	minutes int64
 }
 
-// taking takes the number of a report, unless somebody has meanwhile.
+// from returns who reports, or [errReported].
+func (t *tx) from(ctx context.Context, r iam.UsageReport) (origin, error) {
+	from, err := find(ctx, t.reader, "reporter", func(o *origin) []any { return []any{&o.name, &o.number, &o.minutes} },
+		`SELECT name, number, (SELECT minutes_to FROM usage_state) FROM usage_reporters WHERE id = $1`, r.Reporter)
+	if err == nil && from.number >= r.Number {
+		return origin{}, errReported
+	}
+	return from, err
+}
+
+// missed writes down that reports were lost which had been taken, as a reporter that
+// has ended without a word: the database has lost what it had said was durable, in a
+// failover or by an older copy. What those reports said is unknown until now.
+func missed(r iam.UsageReport, now time.Time) statement {
+	return statement{
+		text: `
+			INSERT INTO usage_reporters (id, name, kind, number, covers, joins, registered_at, ended_at)
+			SELECT $2, name, kind, 0, 0, 0, registered_at, $3 FROM usage_reporters WHERE id = $1 AND number < $4
+			ON CONFLICT (id) DO NOTHING`,
+		args: []any{r.Reporter, fmt.Sprintf("%s, before %d", r.Reporter, r.Number), now.UnixMicro(), r.Number - 1},
+	}
+}
+
+// taking takes the number of a report, unless somebody has meanwhile. What is
+// covered is not taken back, but when it lies in the future: the database's clock
+// has been set back, and what is accepted from now on is told to be earlier.
 func taking(r iam.UsageReport, now time.Time) statement {
 	var covers int64
 	var ended any
@@ -99,9 +117,9 @@ func taking(r iam.UsageReport, now time.Time) statement {
 	return statement{
 		text: `
 			UPDATE usage_reporters SET
-				number = $2, covers = CASE WHEN covers > $3 THEN covers ELSE $3 END, ended_at = COALESCE($4, ended_at)
+				number = $2, covers = CASE WHEN covers > $3 AND covers <= $5 THEN covers ELSE $3 END, ended_at = COALESCE($4, ended_at)
 			WHERE id = $1 AND number < $2`,
-		args:    []any{r.Reporter, r.Number, covers, ended},
+		args:    []any{r.Reporter, r.Number, covers, ended, now.UnixMicro()},
 		missing: errReported,
 	}
 }
@@ -109,15 +127,15 @@ func taking(r iam.UsageReport, now time.Time) statement {
 // addUse adds the sums of a report to the tables. Each table is gone through in the
 // order of its key, and first the one with one row for each key: two reports never
 // wait for each other in a circle.
-func (t *tx) addUse(ctx context.Context, node string, s sums) error {
-	points, err := t.withFolded(ctx, s.points)
+func (t *tx) addUse(ctx context.Context, from origin, s sums) error {
+	points, err := t.withFolded(ctx, s.points, from.minutes)
 	if err != nil {
 		return err
 	}
-	if err := t.writeAll(ctx, lastStatements(node, s.last)); err != nil {
+	if err := t.writeAll(ctx, lastStatements(from.name, s.last)); err != nil {
 		return err
 	}
-	if err := t.writeAll(ctx, sourceStatements(node, s.sources)); err != nil {
+	if err := t.writeAll(ctx, sourceStatements(from.name, s.sources)); err != nil {
 		return err
 	}
 	if err := t.writeAll(ctx, askStatements(s.asks)); err != nil {

@@ -437,3 +437,19 @@ func TestANodeThatGoesWithoutAWordLeavesItsUseUnknown(t *testing.T) {
 		t.Errorf("with a node that does not count: known to %v, silent %q; want nothing, and its name", e.KnownTo, e.Silent)
 	}
 }
+
+// When the clock has been set back, what is used now was added up before.
+func TestUseIsInHoursAndDaysWhenTheClockIsSetBack(t *testing.T) {
+	eachWitness(t, func(t *testing.T, w *witness) {
+		b := &book{witness: w, tallies: map[string]tally{}}
+		b.register("a")
+		began := w.now
+		for _, at := range []time.Duration{0, 30 * time.Hour, 2 * time.Hour, 31 * time.Hour} {
+			w.now = began.Add(at)
+			b.numbers["a"]++
+			b.record(iam.UsageReport{Reporter: "a", Number: b.numbers["a"], Keys: []iam.KeyUse{b.use(string(b.key.ID), w.now, 2, 1)}})
+			b.tend()
+		}
+		b.agrees(t.Errorf)
+	})
+}
