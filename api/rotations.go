@@ -49,7 +49,7 @@ type RotationSource struct {
 
 // RotationBlocker is one thing that is in the way of a rotation.
 type RotationBlocker struct {
-	Code   string          `json:"code" enum:"new_key_unused,source_not_moved,node_silent,uses_unknown,not_quiet"`
+	Code   string          `json:"code" enum:"new_key_unused,source_not_moved,node_silent,uses_unknown,not_quiet,old_key_paused,new_key_paused"`
 	Detail string          `json:"detail" doc:"The same in words."`
 	Source *RotationSource `json:"source" doc:"Who has not moved."`
 	Node   *string         `json:"node" doc:"Which node has not said what it accepted."`

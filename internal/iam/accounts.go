@@ -198,6 +198,9 @@ func (s *Service) ResumeServiceAccount(ctx context.Context, c Caller, ws, ref, r
 			return fmt.Errorf("read role: %w", err)
 		}
 		account.Pauses = account.Pauses.Without(ByPerson)
+		if err := w.DisturbRotations(w.ctx, account.Workspace, account.ID, ""); err != nil {
+			return err
+		}
 		return w.mayGive(role.Permissions, Permissions{})
 	})
 }

@@ -184,9 +184,15 @@ func (s *Service) PauseKey(ctx context.Context, c Caller, ws string, id KeyID, w
 // then is over. It gives all that the key holds.
 func (s *Service) ResumeKey(ctx context.Context, c Caller, ws string, id KeyID, why Why) (Done[Key], error) {
 	return s.turnKey(ctx, c, ws, id, why, "key.resumed", func(w *work, key *Key) error {
+		wasPaused := key.Pauses.Has(ByPerson)
 		key.Pauses = key.Pauses.Without(ByPerson)
 		if err := w.cutTrialShort(key); err != nil {
 			return err
+		}
+		if wasPaused && key.Rotation != "" {
+			if err := w.DisturbRotations(w.ctx, key.Workspace, "", key.ID); err != nil {
+				return err
+			}
 		}
 		return w.mayGive(key.Effective(), Permissions{})
 	})

@@ -23,6 +23,7 @@ const (
 type Rotation struct {
 	ID         RotationID
 	Workspace  WorkspaceID
+	Closed     bool      // the workspace is paused
 	Principal  Principal // that owns both keys; its role is not read
 	Old        RotatedKey
 	New        RotatedKey
@@ -36,10 +37,12 @@ type Rotation struct {
 	FirstUseAt time.Time // of the new key, as noted; zero: not yet
 	OverdueAt  time.Time // when it was found late for the first time; zero: never
 	Trial      *Trial    // the last attempt to do without the old key
-	RefusedAt  time.Time // the last time that a trial before this one met somebody; zero: never
-	EndedAt    time.Time // zero while it is open
-	EndedBy    Actor
-	Version    int64
+	// DisturbedAt is until when quiet proves nothing: a trial before this one met
+	// somebody, or the old key could not be used; zero: neither was the case.
+	DisturbedAt time.Time
+	EndedAt     time.Time // zero while it is open
+	EndedBy     Actor
+	Version     int64
 }
 
 // RotatedKey is one of the two keys of a rotation.

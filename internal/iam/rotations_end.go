@@ -217,7 +217,7 @@ func (w *work) beginTrial(j *JudgedRotation, old Key, until time.Time, was audit
 	if err != nil {
 		return fmt.Errorf("read how the keys of %s are used: %w", j.ID, err)
 	}
-	j.RefusedAt = j.lastRefused(e)
+	j.DisturbedAt = j.lastRefused(e)
 	j.Trial = &Trial{From: w.Now(), Until: until, Before: refusedBefore(e)}
 	if w.works(old) {
 		w.keysStopped = 1

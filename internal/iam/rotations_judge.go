@@ -62,6 +62,8 @@ const (
 	NodeSilent     BlockerCode = "node_silent"      // a node has not said what it accepted
 	UsesUnknown    BlockerCode = "uses_unknown"     // a node ended and may have taken what it counted with it
 	NotQuiet       BlockerCode = "not_quiet"        // not quiet for long enough
+	OldKeyPaused   BlockerCode = "old_key_paused"   // nobody could use it, so that its quiet proves nothing
+	NewKeyPaused   BlockerCode = "new_key_paused"   // it cannot take the old one's place
 )
 
 // judge says how a rotation stands at a time. It is a pure function: what is known
@@ -75,7 +77,7 @@ func (r Rotation) judge(e Evidence, now time.Time) Judgement {
 	if j.FirstUseAt.IsZero() && r.firstUsed(e) {
 		j.FirstUseAt = e.NewFirstOK
 	}
-	if since := r.quietSince(e); e.KnownTo.After(since) && len(e.Silent) == 0 {
+	if since := r.quietSince(e); e.KnownTo.After(since) && len(e.Silent) == 0 && !r.stopped(r.Old) {
 		j.QuietSince = since
 	}
 	if end, ended := r.overtaken(now); ended {
@@ -106,6 +108,12 @@ func (r Rotation) overtaken(now time.Time) (State, bool) {
 		return Completed, true
 	}
 	return "", false
+}
+
+// stopped reports whether a key is paused, itself, with its owner or with the
+// workspace, for another reason than a trial: a trial's refusals are seen.
+func (r Rotation) stopped(k RotatedKey) bool {
+	return k.Pauses.Without(ByTrial) != "" || r.Principal.State == Paused || r.Closed
 }
 
 func ended(key State) bool { return key == Revoked || key == Expired }
@@ -153,7 +161,7 @@ func (r Rotation) quietSince(e Evidence) time.Time {
 
 // lastRefused returns when somebody was last turned away by a trial; zero: never.
 func (r Rotation) lastRefused(e Evidence) time.Time {
-	last := r.RefusedAt
+	last := r.DisturbedAt
 	for _, s := range r.refusedSince(e) {
 		last = lastOf(last, s.LastSeen)
 	}
@@ -167,6 +175,7 @@ func (r Rotation) blockers(e Evidence, j Judgement) (all []Blocker) {
 	if !r.firstUsed(e) {
 		all = append(all, Blocker{Code: NewKeyUnused, Detail: "nobody has used the new key yet"})
 	}
+	all = append(all, r.stops()...)
 	over := func(last time.Time) bool { return e.KnownTo.Sub(last) >= j.QuietFor }
 	for _, s := range j.Sources {
 		if !s.Moved && !s.OldLastSeen.IsZero() && !over(s.OldLastSeen) {
@@ -186,6 +195,17 @@ func (r Rotation) blockers(e Evidence, j Judgement) (all []Blocker) {
 		until := since.Add(j.QuietFor)
 		all = append(all, Blocker{Code: NotQuiet, Until: until, Detail: fmt.Sprintf(
 			"the old key must be quiet for %s: until %s, if nobody uses it before", FormatDuration(j.QuietFor), until.UTC().Format(time.RFC3339))})
+	}
+	return all
+}
+
+// stops says which of the keys cannot be used now.
+func (r Rotation) stops() (all []Blocker) {
+	if r.stopped(r.Old) {
+		all = append(all, Blocker{Code: OldKeyPaused, Detail: "the old key, its owner or the workspace is paused, so that it proves nothing if nobody uses it"})
+	}
+	if r.New.Pauses != "" {
+		all = append(all, Blocker{Code: NewKeyPaused, Detail: "the new key is paused, and cannot take the place of the old one"})
 	}
 	return all
 }

@@ -347,6 +347,94 @@ func TestAutoRevokeWaitsForQuietBeyondTheDeadline(t *testing.T) {
 	})
 }
 
+// Nobody can use what is paused. That it is not used proves nothing, as long as it
+// is paused and for the quiet period after.
+func TestPauseProvesNothing(t *testing.T) {
+	for name, turn := range map[string]struct{ pause, resume func(s *swap) }{
+		"of the key": {
+			func(s *swap) { made(s.PauseKey(s.t.Context(), s.owner, "-", s.old.ID, iam.Why{}))(s.t) },
+			func(s *swap) { made(s.ResumeKey(s.t.Context(), s.owner, "-", s.old.ID, iam.Why{}))(s.t) },
+		},
+		"of the account": {
+			func(s *swap) {
+				made(s.PauseServiceAccount(s.t.Context(), s.owner, "-", string(s.old.Principal.ID), ""))(s.t)
+			},
+			func(s *swap) {
+				made(s.ResumeServiceAccount(s.t.Context(), s.owner, "-", string(s.old.Principal.ID), ""))(s.t)
+			},
+		},
+		"of the workspace": {
+			func(s *swap) { made(s.PauseWorkspace(s.t.Context(), s.system, "acme", ""))(s.t) },
+			func(s *swap) { made(s.ResumeWorkspace(s.t.Context(), s.system, "acme", ""))(s.t) },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, storetest.SQLite(t))
+			s := w.rotating(iam.NewRotation{QuietFor: time.Minute, AutoRevoke: true})
+			s.use("10.0.0.1", "10.0.0.1")
+			s.does(iam.Overlapping, "rotation.first_use")
+			turn.pause(s)
+			s.passes(time.Hour)
+			s.rest()
+			turn.resume(s)
+			if b := s.wantBlockers(iam.NotQuiet); len(b) == 1 && !b[0].Until.Equal(s.clock.now().Add(time.Minute)) {
+				t.Errorf("got %+v, want it over a minute after the end of the pause", b[0])
+			}
+			s.rest()
+			s.passes(time.Minute)
+			s.does(iam.Ready, "rotation.ready")
+			s.does(iam.Completed, "rotation.completed", "key.revoked")
+		})
+	}
+}
+
+// While the new key is paused the old one is all that the consumers have.
+func TestPausedSuccessorTakesNoPlace(t *testing.T) {
+	w := newWorld(t, storetest.SQLite(t))
+	s := w.rotating(iam.NewRotation{QuietFor: time.Minute, AutoRevoke: true})
+	s.use("", "10.0.0.1")
+	s.does(iam.Overlapping, "rotation.first_use")
+	made(s.PauseKey(t.Context(), s.owner, "-", s.fresh.ID, iam.Why{}))(t)
+	s.passes(time.Hour)
+	s.wantBlockers(iam.NewKeyPaused)
+	s.rest()
+	made(s.ResumeKey(t.Context(), s.owner, "-", s.fresh.ID, iam.Why{}))(t)
+	s.does(iam.Ready, "rotation.ready")
+}
+
+// A trial is a pause that ends by itself. Whom it turns away still uses the key.
+func TestTrialEndsByItself(t *testing.T) {
+	eachWorld(t, func(t *testing.T, w *world) {
+		s := w.rotating(iam.NewRotation{QuietFor: time.Minute, AutoRevoke: true})
+		s.use("10.0.0.1", "10.0.0.2")
+		s.does(iam.Overlapping, "rotation.first_use")
+		tried := made(s.TryWithout(t.Context(), s.owner, "-", s.id, 5*time.Minute))(t)
+		if !tried.Trial.Until.Equal(s.clock.now().Add(5 * time.Minute)) {
+			t.Errorf("got a trial until %s, want five minutes from now", tried.Trial.Until)
+		}
+		s.wantCodes(replica.Paused, replica.Valid)
+		s.passes(4*time.Minute + 30*time.Second)
+		s.known.OldSources[0].Refused, s.known.OldSources[0].Last = 3, s.clock.now()
+		s.know(s.known)
+		if got := s.look().Judged.Refused; len(got) != 1 || got[0].IP != "10.0.0.1" || got[0].Refused != 3 {
+			t.Errorf("got %+v, want three refusals of 10.0.0.1", got)
+		}
+		s.wantBlockers(iam.NotQuiet) // though it was accepted four minutes ago
+		s.rest()
+		s.passes(30 * time.Second)
+		s.wantCodes(replica.Paused, replica.Valid) // nobody has looked
+		s.does(iam.Overlapping, "rotation.try_without", "key.resumed")
+		s.wantCodes(replica.Valid, replica.Valid)
+		if r := s.look(); r.Trial.EndedAt.IsZero() || r.Old.Pauses != "" {
+			t.Errorf("got the trial %+v and the pauses %q, want it over", r.Trial, r.Old.Pauses)
+		}
+		s.rest()
+		s.passes(30 * time.Second)
+		s.does(iam.Ready, "rotation.ready") // a minute after the last refusal
+		s.does(iam.Completed, "rotation.completed", "key.revoked")
+	})
+}
+
 // A rotation ends with its keys, whoever ended them and how.
 func TestRotationEndsWithItsKeys(t *testing.T) {
 	for name, end := range map[string]struct {

@@ -221,6 +221,10 @@ type Tx interface {
 	// InsertRotation refuses with [RotationInProgress] a key that one is under way for.
 	InsertRotation(ctx context.Context, r Rotation) error
 	UpdateRotation(ctx context.Context, r Rotation) error
+	// DisturbRotations notes of the open rotations of a workspace, of one owner's keys
+	// or of one old key unless these are empty, that what was quiet until now proves
+	// nothing. There may be none.
+	DisturbRotations(ctx context.Context, ws WorkspaceID, owner PrincipalID, old KeyID) error
 	InsertInvitation(ctx context.Context, i Invitation) error
 	UpdateInvitation(ctx context.Context, i Invitation) error
 	ReplacePermissionTypes(ctx context.Context, ws WorkspaceID, types []PermissionType) error

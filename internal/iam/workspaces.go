@@ -181,6 +181,9 @@ func (s *Service) turnWorkspace(ctx context.Context, c Caller, ref, reason, acti
 		w.event.Reason = reason
 		w.changed(was, ws.fields())
 		w.tellTenant(ws, action, w.event)
+		if err := w.DisturbRotations(w.ctx, ws.ID, "", ""); err != nil {
+			return ws, err
+		}
 		return ws, w.saveWorkspace(&ws)
 	})
 }

@@ -12,14 +12,15 @@ import (
 var rotations = listing[iam.Rotation]{
 	nouns: "rotations",
 	rows:  "rotations ro", id: "ro.id",
-	columns: `ro.id, ro.workspace_id, p.id, p.type, p.workspace_id, p.name, p.state,
+	columns: `ro.id, ro.workspace_id, ws.paused, p.id, p.type, p.workspace_id, p.name, p.state,
 		o.id, o.name, o.hint, o.expires_at, o.pauses, o.revoked_at,
 		n.id, n.name, n.hint, n.expires_at, n.pauses, n.revoked_at,
 		ro.state, ro.quiet_for, ro.learnt, ro.auto_revoke, ro.deadline,
 		ro.started_at, ro.started_by_id, ro.started_by_type, ro.started_by_name, COALESCE(starter.state, 'active'),
-		ro.first_use_at, ro.overdue_at, ro.trial, ro.refused_at,
+		ro.first_use_at, ro.overdue_at, ro.trial, ro.disturbed_at,
 		ro.ended_at, ro.ended_by_id, ro.ended_by_type, ro.ended_by_name, COALESCE(ender.state, 'active'), ro.version`,
 	tables: `
+		JOIN workspaces ws ON ws.id = ro.workspace_id
 		JOIN principals p ON p.id = ro.principal_id
 		JOIN keys o ON o.id = ro.old_key_id
 		JOIN keys n ON n.id = ro.new_key_id
@@ -31,12 +32,12 @@ var rotations = listing[iam.Rotation]{
 
 func rotationFields(r *iam.Rotation) []any {
 	return slices.Concat([]any{
-		text(&r.ID), text(&r.Workspace),
+		text(&r.ID), text(&r.Workspace), yes{&r.Closed},
 		text(&r.Principal.ID), text(&r.Principal.Type), text(&r.Principal.Workspace), &r.Principal.Name, text(&r.Principal.State),
 	}, rotatedFields(&r.Old), rotatedFields(&r.New), []any{
 		text(&r.State), span{&r.QuietFor}, yes{&r.Learnt}, yes{&r.AutoRevoke}, instant{&r.Deadline}, instant{&r.StartedAt},
 	}, actor(&r.StartedBy), []any{
-		instant{&r.FirstUseAt}, instant{&r.OverdueAt}, decode(&r.Trial), instant{&r.RefusedAt}, instant{&r.EndedAt},
+		instant{&r.FirstUseAt}, instant{&r.OverdueAt}, decode(&r.Trial), instant{&r.DisturbedAt}, instant{&r.EndedAt},
 	}, whoEnded(r), []any{&r.Version})
 }
 
@@ -120,7 +121,7 @@ func (t *tx) InsertRotation(_ context.Context, r iam.Rotation) error {
 			INSERT INTO rotations (
 				id, workspace_id, principal_id, old_key_id, new_key_id, started_at, started_by_id, started_by_type, started_by_name,
 				quiet_for, learnt, auto_revoke, deadline,
-				state, first_use_at, overdue_at, trial, trial_until, refused_at, ended_at, ended_by_id, ended_by_type, ended_by_name, version
+				state, first_use_at, overdue_at, trial, trial_until, disturbed_at, ended_at, ended_by_id, ended_by_type, ended_by_name, version
 			) VALUES (
 				$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24
 			)`,
@@ -138,7 +139,7 @@ func (t *tx) UpdateRotation(_ context.Context, r iam.Rotation) error {
 	return t.write(statement{
 		text: `
 			UPDATE rotations SET
-				state = $3, first_use_at = $4, overdue_at = $5, trial = $6, trial_until = $7, refused_at = $8,
+				state = $3, first_use_at = $4, overdue_at = $5, trial = $6, trial_until = $7, disturbed_at = $8,
 				ended_at = $9, ended_by_id = $10, ended_by_type = $11, ended_by_name = $12, version = $13
 			WHERE workspace_id = $1 AND id = $2`,
 		args:    append([]any{string(r.Workspace), string(r.ID)}, t.progress(r)...),
@@ -146,8 +147,18 @@ func (t *tx) UpdateRotation(_ context.Context, r iam.Rotation) error {
 	})
 }
 
+// DisturbRotations implements [iam.Tx].
+func (t *tx) DisturbRotations(_ context.Context, ws iam.WorkspaceID, owner iam.PrincipalID, old iam.KeyID) error {
+	return t.write(statement{
+		text: `
+			UPDATE rotations SET disturbed_at = $1, version = $2
+			WHERE workspace_id = $3 AND ended_at IS NULL AND ($4 = '' OR principal_id = $5) AND ($6 = '' OR old_key_id = $7)`,
+		args: []any{micros(t.Now()), t.Seq(), string(ws), string(owner), string(owner), string(old), string(old)},
+	})
+}
+
 // progress returns the columns of a rotation that change: state, first_use_at,
-// overdue_at, trial, trial_until, refused_at, ended_at, ended_by and version.
+// overdue_at, trial, trial_until, disturbed_at, ended_at, ended_by and version.
 func (t *tx) progress(r iam.Rotation) []any {
 	var trial, until any
 	if r.Trial != nil {
@@ -161,6 +172,6 @@ func (t *tx) progress(r iam.Rotation) []any {
 		end = []any{micros(r.EndedAt), r.EndedBy.ID, string(r.EndedBy.Type), r.EndedBy.Name}
 	}
 	return slices.Concat([]any{
-		string(r.State), micros(r.FirstUseAt), micros(r.OverdueAt), trial, until, micros(r.RefusedAt),
+		string(r.State), micros(r.FirstUseAt), micros(r.OverdueAt), trial, until, micros(r.DisturbedAt),
 	}, end, []any{t.Seq()})
 }

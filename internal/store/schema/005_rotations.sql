@@ -18,7 +18,7 @@ CREATE TABLE rotations (
 	overdue_at      BIGINT,
 	trial           TEXT,   -- the last one, as JSON
 	trial_until     BIGINT, -- NULL: none is running
-	refused_at      BIGINT,
+	disturbed_at      BIGINT,
 	ended_at        BIGINT, -- NULL: it is open
 	ended_by_id     TEXT,
 	ended_by_type   TEXT,

@@ -11,6 +11,7 @@ import (
 var rotations = []contract{
 	{"RotationKeepsEveryField", testRotation},
 	{"KeyTakesPartInOneOpenRotation", testOneRotation},
+	{"RotationsAreDisturbed", testDisturbRotations},
 	{"OpenRotationsAreReadInPartsAndDueTrialsApart", testOpenRotations},
 }
 
@@ -54,11 +55,11 @@ func testRotation(t *testing.T, open Open) {
 	w.change(func(tx iam.Tx) error { return tx.InsertKey(t.Context(), old) })
 	want, successor := w.rotate(old, func(r *iam.Rotation) {
 		r.Learnt, r.AutoRevoke, r.Deadline = true, true, epoch.Add(time.Hour)
-		r.OverdueAt, r.RefusedAt = epoch.Add(2*time.Microsecond), epoch.Add(3*time.Microsecond)
+		r.OverdueAt, r.DisturbedAt = epoch.Add(2*time.Microsecond), epoch.Add(3*time.Microsecond)
 		r.FirstUseAt = epoch.Add(time.Microsecond)
 		r.Trial = &iam.Trial{From: epoch, Until: epoch.Add(time.Minute), Before: map[string]int64{"10.0.0.1\ncurl": 7}}
 	})
-	full(t, want, "EndedAt", "EndedBy")
+	full(t, want, "Closed", "EndedAt", "EndedBy")
 	full(t, want.Old, "RevokedAt")
 	get := must[iam.Rotation](t, "rotation")
 	equal(t, "rotation", get(w.s.Rotation(t.Context(), w.ws.ID, want.ID)), want)
@@ -70,7 +71,7 @@ func testRotation(t *testing.T, open Open) {
 		}
 	}
 
-	want.State, want.FirstUseAt, want.OverdueAt, want.RefusedAt = iam.Cancelled, epoch, epoch, epoch
+	want.State, want.FirstUseAt, want.OverdueAt, want.DisturbedAt = iam.Cancelled, epoch, epoch, epoch
 	want.Trial = &iam.Trial{From: epoch, Until: epoch, EndedAt: epoch.Add(time.Second)}
 	want.EndedAt, want.EndedBy = epoch.Add(time.Hour), w.maker()
 	want.Version = w.change(func(tx iam.Tx) error { return tx.UpdateRotation(t.Context(), want) }).Seq
@@ -94,6 +95,48 @@ func testOneRotation(t *testing.T, open Open) {
 	w.change(func(tx iam.Tx) error { return tx.UpdateRotation(t.Context(), first) })
 	if _, err = w.s.Change(t.Context(), iam.First{}, insert); err != nil {
 		t.Errorf("a rotation after the first has ended: %v", err)
+	}
+}
+
+func testDisturbRotations(t *testing.T, open Open) {
+	w := newWorld(t, open)
+	mine, _ := w.rotate(w.key, nil)
+	over := w.newKey("over")
+	w.change(func(tx iam.Tx) error { return tx.InsertKey(t.Context(), over) })
+	ended, _ := w.rotate(over, nil)
+	ended.State, ended.EndedAt, ended.EndedBy = iam.Cancelled, epoch, w.maker()
+	w.change(func(tx iam.Tx) error { return tx.UpdateRotation(t.Context(), ended) })
+	get := must[iam.Rotation](t, "rotation")
+	disturbed := func(id iam.RotationID) time.Time { return get(w.s.Rotation(t.Context(), w.ws.ID, id)).DisturbedAt }
+	nobody := iam.PrincipalID(w.id(iam.ServiceAccountPrefix))
+	for _, test := range []struct {
+		what  string
+		ws    iam.WorkspaceID
+		owner iam.PrincipalID
+		key   iam.KeyID
+		hit   bool
+	}{
+		{"another workspace's", iam.WorkspaceID(w.id(iam.WorkspacePrefix)), "", "", false},
+		{"another owner's", w.ws.ID, nobody, "", false},
+		{"another key's", w.ws.ID, "", over.ID, false},
+		{"the new key's", w.ws.ID, "", mine.New.ID, false},
+		{"the old key's", w.ws.ID, "", mine.Old.ID, true},
+		{"the owner's", w.ws.ID, mine.Principal.ID, "", true},
+		{"all", w.ws.ID, "", "", true},
+	} {
+		before := disturbed(mine.ID)
+		commit := w.change(func(tx iam.Tx) error { return tx.DisturbRotations(t.Context(), test.ws, test.owner, test.key) })
+		if got := disturbed(mine.ID); got.Equal(commit.Time) != test.hit || !test.hit && !got.Equal(before) {
+			t.Errorf("%s: disturbed at %s, changed at %s; want it changed: %t", test.what, got, commit.Time, test.hit)
+		}
+	}
+	if got := disturbed(ended.ID); !got.IsZero() {
+		t.Errorf("a rotation that has ended is disturbed at %s", got)
+	}
+	w.ws.Paused = true
+	w.change(func(tx iam.Tx) error { return tx.UpdateWorkspace(t.Context(), w.ws) })
+	if !get(w.s.Rotation(t.Context(), w.ws.ID, mine.ID)).Closed {
+		t.Error("the workspace is paused, and the rotation does not say so")
 	}
 }
 
