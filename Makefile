@@ -5,19 +5,26 @@ TOOLS   := $(CURDIR)/.tools
 PG      := $(GO) run ./internal/store/storetest/withpg --
 STATICCHECK_VERSION := v0.8.2
 
-.PHONY: run test race chaos torture lint bench fuzz generate web web-test clean
+.PHONY: run test race chaos torture lint bench fuzz generate web web-test browser clean
 
 run: ## a development server on localhost:7070, its data in postern-dev.db
 	$(GO) run ./cmd/postern dev
 
 test: web-test ## everything, a real PostgreSQL included
 	$(PG) $(GO) test -timeout 30m ./...
+	@$(MAKE) --no-print-directory browser
 
 web: web/node_modules ## build the console into internal/console/dist; what it makes is committed
 	cd web && npm run --silent types && npm run --silent build
 
 web-test: web/node_modules ## the console's source, and that what is committed is what it builds
 	cd web && npm run --silent types && npm run --silent check && npm run --silent fresh && npm test --silent
+
+browser: web/node_modules ## the console in Chromium; pictures of every screen in web/pictures
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && \
+		apt-get install -y -qq --no-install-recommends chromium; } || { echo "missing: chromium (Debian package chromium)"; exit 1; }
+	$(GO) build -o $(TOOLS)/postern-browser ./cmd/postern
+	$(PG) node --test --test-concurrency=1 --test-reporter=spec web/browser/*.test.mjs
 
 web/node_modules: web/package-lock.json
 	@node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 20 || a == 20 && b >= 19 ? 0 : 1)' || \

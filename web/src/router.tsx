@@ -122,6 +122,18 @@ const accountKeyRevoke = createRoute({
   component: lazy(() => import("./screens/accounts/revokekey"), "RevokeAccountKey"),
 });
 
+const accountKeyRotate = createRoute({
+  getParentRoute: () => accountKeys,
+  path: "keys/$key/rotate",
+  component: lazy(() => import("./screens/rotations/start"), "StartRotation"),
+});
+
+const accountRotation = createRoute({
+  getParentRoute: () => account,
+  path: "rotations/$rot",
+  component: lazy(() => import("./screens/rotations/assistant"), "Assistant"),
+});
+
 const accountKeyEdit = createRoute({
   getParentRoute: () => accountKeys,
   path: "keys/$key/edit",
@@ -304,9 +316,11 @@ const routes = root.addChildren([
           accountKey,
           accountKeyRevoke,
           accountKeyEdit,
+          accountKeyRotate,
           accountRevoke,
           accountRole,
         ]),
+        accountRotation,
         accountPermissions,
         accountAudit,
         accountSettings,

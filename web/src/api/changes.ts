@@ -164,3 +164,24 @@ export const checkAccess = (workspace: string) => (body: Schema["Check"]) =>
 export function receiptOf(change: Change<never, { receipt: Receipt }>): Receipt | undefined {
   return change.done?.receipt ?? change.problem?.receipt;
 }
+
+/** startRotation makes the second key; its value is in the answer, and nowhere after. */
+export const startRotation = (ws: string, key: string) => (body: Schema["StartRotation"], header: Headers) =>
+  data(api.POST("/v1/workspaces/{workspace}/keys/{id}/rotations", { params: { ...at(ws, key), header }, body }));
+
+/** finishRotation revokes the old key. */
+export const finishRotation = (ws: string, id: string) => (body: Schema["FinishRotation"], header: Headers) =>
+  data(
+    api.POST("/v1/workspaces/{workspace}/rotations/{id}/finish", {
+      params: { ...at(ws, id), header: { ...header, ...async } },
+      body,
+    }),
+  );
+
+/** cancelRotation ends a rotation without revoking the old key. */
+export const cancelRotation = (ws: string, id: string) => (body: Schema["CancelRotation"], header: Headers) =>
+  data(api.POST("/v1/workspaces/{workspace}/rotations/{id}/cancel", { params: { ...at(ws, id), header }, body }));
+
+/** tryWithout pauses the old key for a while. */
+export const tryWithout = (ws: string, id: string) => (body: Schema["TryWithout"], header: Headers) =>
+  data(api.POST("/v1/workspaces/{workspace}/rotations/{id}/try_without", { params: { ...at(ws, id), header }, body }));

@@ -5,7 +5,11 @@ import type { components, paths } from "./schema";
 export type Schema = components["schemas"];
 
 /** api is the public HTTP API: the console uses nothing else. */
-export const api = createClient<paths>({ baseUrl: "", credentials: "same-origin" });
+export const api = createClient<paths>({
+  baseUrl: "",
+  credentials: "same-origin",
+  querySerializer: { array: { style: "form", explode: false } },
+});
 
 // Every answer that is not a success becomes an error with the problem that it says.
 const problems: Middleware = {

@@ -1,4 +1,4 @@
-import { queryOptions } from "@tanstack/react-query";
+import { keepPreviousData, queryOptions } from "@tanstack/react-query";
 import { api, data, type Schema } from "./client";
 import { listed, present } from "./lists";
 
@@ -13,6 +13,10 @@ export type Receipt = Schema["Receipt"];
 export type Whoami = Schema["Whoami"];
 export type Workspace = Schema["Workspace"];
 export type PermissionType = Schema["PermissionType"];
+
+/** live is after how many milliseconds what shows how keys are used is asked for again:
+    a call is to be seen within two seconds of it, of which the server takes up to one. */
+const live = 900;
 
 /** whoami is who the page acts as, and what that allows. */
 export const whoami = queryOptions({
@@ -42,15 +46,17 @@ export interface AccountFilters {
 }
 
 /** accounts are the service accounts of a workspace. */
-export const accounts = (ws: string, filters: AccountFilters) =>
-  listed<ServiceAccount>([ws, "accounts", present(filters)], (cursor, signal) =>
+export const accounts = (ws: string, filters: AccountFilters) => ({
+  ...listed<ServiceAccount>([ws, "accounts", present(filters)], (cursor, signal) =>
     data(
       api.GET("/v1/workspaces/{workspace}/service_accounts", {
         params: { ...inside(ws), query: present({ ...filters, cursor }) },
         signal,
       }),
     ),
-  );
+  ),
+  refetchInterval: live,
+});
 
 /** account is one service account, by name or id. */
 export const account = (ws: string, id: string) =>
@@ -63,18 +69,21 @@ export const account = (ws: string, id: string) =>
           signal,
         }),
       ),
+    refetchInterval: live,
   });
 
 /** accountKeys are the keys of one account. */
-export const accountKeys = (ws: string, id: string) =>
-  listed<Key>([ws, "keys", "of", id], (cursor, signal) =>
+export const accountKeys = (ws: string, id: string) => ({
+  ...listed<Key>([ws, "keys", "of", id], (cursor, signal) =>
     data(
       api.GET("/v1/workspaces/{workspace}/service_accounts/{id}/keys", {
         params: { path: { workspace: ws, id }, query: present({ limit: 100, cursor }) },
         signal,
       }),
     ),
-  );
+  ),
+  refetchInterval: live,
+});
 
 /** KeyFilters are what the inventory of keys is narrowed by. */
 export interface KeyFilters {
@@ -235,3 +244,66 @@ export const receipt = (ws: string, id: string) =>
     queryFn: ({ signal }) =>
       data(api.GET("/v1/workspaces/{workspace}/receipts/{id}", { params: { path: { workspace: ws, id } }, signal })),
   });
+
+export type Rotation = Schema["Rotation"];
+
+const follow = 2_000; // milliseconds between two looks at a rotation that is under way
+
+/** isOver reports whether a rotation has come to its end. */
+export function isOver(of: Pick<Rotation, "state">): boolean {
+  return of.state === "completed" || of.state === "cancelled";
+}
+
+/** rotation is one rotation, asked for again and again while it is under way. */
+export const rotation = (ws: string, id: string) =>
+  queryOptions({
+    queryKey: [ws, "rotation", id] as const,
+    queryFn: ({ signal }) =>
+      data(api.GET("/v1/workspaces/{workspace}/rotations/{id}", { params: { path: { workspace: ws, id } }, signal })),
+    refetchInterval: (q) => (q.state.data && isOver(q.state.data) ? false : follow),
+  });
+
+export type SubjectUsage = Schema["SubjectUsage"];
+
+/** Subjects are what traffic is asked of: some keys, some accounts, or the workspace. */
+type Subjects = { keys: string[] } | { service_accounts: string[] } | Record<string, never>;
+
+/** usage is how some things were used, in one request for all that a page shows. */
+export const usage = (ws: string, subjects: Subjects, step: "1m" | "1h" | "1d", days: number) =>
+  queryOptions({
+    queryKey: [ws, "usage", subjects, step, days] as const,
+    queryFn: async ({ signal }) =>
+      (
+        await data(
+          api.GET("/v1/workspaces/{workspace}/usage", {
+            params: { ...inside(ws), query: { ...subjects, step, days } },
+            signal,
+          }),
+        )
+      ).data,
+    enabled: Object.values(subjects).every((ids) => ids.length > 0),
+    refetchInterval: live,
+    placeholderData: keepPreviousData,
+  });
+
+/** keyUsage is how one key was used over the last so many steps, and from where. */
+export const keyUsage = (ws: string, id: string, step: "1m" | "1h" | "1d", steps: number) =>
+  queryOptions({
+    queryKey: [ws, "usage", "key", id, step, steps] as const,
+    queryFn: ({ signal }) =>
+      data(
+        api.GET("/v1/workspaces/{workspace}/keys/{id}/usage", {
+          params: { path: { workspace: ws, id }, query: { step, from: began(step, steps) } },
+          signal,
+        }),
+      ),
+    refetchInterval: live,
+  });
+
+const lengths = { "1m": 60_000, "1h": 3_600_000, "1d": 86_400_000 };
+
+/** began is when the first of so many steps began, the one that runs included. */
+export function began(step: keyof typeof lengths, steps: number, now = Date.now()): string {
+  const length = lengths[step];
+  return new Date(Math.floor(now / length) * length - (steps - 1) * length).toISOString();
+}

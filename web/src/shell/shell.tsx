@@ -21,6 +21,7 @@ import { Sheet } from "../ui/sheet";
 import { AccountMenu } from "./accountmenu";
 import { said, stale } from "./live";
 import { Palette, usePaletteKey } from "./palette";
+import { useStream } from "./stream";
 
 /** Place is somewhere one can go. */
 export interface Place {
@@ -68,6 +69,7 @@ export function Shell() {
   // biome-ignore lint/correctness/useExhaustiveDependencies: the sheet closes when one arrives somewhere
   useEffect(() => setOpen(false), [path]);
   usePaletteKey(() => setSearching(true));
+  useStream(ws);
   const side = <Side ws={ws} onSearch={() => setSearching(true)} />;
   return (
     <div className="shell">

@@ -84,12 +84,22 @@ function Bar({ point: p, step, x, most, of }: BarProps) {
   );
 }
 
+interface TrafficProps {
+  /** undefined: it is not known yet. */
+  of: { points: Point[] } | undefined;
+  step: string;
+  label: string;
+}
+
 /** Traffic is bars with their number beside them, as it stands in the row of a list. */
-export function Traffic({ points, step, label }: Pick<BarsProps, "points" | "step" | "label">) {
-  const sum = total(points);
+export function Traffic({ of, step, label }: TrafficProps) {
+  if (!of) {
+    return <div className="traffic" />;
+  }
+  const sum = total(of.points);
   return (
     <div className="traffic">
-      <Bars points={points} step={step} label={label} />
+      <Bars points={of.points} step={step} label={label} width={110} />
       <span className="small number">
         {brief(sum.ok)}
         {sum.refused > 0 && <span className="refused-text"> · {brief(sum.refused)} refused</span>}

@@ -69,7 +69,11 @@ export function List<T extends { id: string }>({ label, query, rows, columns, em
               rows.map((row) => (
                 <tr key={row.id} data-faded={faded?.(row) || undefined}>
                   {columns.map((c) => (
-                    <td key={c.name} data-kind={c.kind} data-label={c.kind === "main" ? undefined : c.name}>
+                    <td
+                      key={c.name}
+                      data-kind={c.kind}
+                      data-label={c.kind === "main" || c.kind === "actions" ? undefined : c.name}
+                    >
                       {c.cell(row)}
                     </td>
                   ))}

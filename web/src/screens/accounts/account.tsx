@@ -62,7 +62,13 @@ function Tab({ to, name }: { to: `${typeof from}${TabTo}`; name: string }) {
   const under = path.split("/").slice(6);
   const here = place === "" ? !/^(permissions|audit|settings)$/.test(under[0] ?? "") : under[0] === place.slice(1);
   return (
-    <Link className="tab" to={to} params={params} aria-current={here ? "page" : undefined}>
+    <Link
+      className="tab"
+      to={to}
+      params={params}
+      activeOptions={{ exact: true }}
+      aria-current={here ? "page" : undefined}
+    >
       {name}
     </Link>
   );

@@ -22,7 +22,7 @@ export function AccountKeys() {
   const all = rowsOf(list.data);
   const gone = all.filter((k) => k.state === "revoked").length;
   const shown = ended || of?.state === "inactive" ? all : all.filter((k) => k.state !== "revoked");
-  const columns = useKeyColumns({
+  const columns = useKeyColumns(ws, shown, {
     link: (k) => (
       <Link
         className="row-link"
@@ -97,6 +97,25 @@ function KeyActions({ ws, of, k }: { ws: string; of: ServiceAccount; k: Key }) {
       <MenuItem onSelect={() => navigate({ to: at, params, resetScroll: false })}>Details</MenuItem>
       {!ended && (
         <>
+          {k.rotation ? (
+            <MenuItem
+              onSelect={() =>
+                navigate({
+                  to: "/w/$ws/settings/service-accounts/$sa/rotations/$rot",
+                  params: { ...params, rot: k.rotation ?? "" },
+                })
+              }
+            >
+              See the rotation
+            </MenuItem>
+          ) : (
+            <MenuItem
+              reason={change ?? (k.state === "active" ? undefined : "Only a key that works can be rotated.")}
+              onSelect={() => navigate({ to: `${at}/rotate`, params, resetScroll: false })}
+            >
+              Rotate
+            </MenuItem>
+          )}
           <MenuItem reason={change} onSelect={turn}>
             {k.state === "paused" ? "Resume" : "Pause"}
           </MenuItem>

@@ -3,14 +3,16 @@ import { Link, Outlet, useNavigate, useParams, useSearch } from "@tanstack/react
 import { Bot, Plus } from "lucide-react";
 import { present, rowsOf } from "../../api/lists";
 import { useMay } from "../../api/me";
-import { accounts, roles, type ServiceAccount } from "../../api/queries";
+import { accounts, type Role, roles, type ServiceAccount, type SubjectUsage, usage } from "../../api/queries";
 import { StateBadge } from "../../ui/badge";
+import { Traffic } from "../../ui/bars";
 import { Button } from "../../ui/button";
 import { Filters, SearchField, SelectFilter } from "../../ui/filters";
 import { type Column, List } from "../../ui/list";
 import { Head } from "../../ui/page";
 import { Empty, NoMatch } from "../../ui/states";
 import { Time, useNow } from "../../ui/time";
+import { titleOf } from "../roles/choose";
 import { AccountActions } from "./actions";
 
 const from = "/w/$ws/settings/service-accounts";
@@ -30,6 +32,8 @@ export function AccountList() {
   const all = useQuery(roles(ws));
   const state = search.state === "all" ? undefined : (search.state ?? "active");
   const list = useInfiniteQuery(accounts(ws, { ...search, state }));
+  const rows = rowsOf(list.data);
+  const traffic = useQuery(usage(ws, { service_accounts: rows.map((a) => a.id) }, "1d", 7));
   const filter = (next: { [K in keyof typeof search]: (typeof search)[K] | undefined }) =>
     navigate({ search: present({ ...search, ...next }), replace: true });
   const create = (
@@ -69,8 +73,8 @@ export function AccountList() {
       <List
         label="Service accounts"
         query={list}
-        rows={rowsOf(list.data)}
-        columns={useColumns(ws)}
+        rows={rows}
+        columns={useColumns(ws, traffic.data, all.data)}
         faded={(a) => a.state === "inactive"}
         empty={
           search.q || search.role || search.owner ? (
@@ -108,7 +112,11 @@ function None({ state, action }: { state: string | undefined; action: React.Reac
   );
 }
 
-function useColumns(ws: string): Column<ServiceAccount>[] {
+function useColumns(
+  ws: string,
+  traffic: SubjectUsage[] | undefined,
+  all: Role[] | undefined,
+): Column<ServiceAccount>[] {
   const now = useNow(60_000);
   return [
     {
@@ -124,8 +132,14 @@ function useColumns(ws: string): Column<ServiceAccount>[] {
       ),
     },
     { name: "Owner", cell: (a) => a.owner || <span className="dim">No owner</span> },
-    { name: "Role", cell: (a) => a.role.name },
+    { name: "Role", cell: (a) => titleOf(a.role.name, all) },
     { name: "Keys", kind: "number", cell: (a) => a.keys.active },
+    {
+      name: "Traffic 7 d",
+      cell: (a) => (
+        <Traffic of={traffic?.find((t) => t.id === a.id)} step="1d" label={`Traffic of ${a.name} in 7 days`} />
+      ),
+    },
     { name: "Last used", cell: (a) => <Time at={a.last_used?.at} /> },
     { name: "State", cell: (a) => <StateBadge of={a} now={now} /> },
     { name: "Actions", kind: "actions", cell: (a) => <AccountActions ws={ws} account={a} /> },

@@ -1,6 +1,8 @@
+import { useQuery } from "@tanstack/react-query";
 import type { ReactNode } from "react";
-import type { Key } from "../../api/queries";
+import { type Key, usage } from "../../api/queries";
 import { StateBadge } from "../../ui/badge";
+import { Traffic } from "../../ui/bars";
 import type { Column } from "../../ui/list";
 import { Time, useNow } from "../../ui/time";
 
@@ -11,8 +13,9 @@ interface Options {
 }
 
 /** useKeyColumns are what a list says of keys. */
-export function useKeyColumns({ link, owners }: Options): Column<Key>[] {
+export function useKeyColumns(ws: string, shown: Key[], { link, owners }: Options): Column<Key>[] {
   const now = useNow(60_000);
+  const traffic = useQuery(usage(ws, { keys: shown.map((k) => k.id) }, "1d", 30));
   return [
     {
       name: "Name",
@@ -29,6 +32,12 @@ export function useKeyColumns({ link, owners }: Options): Column<Key>[] {
     ...(owners ? [{ name: "Owner", cell: (k: Key) => k.principal.name }] : []),
     { name: "Value", cell: (k) => <code>{k.hint}</code> },
     {
+      name: "Traffic 30 d",
+      cell: (k) => (
+        <Traffic of={traffic.data?.find((t) => t.id === k.id)} step="1d" label={`Traffic of ${k.name} in 30 days`} />
+      ),
+    },
+    {
       name: "Last used",
       cell: (k) => (
         <div>
@@ -38,6 +47,6 @@ export function useKeyColumns({ link, owners }: Options): Column<Key>[] {
       ),
     },
     { name: "Expires", cell: (k) => <Time at={k.expires_at} /> },
-    { name: "State", cell: (k) => <StateBadge of={k} now={now} /> },
+    { name: "State", cell: (k) => <StateBadge of={{ ...k, rotation: k.replaces ? null : k.rotation }} now={now} /> },
   ];
 }

@@ -1,8 +1,11 @@
-import { useInfiniteQuery } from "@tanstack/react-query";
+import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { rowsOf } from "../../api/lists";
-import { auditEvents, type Key } from "../../api/queries";
+import { auditEvents, type Key, keyUsage } from "../../api/queries";
+import { Chart } from "../../ui/bars";
 import { CopyIcon } from "../../ui/copy";
+import { count, many } from "../../ui/numbers";
+import { Waiting } from "../../ui/states";
 import { Time } from "../../ui/time";
 import { EventLines } from "../audit/lines";
 
@@ -64,8 +67,43 @@ export function KeyDetails({ ws, of: k }: { ws: string; of: Key }) {
           </>
         )}
       </dl>
+      <KeyTraffic ws={ws} of={k} />
       <KeyAudit ws={ws} id={k.id} />
     </>
+  );
+}
+
+const shownSources = 20;
+
+function KeyTraffic({ ws, of: k }: { ws: string; of: Key }) {
+  const used = useQuery(keyUsage(ws, k.id, "1d", 30));
+  if (!used.data) return <Waiting />;
+  const sources = used.data.sources.slice(0, shownSources);
+  return (
+    <section className="stack" data-tight>
+      <h3>Traffic in 30 days</h3>
+      <Chart points={used.data.points} step="1d" label={`Traffic of ${k.name} in 30 days`} />
+      <h3>Where it is used from</h3>
+      {sources.length === 0 && <p className="dim small">Nowhere yet.</p>}
+      <ul className="lines">
+        {sources.map((s) => (
+          <li key={s.ip + s.user_agent}>
+            <span>
+              {s.others ? "All other places" : s.ip || "An unknown address"}{" "}
+              <span className="dim small">{s.user_agent}</span>
+              <p className="dim small">
+                {many(s.ok, "request")}
+                {s.refused > 0 && `, ${count(s.refused)} refused`} · node {s.node} · first seen{" "}
+                <Time at={s.first_seen} />
+              </p>
+            </span>
+            <span className="small dim">
+              <Time at={s.last_seen} />
+            </span>
+          </li>
+        ))}
+      </ul>
+    </section>
   );
 }
 

@@ -39,7 +39,13 @@ export function APIKeys() {
       />
       {!may("iam.keys:read") && (
         <nav className="tabs" aria-label="Whose keys">
-          <Link className="tab" to={from} params={{ ws }} search={{}} aria-current={search.of ? undefined : "page"}>
+          <Link
+            className="tab"
+            to={from}
+            params={{ ws }}
+            search={{}}
+            activeOptions={{ exact: true, includeSearch: true }}
+          >
             Mine
           </Link>
           <Link
@@ -47,7 +53,7 @@ export function APIKeys() {
             to={from}
             params={{ ws }}
             search={{ of: "everyone" }}
-            aria-current={search.of ? "page" : undefined}
+            activeOptions={{ includeSearch: true }}
           >
             Everyone
           </Link>
@@ -59,9 +65,9 @@ export function APIKeys() {
   );
 }
 
-function useColumns(ws: string, owners: boolean) {
+function useColumns(ws: string, shown: Key[], owners: boolean) {
   const search = useSearch({ from });
-  const columns = useKeyColumns({
+  const columns = useKeyColumns(ws, shown, {
     owners,
     link: (k) => (
       <Link
@@ -117,12 +123,13 @@ function Actions({ ws, of: k, mine }: { ws: string; of: Key; mine: boolean }) {
 function Mine({ ws }: { ws: string }) {
   const navigate = useNavigate();
   const list = useInfiniteQuery(myKeys(ws));
+  const rows = rowsOf(list.data);
   return (
     <List
       label="My API keys"
       query={list}
-      rows={rowsOf(list.data)}
-      columns={useColumns(ws, false)}
+      rows={rows}
+      columns={useColumns(ws, rows, false)}
       faded={(k) => k.state === "revoked" || k.state === "expired"}
       empty={
         <Empty
@@ -146,6 +153,7 @@ function Everyone({ ws }: { ws: string }) {
   const search = useSearch({ from });
   const navigate = useNavigate({ from });
   const list = useInfiniteQuery(keys(ws, { principal_type: "member", state: search.state, q: search.q }));
+  const rows = rowsOf(list.data);
   const filter = (next: { q?: string | undefined; state?: (typeof states)[number]["value"] | undefined }) =>
     navigate({ search: present({ ...search, ...next }), replace: true });
   return (
@@ -163,8 +171,8 @@ function Everyone({ ws }: { ws: string }) {
       <List
         label="API keys of everyone"
         query={list}
-        rows={rowsOf(list.data)}
-        columns={useColumns(ws, true)}
+        rows={rows}
+        columns={useColumns(ws, rows, true)}
         faded={(k) => k.state === "revoked" || k.state === "expired"}
         empty={
           search.q || search.state ? (

@@ -34,6 +34,11 @@ export function ordered(all: Role[], forPeople: boolean): Role[] {
     .sort((a, b) => place(a) - place(b) || a.name.localeCompare(b.name));
 }
 
+/** titleOf is what people call a role. */
+export function titleOf(name: string, all: Role[] | undefined): string {
+  return all?.find((r) => r.name === name)?.title || name;
+}
+
 interface RoleChoicesProps {
   ws: string;
   roles: Role[];

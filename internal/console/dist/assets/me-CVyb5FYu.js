@@ -1,1 +1,0 @@
-import{Kr as e,ur as t}from"./button-B9E5W7qe.js";import{t as n}from"./permissions-BFsq6P9t.js";function r(){let r=e(t);return e=>r.data&&!n(r.data.permissions,e)?`This needs ${e}, which your role does not have. An Admin or Owner can give it to you.`:void 0}export{r as t};

@@ -1,0 +1,1 @@
+var e=new Intl.NumberFormat,t=new Intl.NumberFormat(void 0,{notation:`compact`,maximumFractionDigits:1});function n(t){return e.format(t)}function r(n){return n<1e4?e.format(n):t.format(n)}function i(e,t,r=`${t}s`){return`${n(e)} ${e===1?t:r}`}export{n,i as r,r as t};

@@ -1,1 +1,0 @@
-var e=new Intl.NumberFormat;new Intl.NumberFormat(void 0,{notation:`compact`,maximumFractionDigits:1});function t(t){return e.format(t)}function n(e,n,r=`${n}s`){return`${t(e)} ${e===1?n:r}`}export{n,t};

@@ -1,0 +1,126 @@
+// Every screen in every state: no violation of WCAG 2.2 AA, nothing that the policy
+// refuses, no sideways scroll at 320 px; and a picture of each to look at.
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { axe } from "./axe.mjs";
+import { answers, screens } from "./screens.mjs";
+import { Browser, fill, pictures, Server } from "./world.mjs";
+
+let server;
+let browser;
+let world;
+
+before(async () => {
+  server = await Server.start();
+  world = await fill(server);
+  browser = await Browser.start();
+});
+
+after(async () => {
+  await browser?.stop();
+  await server?.stop();
+});
+
+/** open shows a screen in a state, on a page that is already there. */
+async function open(page, screen, state) {
+  await page.unrouteAll({ behavior: "ignoreErrors" });
+  if (state !== "filled") {
+    await page.route(screen.call, (route) => route.fulfill(answers[state]));
+    await page.route("**/stream?*", (route) => route.abort()); // it would bring what the call does not
+  }
+  await page.goto(screen.path);
+  await page.getByText(screen.ready, { exact: true }).filter({ visible: true }).first().waitFor();
+  await page.locator(".skeleton").first().waitFor({ state: "detached" });
+  if (state !== "filled") await page.locator(".empty").first().waitFor();
+}
+
+const cells = () => screens(world).flatMap((s) => ["filled", ...(s.states ?? [])].map((state) => ({ s, state })));
+
+describe("every screen", () => {
+  for (const scheme of ["light", "dark"]) {
+    it(`breaks nothing of WCAG 2.2 AA in ${scheme}, and is pictured wide and narrow`, async () => {
+      const page = await browser.page(server, { scheme, failed: true });
+      const found = [];
+      for (const { s, state } of cells()) {
+        await page.setViewportSize({ width: 1280, height: 860 });
+        try {
+          await open(page, s, state);
+        } catch (e) {
+          found.push(`${s.name} ${state} does not show: ${e.message.split("\n", 4).join(" ")}`);
+        }
+        for (const line of await axe(page)) found.push(`${s.name} ${state}: ${line}`);
+        const name = `${s.name}-${state}-${scheme}`;
+        await page.screenshot({ path: join(pictures, `${name}-wide.png`) });
+        await page.setViewportSize({ width: 390, height: 844 });
+        await page.screenshot({ path: join(pictures, `${name}-390.png`), fullPage: !s.dialog });
+      }
+      await page.context().close();
+      assert.deepEqual(found, []);
+    });
+  }
+
+  it("needs no sideways scroll at 320 px, nor at twice the size", async () => {
+    const page = await browser.page(server, { width: 320, height: 640, failed: true });
+    const wide = [];
+    for (const s of screens(world)) {
+      for (const width of [320, 640]) {
+        await page.setViewportSize({ width, height: 640 });
+        await open(page, s, "filled");
+        const over = await page.evaluate(() => {
+          const of = [document.documentElement, ...document.querySelectorAll(".dialog, .drawer, .table-wrap")];
+          return Math.max(...of.map((e) => e.scrollWidth - e.clientWidth));
+        });
+        if (over > 0) wide.push(`${s.name} at ${width}: ${over} px`);
+      }
+    }
+    await page.context().close();
+    assert.deepEqual(wide, []);
+  });
+
+  it("is in the table", () => {
+    const router = readFileSync(resolve(import.meta.dirname, "../src/router.tsx"), "utf8");
+    const lazily = [...router.matchAll(/import\("\.\/screens\/([^"]+)"\)/g)].map((m) => m[1]);
+    const missing = lazily.filter((file) => !Object.hasOwn(pictured, file) || !screens(world).some((s) => s.name === pictured[file]));
+    assert.deepEqual(missing, [], "these screens are in the router and not in the table");
+  });
+
+  it("had no error, no warning and nothing that the policy refused", () => assert.deepEqual(browser.wrong, []));
+});
+
+/** pictured says which row of the table shows which file of the source. */
+const pictured = {
+  "signin/signin": "signin",
+  "overview/overview": "overview",
+  "accounts/list": "accounts",
+  "accounts/new": "account-new",
+  "accounts/account": "account-keys",
+  "accounts/keys": "account-keys",
+  "accounts/newkey": "key-new",
+  "accounts/key": "key",
+  "accounts/revokekey": "key-revoke",
+  "accounts/editkey": "key-edit",
+  "accounts/revoke": "account-revoke",
+  "accounts/role": "account-role",
+  "accounts/permissions": "account-permissions",
+  "accounts/audit": "account-audit",
+  "accounts/settings": "account-settings",
+  "rotations/start": "key-rotate",
+  "rotations/assistant": "rotation",
+  "keys/mine": "api-keys",
+  "keys/newmine": "api-key-new",
+  "keys/drawer": "api-key",
+  "keys/revokemine": "api-key-revoke",
+  "people/members": "members",
+  "people/invite": "member-invite",
+  "people/role": "member-role",
+  "people/remove": "member-remove",
+  "roles/list": "roles",
+  "roles/new": "role-new",
+  "roles/role": "role",
+  "settings/nodes": "nodes",
+  "settings/general": "general",
+  "audit/log": "audit",
+  "audit/event": "audit-event",
+};

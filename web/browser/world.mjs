@@ -1,0 +1,215 @@
+// A server of its own for each test file, with something in it, and a browser.
+import { spawn } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { chromium } from "playwright-core";
+
+/** binary is the program under test; make builds it. */
+const binary = resolve(import.meta.dirname, "../../.tools/postern-browser");
+
+/** pictures is where screenshots go. */
+export const pictures = process.env.POSTERN_PICTURES ?? resolve(import.meta.dirname, "../pictures");
+
+const browsers = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
+
+/** freePort is a port that nobody listens on. */
+function freePort() {
+  return new Promise((done, failed) => {
+    const server = createServer();
+    server.on("error", failed);
+    server.listen(0, "127.0.0.1", () => {
+      const { port } = server.address();
+      server.close(() => done(port));
+    });
+  });
+}
+
+/** Server is a running postern, and a key of its owner. */
+export class Server {
+  static async start({ store, name = "node-1", args = [], secret } = {}) {
+    const server = new Server();
+    server.folder = mkdtempSync(join(tmpdir(), "postern-browser-"));
+    server.env = { ...process.env, HOME: server.folder, XDG_CONFIG_HOME: server.folder };
+    server.port = await freePort();
+    server.url = `http://localhost:${server.port}`;
+    server.store = store ?? `sqlite:${join(server.folder, "postern.db")}`;
+    server.secret = secret ?? join(server.folder, "secret");
+    server.settings = ["--store-url", server.store, "--secret-file", server.secret];
+    server.name = name;
+    server.args = args;
+    if (!secret) {
+      const owner = ["--workspace", "Acme", "--email", "maya@example.com"];
+      server.key = (await server.command("init", ...server.settings, ...owner, "--field", "value")).trim();
+    }
+    await server.serve();
+    return server;
+  }
+
+  /** command runs the program to its end, and returns what it printed. */
+  command(...args) {
+    return new Promise((done, failed) => {
+      const child = spawn(binary, args, { env: this.env, cwd: this.folder });
+      let [out, err] = ["", ""];
+      child.stdout.on("data", (d) => {
+        out += d;
+      });
+      child.stderr.on("data", (d) => {
+        err += d;
+      });
+      child.on("error", failed);
+      child.on("close", (code) => (code === 0 ? done(out) : failed(new Error(`postern ${args[0]}: ${code}\n${err}`))));
+    });
+  }
+
+  async serve() {
+    this.log = "";
+    const args = ["serve", ...this.settings, "--listen", `localhost:${this.port}`, "--node-name", this.name, ...this.args];
+    this.child = spawn(binary, args, { env: this.env, cwd: this.folder });
+    for (const stream of [this.child.stdout, this.child.stderr]) {
+      stream.on("data", (d) => {
+        this.log += d;
+      });
+    }
+    await until(`${this.name} answers`, () => fetch(`${this.url}/readyz`).then((r) => r.ok), 20_000).catch((e) => {
+      throw new Error(`${e.message}\n${this.log}`);
+    });
+  }
+
+  async stop() {
+    if (this.child.exitCode === null) {
+      const gone = new Promise((done) => this.child.on("close", done));
+      this.child.kill("SIGCONT");
+      this.child.kill("SIGTERM");
+      await gone;
+    }
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  /** call asks the API, as the owner unless another key is given. */
+  async call(method, path, body, key = this.key) {
+    const answer = await fetch(`${this.url}/v1${path}`, {
+      method,
+      headers: { Authorization: `Bearer ${key}`, ...(body && { "Content-Type": "application/json" }) },
+      ...(body && { body: JSON.stringify(body) }),
+    });
+    const text = await answer.text();
+    const data = text ? JSON.parse(text) : undefined;
+    if (!answer.ok) throw Object.assign(new Error(`${method} ${path}: ${answer.status} ${text}`), { data });
+    return data;
+  }
+
+  get = (path) => this.call("GET", path);
+  post = (path, body, key) => this.call("POST", path, body ?? {}, key);
+
+  /** use verifies a key, as a service does for its caller. */
+  use(value, { ip = "10.2.0.7", agent = "curl/8.5", permission = "agents:execute" } = {}) {
+    return this.post("/verify", { key: value, permissions: [permission], source: { ip, user_agent: agent } });
+  }
+}
+
+/** until waits until something is so. */
+export async function until(what, check, within = 10_000) {
+  const end = Date.now() + within;
+  for (;;) {
+    const so = await Promise.resolve()
+      .then(check)
+      .catch(() => false);
+    if (so) return so;
+    if (Date.now() > end) throw new Error(`after ${within} ms it is not so that ${what}`);
+    await new Promise((done) => setTimeout(done, 50));
+  }
+}
+
+const W = "/workspaces/-";
+
+/** fill puts into a workspace what every screen has something to show of. */
+export async function fill(server) {
+  await server.call("PUT", `${W}/permissions`, [
+    { type: "agents", title: "Agents", actions: [] },
+    { type: "tickets", title: "Tickets", actions: ["close"] },
+  ]);
+  await server.post(`${W}/roles`, { name: "ticket-bot", title: "Ticket bot", permissions: ["tickets:read", "tickets:close"] });
+  const accounts = [
+    ["support-bot-prod", "Owner: Support Platform", "Support Platform", "operator"],
+    ["ci-deploy", "Deploys from the pipeline.", "Developer Experience", "editor"],
+    ["webhook-relay", "Forwards events to the data lake.", "Data", "viewer"],
+    ["billing-sync", "Nightly invoices.", "Finance Systems", "ticket-bot"],
+    ["legacy-importer", "", "", "admin"],
+    ["old-bot", "Replaced by support-bot-prod.", "Support Platform", "operator"],
+    ["staging-bot", "Trials.", "Support Platform", "operator"],
+  ];
+  for (const [name, description, owner, role] of accounts) {
+    await server.post(`${W}/service_accounts`, { name, description, owner, role });
+  }
+  const made = {};
+  const key = async (account, name, more = {}) => {
+    made[name] = await server.post(`${W}/service_accounts/${account}/keys`, { name, expires_in: "90d", ...more });
+  };
+  await key("support-bot-prod", "prod-2026-08");
+  await key("support-bot-prod", "trial");
+  await key("ci-deploy", "pipeline", { expires_in: "2d" });
+  await key("webhook-relay", "relay", { allowed_networks: ["10.0.0.0/8"], limit: ["tickets:read"] });
+  await key("old-bot", "v1");
+  await server.post(`${W}/keys/${made.trial.id}/revoke`, { reason: "unused" });
+  await server.post(`${W}/service_accounts/old-bot/revoke`, { reason: "replaced" });
+  await server.post(`${W}/service_accounts/staging-bot/pause`, {});
+  await server.post(`${W}/invitations`, { email: "sam@example.com", role: "viewer" });
+  const invited = await server.post(`${W}/invitations`, { email: "jo.park@example.com", role: "viewer" });
+  const body = { token: invited.token, name: "Jo Park", key: { name: "laptop" } };
+  const jo = await fetch(`${server.url}/v1/invitations/accept`, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(body),
+  }).then((r) => r.json());
+  await server.post(`${W}/me/keys`, { name: "scripts" });
+  for (let i = 0; i < 24; i++) {
+    await server.use(made["prod-2026-08"].value, { ip: `10.2.0.${7 + (i % 3)}` });
+    await server.use(made.pipeline.value, { permission: i % 4 ? "agents:execute" : "billing:write", ip: "10.9.1.4" });
+  }
+  const rotation = await server.post(`${W}/keys/${made["prod-2026-08"].id}/rotations`, {});
+  await server.use(rotation.new_key.value, { ip: "10.2.0.9" });
+  const events = await server.get(`${W}/audit_events?limit=1&action=role.created`);
+  return { keys: made, rotation: rotation.rotation, jo, event: events.data[0] };
+}
+
+/** Browser is a Chromium whose pages are listened to. */
+export class Browser {
+  static async start() {
+    const executablePath = process.env.POSTERN_CHROMIUM ?? browsers.find((b) => existsSync(b));
+    if (!executablePath) throw new Error(`there is no Chromium: install the package chromium (looked at ${browsers.join(", ")})`);
+    mkdirSync(pictures, { recursive: true });
+    const browser = new Browser();
+    browser.chromium = await chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-dev-shm-usage"] });
+    browser.wrong = [];
+    return browser;
+  }
+
+  stop = () => this.chromium.close();
+
+  /** page opens a page of the server for somebody. What goes wrong in it is kept in
+      wrong; failed says that answers of the API are to fail in this one. */
+  async page(server, { key = server.key, scheme = "light", width = 1280, height = 860, failed = false, reduced = true } = {}) {
+    const context = await this.chromium.newContext({
+      baseURL: server.url,
+      viewport: { width, height },
+      colorScheme: scheme,
+      reducedMotion: reduced ? "reduce" : "no-preference",
+      permissions: ["clipboard-read", "clipboard-write"],
+      extraHTTPHeaders: key ? { Authorization: `Bearer ${key}` } : {},
+    });
+    const page = await context.newPage();
+    page.setDefaultTimeout(15_000);
+    const note = (text) => this.wrong.push(`${new URL(page.url()).pathname}: ${text}`);
+    page.on("pageerror", (e) => note(e.message));
+    page.on("console", (m) => {
+      const expected = failed && m.text().startsWith("Failed to load resource");
+      if (["error", "warning"].includes(m.type()) && !expected) note(m.text());
+    });
+    await page.addInitScript(() => {
+      addEventListener("securitypolicyviolation", (e) => console.error(`policy: ${e.violatedDirective} ${e.blockedURI} ${e.sourceFile}`));
+    });
+    return page;
+  }
+}
