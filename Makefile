@@ -54,9 +54,11 @@ $(TOOLS)/staticcheck-$(STATICCHECK_VERSION):
 
 bench: ## the figures of docs/benchmarks.md: ratios within one run, on a disk
 	$(GO) test -run '^$$' -bench 'VerifyRatio|Apply|Load1M|Weight' -benchtime 1x -timeout 20m ./internal/replica
-	$(GO) test -run '^$$' -bench 'VerifyHTTP|VerifyUsage' -benchtime 1x -timeout 20m ./internal/server
+	$(GO) test -run '^$$' -bench VerifyHTTP -benchtime 1x -timeout 20m ./internal/server
+	POSTERN_TEST_CLUSTER_DIR=$${TMPDIR:-/tmp} $(PG) $(GO) test -run '^$$' -bench VerifyUsage -benchtime 1x -timeout 20m ./internal/server
 	$(GO) test -run '^$$' -bench Touch -timeout 20m ./internal/usage
 	POSTERN_TEST_CLUSTER_DIR=$${TMPDIR:-/tmp} $(PG) $(GO) test -run '^$$' -bench CreateKey -benchtime 40x -timeout 20m ./internal/store
+	POSTERN_TEST_CLUSTER_DIR=$${TMPDIR:-/tmp} $(PG) $(GO) test -run '^$$' -bench 'Report|UsagePage' -benchtime 5x -timeout 20m ./internal/store
 	POSTERN_TEST_CLUSTER_DIR=$${TMPDIR:-/tmp} $(PG) $(GO) test -run '^$$' -bench StartUp -benchtime 5x -timeout 20m ./internal/store
 	POSTERN_TEST_CLUSTER_DIR=$${TMPDIR:-/tmp} $(PG) $(GO) test -run '^$$' -bench . -benchtime 1x -timeout 20m ./internal/fence
 
