@@ -69,7 +69,7 @@ fuzz: ## each fuzz test for half a minute
 		done; done
 
 generate: ## rewrite what is generated: OpenAPI, references, golden files
-	$(GO) test ./internal/server ./internal/config ./internal/cli -run Golden -update
+	$(GO) test ./internal/server ./internal/config ./internal/cli ./internal/audit -run Golden -update
 
 clean:
 	rm -rf $(TOOLS)
