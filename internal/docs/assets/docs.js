@@ -11,7 +11,7 @@ function commands(code) {
 }
 
 if (navigator.clipboard) {
-  for (const block of document.querySelectorAll("div.code")) {
+  for (const block of document.querySelectorAll('div.code:not(:has([data-language="text"]))')) {
     const button = document.createElement("button");
     button.type = "button";
     button.textContent = "Copy";
