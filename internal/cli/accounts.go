@@ -41,7 +41,7 @@ func (a *app) accountCommand() *cobra.Command {
 
 func (a *app) accountList() *cobra.Command {
 	q := &api.ServiceAccount{}
-	var search string
+	var search, need string
 	cmd := a.leaf(command{
 		use: "list", short: "List service accounts",
 		examples: [2]string{"postern sa list", "postern sa list --state active --role operator --json"},
@@ -50,13 +50,14 @@ func (a *app) accountList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			query := filters("state", q.State, "role", q.Role.Name, "owner", q.Owner, "q", search)
+			query := filters("state", q.State, "role", q.Role.Name, "owner", q.Owner, "need", need, "q", search)
 			return list(ctx, a, s, s.path(accountsPart), query, accountColumns())
 		},
 	})
 	cmd.Flags().StringVar(&q.State, "state", "", "only those that are active, paused or inactive")
 	cmd.Flags().StringVar(&q.Role.Name, "role", "", "only those with this role")
 	cmd.Flags().StringVar(&q.Owner, "owner", "", "only those of this team")
+	cmd.Flags().StringVar(&need, "need", "", "only those that need an owner, keys or less_power")
 	cmd.Flags().StringVar(&search, "q", "", "only those with this in the name, the description or the owner")
 	a.completeFlag(cmd, "role", a.roleNames)
 	return cmd

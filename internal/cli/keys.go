@@ -51,13 +51,14 @@ func (a *app) keyCommand() *cobra.Command {
 }
 
 func (a *app) keyList() *cobra.Command {
-	var principal, principalType, state, before, search string
+	var principal, principalType, state, before, unused, sort, search string
+	var neverUsed, neverExpires, machineLike bool
 	cmd := a.leaf(command{
 		use: "list [ACCOUNT]", short: "List keys", complete: a.accountNames,
 		long: "Without an account: every key of the workspace that you may see. me stands for your own.",
 		examples: [2]string{
 			"postern key list support-bot-prod",
-			"postern key list --state active --expires-before 30d -o csv",
+			"postern key list --state active --unused-for 90d -o csv",
 		},
 		run: func(ctx context.Context, _ *cobra.Command, args []string) error {
 			s, err := a.session(ctx)
@@ -68,7 +69,8 @@ func (a *app) keyList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			query := filters("state", state, "principal_type", principalType, "expires_before", until, "q", search)
+			query := filters("state", state, "principal_type", principalType, "expires_before", until, "unused_for", unused,
+				"never_used", yes(neverUsed), "never_expires", yes(neverExpires), "machine_like", yes(machineLike), "sort", sort, "q", search)
 			path, err := s.keysOf(ctx, append(args, principal)[0], query)
 			if err != nil {
 				return err
@@ -81,6 +83,11 @@ func (a *app) keyList() *cobra.Command {
 	fs.StringVar(&principalType, "principal-type", "", "only those of a service_account or a member")
 	fs.StringVar(&state, "state", "", "only those that are active, paused, expired or revoked")
 	fs.StringVar(&before, "expires-before", "", "only those that end before a time, or within a while such as 30d")
+	fs.StringVar(&unused, "unused-for", "", "only those made so long ago or longer, and not accepted since, such as 90d")
+	fs.BoolVar(&neverUsed, "never-used", false, "only those that were never accepted")
+	fs.BoolVar(&neverExpires, "never-expires", false, "only those without an end")
+	fs.BoolVar(&machineLike, "machine-like", false, "only those of members that are used as people do not use one")
+	fs.StringVar(&sort, "sort", "", "by created_at, name, expires_at or last_used_at; with - before it descending")
 	fs.StringVar(&search, "q", "", "only those with this in their or their owner's name")
 	a.completeFlag(cmd, "principal", a.accountNames)
 	return cmd

@@ -55,6 +55,14 @@ func lastUse(u *api.LastUse) string {
 	return when(u.At) + " from " + u.Source.IP
 }
 
+// yes writes a filter that is on or left out.
+func yes(on bool) string {
+	if on {
+		return "true"
+	}
+	return ""
+}
+
 // number writes a count.
 func number(n int64) string { return strconv.FormatInt(n, 10) }
 

@@ -1,6 +1,7 @@
 package cli_test
 
 import (
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -34,4 +35,36 @@ func TestUsageOfAKeyIsATableWithSumsAndSources(t *testing.T) {
 	if got := w.must("key", "usage", keyID, "--json").stdout; !strings.Contains(got, `"sources"`) {
 		t.Errorf("as JSON: got %s", got)
 	}
+}
+
+func TestInventoryIsAskedForByFlags(t *testing.T) {
+	w := newWorld(t)
+	w.answer("GET "+W+"keys", list[api.Key]())
+	w.answer("GET "+W+"service_accounts", list[api.ServiceAccount]())
+	for query, args := range map[string][]string{
+		"never_expires=true&state=active&unused_for=90d": {"key", "list", "--state", "active", "--unused-for", "90d", "--never-expires"},
+		"machine_like=true&never_used=true":              {"key", "list", "--machine-like", "--never-used"},
+		"sort=last_used_at":                              {"key", "list", "--sort", "last_used_at"},
+		"need=less_power":                                {"sa", "list", "--need", "less_power"},
+	} {
+		w.must(args...)
+		if got := w.heard[len(w.heard)-1].query; !sameQuery(t, got, query) {
+			t.Errorf("%v: the server heard %s, want %s", args, got, query)
+		}
+	}
+}
+
+// sameQuery reports whether a query asks for all that another does.
+func sameQuery(t *testing.T, got, want string) bool {
+	t.Helper()
+	heard, err := url.ParseQuery(got)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for pair := range strings.SplitSeq(want, "&") {
+		if name, value, _ := strings.Cut(pair, "="); heard.Get(name) != value {
+			return false
+		}
+	}
+	return true
 }

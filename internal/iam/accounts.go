@@ -293,6 +293,9 @@ func (s *Service) ServiceAccounts(ctx context.Context, c Caller, ws string, f Ac
 	if err != nil {
 		return List[ServiceAccount]{}, err
 	}
+	if f.Need, err = s.settled(ctx, id, f.Need); err != nil {
+		return List[ServiceAccount]{}, err
+	}
 	return s.Store.ServiceAccounts(ctx, id, f, page)
 }
 

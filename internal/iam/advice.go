@@ -132,23 +132,12 @@ func (s *Service) askedOf(ctx context.Context, ws WorkspaceID, q AskQuery) ([]As
 
 // comparable returns the roles that could be suggested to a caller: the custom ones
 // only to those who may see them.
-func (s *Service) comparable(ctx context.Context, c Caller, ws WorkspaceID) (all []Role, err error) {
+func (s *Service) comparable(ctx context.Context, c Caller, ws WorkspaceID) ([]Role, error) {
 	f := RoleFilter{Kind: "built_in"}
-	if c.internal != "" || c.Permissions.Allow(ReadRoles) {
+	if c.sees(ReadRoles) {
 		f.Kind = ""
 	}
-	page := Page{Limit: maxPage}
-	for len(all) < maxRolesSeen {
-		list, err := s.Store.Roles(ctx, ws, f, page)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, list.Items...)
-		if page.After = list.Next; list.Next == nil {
-			break
-		}
-	}
-	return all, nil
+	return s.roles(ctx, ws, f)
 }
 
 const maxPage = 200

@@ -48,6 +48,13 @@ func NewID(prefix string, now time.Time) string {
 	return FormatID(prefix, id)
 }
 
+// FirstID returns a text that no id that was made at a time or later is less than.
+func FirstID(prefix string, at time.Time) string {
+	var id [16]byte
+	binary.BigEndian.PutUint64(id[:8], uint64(at.UnixMilli())<<16)
+	return FormatID(prefix, id)
+}
+
 const crockford = "0123456789abcdefghjkmnpqrstvwxyz"
 
 // idLen is the length of an id without its prefix: 128 bits in fives, rounded up.

@@ -133,7 +133,7 @@ func (s *Service) affected(ctx context.Context, c Caller, ws WorkspaceID, q AskQ
 		}
 	}
 	for _, p := range []Permission{ReadAccounts, ReadMembers} {
-		if !c.Permissions.Allow(p) {
+		if !c.sees(p) {
 			a.Hidden = append(a.Hidden, p)
 		}
 	}
@@ -149,7 +149,7 @@ func (s *Service) affected(ctx context.Context, c Caller, ws WorkspaceID, q AskQ
 	for _, g := range each {
 		needs := map[PrincipalType]Permission{MemberType: ReadMembers, ServiceAccountType: ReadAccounts}[g.Principal.Type]
 		ask := readAsk(g.AskTotal)
-		if !c.Permissions.Allow(needs) || !ask.lost(present, then, g.Limit) {
+		if !c.sees(needs) || !ask.lost(present, then, g.Limit) {
 			continue
 		}
 		i, known := at[g.Principal.ID]

@@ -92,6 +92,7 @@ type Reader interface {
 
 	ServiceAccount(ctx context.Context, ws WorkspaceID, ref string) (ServiceAccount, error)
 	ServiceAccounts(ctx context.Context, ws WorkspaceID, f AccountFilter, page Page) (List[ServiceAccount], error)
+	CountServiceAccounts(ctx context.Context, ws WorkspaceID, f AccountFilter) (int64, error)
 
 	Member(ctx context.Context, ws WorkspaceID, id PrincipalID) (Member, error)
 	Members(ctx context.Context, ws WorkspaceID, f MemberFilter, page Page) (List[Member], error)
@@ -107,6 +108,7 @@ type Reader interface {
 
 	Key(ctx context.Context, ws WorkspaceID, id KeyID) (Key, error)
 	Keys(ctx context.Context, ws WorkspaceID, f KeyFilter, page Page) (List[Key], error)
+	CountKeys(ctx context.Context, ws WorkspaceID, f KeyFilter) (int64, error)
 	// Descendants returns the keys and accounts that were made with key id, or
 	// with a key that was itself made so, oldest first. Those already revoked
 	// are among them.
@@ -130,6 +132,10 @@ type Reader interface {
 	// Receipt returns the receipt of a change: unless what it rests on has been
 	// written down, it is not confirmed.
 	Receipt(ctx context.Context, ws WorkspaceID, id ReceiptID) (Receipt, error)
+	// StoppingReceipts returns receipts of changes after a revision that stopped keys,
+	// that are not known to be confirmed, and that were made since a time: the newest
+	// first.
+	StoppingReceipts(ctx context.Context, ws WorkspaceID, after int64, since time.Time, most int) ([]Receipt, error)
 
 	// UsagePoints returns how often keys, principals or the workspace itself were
 	// accepted and refused, by id, in steps of a minute, an hour or a day (UTC)
@@ -300,6 +306,7 @@ type AccountFilter struct {
 	Role  string // id or name
 	Owner string
 	Query string // part of the name, the description or the owner
+	Need  Need
 }
 
 // MemberFilter narrows a list of members.
@@ -323,8 +330,12 @@ type KeyFilter struct {
 	Name          string // the whole name
 	State         State  // as of Now: active, paused, expired or revoked
 	ExpiresBefore time.Time
-	UnusedSince   time.Time // not accepted since, or never
-	Query         string    // part of the key's or the owner's name
+	UnusedSince   time.Time // made before it, and not accepted since
+	UsedSince     time.Time // accepted since
+	NeverUsed     bool      // never accepted
+	NeverExpires  bool
+	MachineLike   bool   // see [MachineLike]; as of Now
+	Query         string // part of the key's or the owner's name
 	Now           time.Time
 }
 

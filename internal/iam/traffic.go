@@ -25,7 +25,7 @@ type Span struct {
 // settled returns the span with nothing left open and its beginning on a step.
 func (p Span) settled(now time.Time) Span {
 	if p.To.IsZero() {
-		p.To = now
+		p.To = now.Add(time.Microsecond) // so that the step of now is the last, also when it has just begun
 	}
 	if p.From.IsZero() {
 		pictures := map[time.Duration]int{time.Minute: 60, time.Hour: 24, day: 30}

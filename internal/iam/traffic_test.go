@@ -90,6 +90,8 @@ func TestUseOfAKeyIsShownInStepsWithoutHoles(t *testing.T) {
 				t.Errorf("%s: got sources %+v, want both, the last first", name, got.Sources)
 			}
 		}
+		w.clock.micros.Store(began.Add(4 * day).Truncate(day).UnixMicro()) // a step of each has just begun
+		w.used(use{key: key.ID, ok: 5})
 		for step, want := range map[time.Duration]int{time.Minute: 60, time.Hour: 24, day: 30} {
 			got, err := w.KeyUsage(t.Context(), w.owner, "-", key.ID, iam.Span{Step: step})
 			if err != nil || len(got.Points) != want || got.Points[want-1].OK < 5 {

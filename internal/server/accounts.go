@@ -79,10 +79,11 @@ type listAccountsInput struct {
 	Role  string `query:"role" doc:"Only accounts with this role: its id or name."`
 	Owner string `query:"owner" doc:"Only accounts of this team: its whole name."`
 	Query string `query:"q" doc:"Only accounts whose name, description or owner has this in it."`
+	Need  string `query:"need" enum:"owner,keys,less_power" doc:"Only accounts that have not ended and need something: no team is named as the owner; no key could work; the role is Admin-level, and nothing was changed with it for 90 days."`
 }
 
 func (s *Server) listAccounts(ctx context.Context, c iam.Caller, in *listAccountsInput) (*answer[api.List[api.ServiceAccount]], error) {
-	f := iam.AccountFilter{State: iam.State(in.State), Role: in.Role, Owner: in.Owner, Query: in.Query}
+	f := iam.AccountFilter{State: iam.State(in.State), Role: in.Role, Owner: in.Owner, Query: in.Query, Need: iam.Need{What: iam.Needed(in.Need)}}
 	p, err := s.page(c, in.Paging, accountsPath, f)
 	if err != nil {
 		return nil, err

@@ -272,6 +272,8 @@ func TestListRefusesWhatItCannotUse(t *testing.T) {
 			{"/keys?state=inactive", http.StatusUnprocessableEntity, api.CodeValidationFailed, "state"},
 			{"/keys?principal_type=system", http.StatusUnprocessableEntity, api.CodeValidationFailed, "principal_type"},
 			{"/keys?expires_before=soon", http.StatusUnprocessableEntity, api.CodeValidationFailed, "expires_before"},
+			{"/keys?machine_like=perhaps", http.StatusUnprocessableEntity, api.CodeValidationFailed, "machine_like"},
+			{"/service_accounts?need=love", http.StatusUnprocessableEntity, api.CodeValidationFailed, "need"},
 			{"/keys?unused_for=long", http.StatusUnprocessableEntity, api.CodeValidationFailed, "unused_for"},
 			{"/keys?sort=-hash", http.StatusUnprocessableEntity, api.CodeValidationFailed, "sort"},
 			{"/me/keys?state=new", http.StatusUnprocessableEntity, api.CodeValidationFailed, "state"},

@@ -180,6 +180,7 @@ func keySamples() map[string]sample {
 		"revoke-key":    one(http.MethodPost, "/revoke", api.Ending{}),
 		"get-key-usage": one(http.MethodGet, "/usage", nil),
 		"get-usage":     on(http.MethodGet, "/usage", nil),
+		"get-overview":  on(http.MethodGet, "/overview", nil),
 		"list-my-keys":  on(http.MethodGet, "/me/keys", nil),
 		"create-my-key": func(x *tenant) call { return post(x.root+"/me/keys", x.owner, api.CreateKey{Name: x.name("mine")}) },
 		"get-self":      func(x *tenant) call { return get("/v1/keys/self", x.owner) },

@@ -8,6 +8,7 @@ import (
 
 	"github.com/posternhq/postern/api"
 	"github.com/posternhq/postern/internal/iam"
+	"github.com/posternhq/postern/internal/server"
 )
 
 // accepted reports, as a node would, that a key was accepted at a time.
@@ -30,7 +31,7 @@ func TestLastUseIsShownAndFiltered(t *testing.T) {
 	eachTown(t, func(t *testing.T, w *town) {
 		c := w.acme.in(t)
 		account := c.account("viewer")
-		busy, rare := c.keyOf(account.ID, api.CreateKey{Name: "busy"}), c.keyOf(account.ID, api.CreateKey{Name: "rare"})
+		busy, rare := c.keyOf(account.ID, api.CreateKey{Name: "busy"}), c.keyOf(account.ID, api.CreateKey{Name: "rare", ExpiresAt: api.Null[api.Time]()})
 		never := c.keyOf(account.ID, api.CreateKey{Name: "never"})
 		now := time.Now().UTC().Truncate(time.Microsecond)
 		w.accepted(rare, c.workspace, 1, now.Add(-48*time.Hour))
@@ -52,12 +53,20 @@ func TestLastUseIsShownAndFiltered(t *testing.T) {
 		if u := accounts.Data[0].LastUsed; u == nil || u.Key == nil || *u.Key != key || !u.At.Equal(now) {
 			t.Errorf("account last used %+v, want at %v with %+v", u, now, key)
 		}
+		w.accepted(busy, c.workspace, 3, now.Add(47*time.Hour))
+		later := w.with(t, func(o *server.Options) { o.Now = func() time.Time { return time.Now().Add(48 * time.Hour) } })
 		for query, want := range map[string][]string{
-			"unused_for=1d": {"never", "rare"},
-			"unused_for=3d": {"never"},
+			"sort=name&unused_for=1d":                    {"never", "rare"},
+			"sort=name&unused_for=3d":                    {}, // none is as old as that
+			"sort=name&unused_for=1d&never_used=true":    {"never"},
+			"sort=name&never_used=true":                  {"never"},
+			"sort=name&never_expires=true":               {"rare"},
+			"sort=name&never_expires=false":              {"busy", "never", "rare"},
+			"sort=last_used_at":                          {"never", "rare", "busy"},
+			"sort=name&unused_for=1d&never_expires=true": {"rare"},
 		} {
 			var list api.List[api.Key]
-			c.get(here("/service_accounts/"+account.ID+"/keys?sort=name&"+query)).want(http.StatusOK, &list)
+			later.do(t, get(here("/service_accounts/"+account.ID+"/keys?"+query), c.key)).want(http.StatusOK, &list)
 			names := []string{}
 			for _, k := range list.Data {
 				names = append(names, k.Name)
@@ -78,13 +87,15 @@ func TestCursorOfUnusedKeysLeadsOn(t *testing.T) {
 			c.keyOf(account.ID, api.CreateKey{Name: name})
 		}
 		path := "/service_accounts/" + account.ID + "/keys?sort=name&limit=1&unused_for="
+		later := w.with(t, func(o *server.Options) { o.Now = func() time.Time { return time.Now().Add(48 * time.Hour) } })
 		var list api.List[api.Key]
-		c.get(here(path+"1d")).want(http.StatusOK, &list)
+		later.do(t, get(here(path+"1d"), c.key)).want(http.StatusOK, &list)
 		cursor := *list.NextCursor
-		c.get(here(path+"1d&cursor="+cursor)).want(http.StatusOK, &list)
+		later.do(t, get(here(path+"1d&cursor="+cursor), c.key)).want(http.StatusOK, &list)
 		if len(list.Data) != 1 || list.Data[0].Name != "b" {
 			t.Errorf("second page %+v, want b", list.Data)
 		}
 		c.get(here(path+"2d&cursor="+cursor)).problemAt(http.StatusBadRequest, api.CodeInvalidRequest, "cursor")
+		c.get(here(path+"1d&never_used=true&cursor="+cursor)).problemAt(http.StatusBadRequest, api.CodeInvalidRequest, "cursor")
 	})
 }

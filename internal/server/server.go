@@ -157,6 +157,7 @@ func (s *Server) registerAll() {
 	s.registerRotations()
 	s.registerUsage()
 	s.registerAdvice()
+	s.registerOverview()
 	s.registerMembers()
 	s.registerInvitations()
 	s.registerRoles()

@@ -69,9 +69,9 @@ func (s *Server) usageOfMany(ctx context.Context, c iam.Caller, in *usageInput) 
 		Keys:     each(in.Keys, func(id string) iam.KeyID { return iam.KeyID(id) }),
 		Accounts: each(in.Accounts, func(id string) iam.PrincipalID { return iam.PrincipalID(id) }),
 	}
-	step, now := stepOf(in.Step), s.now().UTC()
-	from := now.Truncate(step).Add(step).AddDate(0, 0, -in.Days) // so many whole days, the step of now included
-	u, err := s.iam.Usage(ctx, c, in.Workspace, of, iam.Span{From: from, To: now, Step: step})
+	step := stepOf(in.Step)
+	from := s.now().UTC().Truncate(step).Add(step).AddDate(0, 0, -in.Days) // so many whole days, the step of now included
+	u, err := s.iam.Usage(ctx, c, in.Workspace, of, iam.Span{From: from, Step: step})
 	if err != nil {
 		return nil, ofQuery(err)
 	}

@@ -71,12 +71,61 @@ func accountBy(ref string) string {
 // ServiceAccounts implements [iam.Reader].
 func (r reader) ServiceAccounts(ctx context.Context, ws iam.WorkspaceID, f iam.AccountFilter, p iam.Page) (iam.List[iam.ServiceAccount], error) {
 	w := &where{args: []any{r.clock().UnixMicro()}}
+	w.accountsLike(ws, f)
+	return accounts.page(ctx, r, w, p)
+}
+
+// CountServiceAccounts implements [iam.Reader].
+func (r reader) CountServiceAccounts(ctx context.Context, ws iam.WorkspaceID, f iam.AccountFilter) (int64, error) {
+	w := &where{}
+	w.accountsLike(ws, f)
+	return accounts.count(ctx, r, w)
+}
+
+// accountsLike adds the condition that a filter stands for.
+func (w *where) accountsLike(ws iam.WorkspaceID, f iam.AccountFilter) {
 	w.add(`p.workspace_id = ? AND p.type = 'service_account'`, string(ws))
 	match(w, `p.state = ?`, f.State)
 	match(w, `p.owner = ?`, f.Owner)
 	w.role(f.Role)
 	w.holds(f.Query, "p.name_folded", "p.text_folded")
-	return accounts.page(ctx, r, w, p)
+	w.need(f.Need)
+}
+
+// need adds the condition that an account that has not ended needs something.
+func (w *where) need(n iam.Need) {
+	if n.What != "" {
+		w.add(`p.state <> 'inactive'`)
+	}
+	switch n.What {
+	case "":
+	case iam.NeedsOwner:
+		w.add(`COALESCE(p.owner, '') = ''`)
+	case iam.NeedsKeys:
+		w.add(`NOT EXISTS (
+			SELECT 1 FROM keys c WHERE c.principal_id = p.id AND c.revoked_at IS NULL AND (c.expires_at IS NULL OR c.expires_at > ?))`,
+			n.Now.UnixMicro())
+	case iam.NeedsLessPower:
+		if len(n.Roles) == 0 {
+			w.add(`1 = 0`)
+			return
+		}
+		since := n.Since.UnixMicro()
+		w.in("p.role_id", roleIDs(n.Roles))
+		w.add(`p.created_at < ? AND COALESCE((
+			SELECT e.at FROM events e WHERE e.workspace_id = p.workspace_id AND e.actor_id = p.id AND e.revision > 0
+			ORDER BY e.seq DESC LIMIT 1), 0) < ?`, since, since)
+	default:
+		w.add(`1 = 0`)
+	}
+}
+
+func roleIDs(roles []iam.RoleID) []string {
+	ids := make([]string, len(roles))
+	for i, id := range roles {
+		ids[i] = string(id)
+	}
+	return ids
 }
 
 // role adds the condition that the role r is the one that ref names.

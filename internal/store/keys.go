@@ -36,7 +36,8 @@ var keys = listing[iam.Key]{
 	orders: []order{
 		{name: "created_at", expression: "k.created_at", number: true, descending: true},
 		{name: "name", expression: "k.name_folded"},
-		{name: "expires_at", expression: fmt.Sprintf("COALESCE(k.expires_at, %d)", int64(math.MaxInt64)), number: true}, // never: last
+		{name: "expires_at", expression: fmt.Sprintf("COALESCE(k.expires_at, %d)", int64(math.MaxInt64)), number: true},                   // never: last
+		{name: "last_used_at", expression: "COALESCE((SELECT lu.last_ok_at FROM usage_last lu WHERE lu.key_id = k.id), 0)", number: true}, // never: first
 	},
 }
 
@@ -57,6 +58,16 @@ const keyByID = `k.id = $2 AND k.workspace_id || '' = $1`
 
 // Keys implements [iam.Reader].
 func (r reader) Keys(ctx context.Context, ws iam.WorkspaceID, f iam.KeyFilter, p iam.Page) (iam.List[iam.Key], error) {
+	return keys.page(ctx, r, keysLike(ws, f), p)
+}
+
+// CountKeys implements [iam.Reader].
+func (r reader) CountKeys(ctx context.Context, ws iam.WorkspaceID, f iam.KeyFilter) (int64, error) {
+	return keys.count(ctx, r, keysLike(ws, f))
+}
+
+// keysLike is the condition that a filter stands for.
+func keysLike(ws iam.WorkspaceID, f iam.KeyFilter) *where {
 	w := &where{}
 	w.add(`k.workspace_id = ?`, string(ws))
 	match(w, `k.principal_id = ?`, f.Principal)
@@ -65,13 +76,43 @@ func (r reader) Keys(ctx context.Context, ws iam.WorkspaceID, f iam.KeyFilter, p
 	if !f.ExpiresBefore.IsZero() {
 		w.add(`k.expires_at < ?`, f.ExpiresBefore.UnixMicro())
 	}
-	if !f.UnusedSince.IsZero() {
-		w.add(`NOT EXISTS (SELECT 1 FROM usage_last u WHERE u.key_id = k.id AND u.last_ok_at >= ?)`, f.UnusedSince.UnixMicro())
+	if f.NeverExpires {
+		w.add(`k.expires_at IS NULL`)
 	}
 	w.keyState(f)
+	w.keyUse(f)
 	w.holds(f.Query, "k.name_folded", "p.name_folded")
-	return keys.page(ctx, r, w, p)
+	return w
 }
+
+// keyUse adds the condition that a key is used as a filter says.
+func (w *where) keyUse(f iam.KeyFilter) {
+	const accepted = `EXISTS (SELECT 1 FROM usage_last u WHERE u.key_id = k.id AND u.last_ok_at >= ?)`
+	if !f.UnusedSince.IsZero() {
+		since := f.UnusedSince.UnixMicro()
+		w.add(`k.created_at < ? AND NOT `+accepted, since, since)
+	}
+	if !f.UsedSince.IsZero() {
+		w.add(accepted, f.UsedSince.UnixMicro())
+	}
+	if f.NeverUsed {
+		w.add(`NOT `+accepted, int64(0))
+	}
+	if f.MachineLike {
+		days := f.Now.UnixMicro() - f.Now.UnixMicro()%dayStep
+		w.add(`p.type = 'member' AND `+machineDays+` >= ?`,
+			days-iam.MachineWindow*dayStep, days, int64(iam.MachineHours), int64(iam.MachineUses), int64(iam.MachineDays))
+	}
+}
+
+// machineDays counts the days of a time on which the key k was used as people do
+// not use one.
+var machineDays = fmt.Sprintf(`(
+	SELECT COUNT(*) FROM (
+		SELECT u.at / %[2]d FROM usage_points u
+		WHERE u.subject_id = k.id AND u.step = %[1]d AND u.at >= ? AND u.at < ? AND u.ok > 0
+		GROUP BY u.at / %[2]d HAVING COUNT(*) >= ? OR SUM(u.ok) >= ?
+	) d)`, hourStep, dayStep)
 
 // keyState adds the condition that the key has a state, as [iam.Key.State] has it.
 func (w *where) keyState(f iam.KeyFilter) {

@@ -73,6 +73,11 @@ func (l listing[T]) page(ctx context.Context, r reader, w *where, p iam.Page) (i
 	return cut(found, limit), nil
 }
 
+// count returns how many rows w lets through.
+func (l listing[T]) count(ctx context.Context, r reader, w *where) (int64, error) {
+	return number(ctx, r, "how many "+l.nouns, fmt.Sprintf(`SELECT COUNT(*) FROM %s %s WHERE %s`, l.rows, l.joined, w), w.args...)
+}
+
 // entry is a row of a page and its place in the order.
 type entry[T any] struct {
 	id, value string

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/posternhq/postern/internal/iam"
@@ -40,6 +41,20 @@ func (r reader) Receipt(ctx context.Context, ws iam.WorkspaceID, id iam.ReceiptI
 	return find(ctx, r, "receipt", receiptFields, `
 		SELECT id, workspace_id, maker_id, revision, decided_at, keys_stopped, confirmation
 		FROM receipts WHERE workspace_id = $1 AND id = $2`, string(ws), string(id))
+}
+
+// StoppingReceipts implements [iam.Reader]. Ids begin with their time, and have the
+// only index there is.
+func (r reader) StoppingReceipts(ctx context.Context, ws iam.WorkspaceID, after int64, since time.Time, most int) ([]iam.Receipt, error) {
+	found, err := collect(ctx, r, receiptFields, `
+		SELECT id, workspace_id, maker_id, revision, decided_at, keys_stopped, confirmation FROM receipts
+		WHERE id >= $1 AND workspace_id = $2 AND revision > $3 AND keys_stopped > 0 AND confirmation IS NULL
+		ORDER BY id DESC LIMIT $4`,
+		iam.FirstID(iam.ReceiptPrefix, since), string(ws), after, int64(most))
+	if err != nil {
+		return nil, fmt.Errorf("look for changes that are not confirmed: %w", err)
+	}
+	return found, nil
 }
 
 // InsertReceipt implements [iam.Tx].

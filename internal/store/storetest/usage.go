@@ -417,17 +417,18 @@ func testConcurrentReports(t *testing.T, open Open) {
 
 func testUnusedSince(t *testing.T, open Open) {
 	u := newCounting(t, open)
-	never, refused := u.newKey("never"), u.newKey("refused")
+	never, refused, young := u.newKey("never"), u.newKey("refused"), u.newKey("young")
+	young.CreatedAt = u.now.Add(-time.Minute)
 	u.change(func(tx iam.Tx) error {
-		return errors.Join(tx.InsertKey(t.Context(), never), tx.InsertKey(t.Context(), refused))
+		return errors.Join(tx.InsertKey(t.Context(), never), tx.InsertKey(t.Context(), refused), tx.InsertKey(t.Context(), young))
 	})
 	only := u.use(u.now, 0, 1)
 	only.Key = refused.ID
 	u.report(u.use(u.now.Add(-time.Minute), 1, 0), only)
 	check(t, expectations[iam.KeyFilter]{
-		{iam.KeyFilter{}, []string{"never", "prod", "refused"}},
+		{iam.KeyFilter{}, []string{"never", "prod", "refused", "young"}},
 		{iam.KeyFilter{UnusedSince: u.now.Add(-time.Minute)}, []string{"never", "refused"}},
-		{iam.KeyFilter{UnusedSince: u.now.Add(-time.Minute + time.Microsecond)}, []string{"never", "prod", "refused"}},
+		{iam.KeyFilter{UnusedSince: u.now.Add(-time.Minute + time.Microsecond)}, []string{"never", "prod", "refused", "young"}},
 		{iam.KeyFilter{UnusedSince: u.now, Query: "rod"}, []string{"prod"}},
 	}, func(f iam.KeyFilter) (iam.List[iam.Key], error) {
 		return u.s.Keys(t.Context(), u.ws.ID, f, everything)
