@@ -30,7 +30,8 @@ type round struct {
 // no rotation is open it costs one look at an index.
 //
 // flush is called before anything is judged, when there is something to judge, so
-// that what this process counted is known. node names the process in the audit log.
+// that what this process counted is known. Its failure is part of the error, and
+// keeps no trial from its end. node names the process in the audit log.
 func (s *Service) AdvanceRotations(ctx context.Context, node string, flush func(context.Context) error) error {
 	s.round.mu.Lock()
 	defer s.round.mu.Unlock()
@@ -41,14 +42,12 @@ func (s *Service) AdvanceRotations(ctx context.Context, node string, flush func(
 	if len(open) == 0 && s.round.after == "" {
 		return nil
 	}
-	if err := flush(ctx); err != nil {
-		return fmt.Errorf("report what was counted: %w", err)
-	}
+	failed := reportFirst(ctx, flush) // what is judged below is known up to when uses are known
 	due, _, err := s.Store.DueTrials(ctx, openPart)
 	if err != nil {
-		return fmt.Errorf("read the trials that are over: %w", err)
+		return errors.Join(failed, fmt.Errorf("read the trials that are over: %w", err))
 	}
-	failed := s.advanceAll(ctx, node, due, now)
+	failed = errors.Join(failed, s.advanceAll(ctx, node, due, now))
 	for began := s.Now(); ; {
 		failed = errors.Join(failed, s.advanceAll(ctx, node, open, now))
 		if len(open) < openPart {
@@ -63,6 +62,18 @@ func (s *Service) AdvanceRotations(ctx context.Context, node string, flush func(
 			return errors.Join(failed, fmt.Errorf("read the open rotations: %w", err))
 		}
 	}
+}
+
+// longestFlush is for how long a look waits for uses to be reported.
+const longestFlush = 2 * time.Second
+
+func reportFirst(ctx context.Context, flush func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, longestFlush)
+	defer cancel()
+	if err := flush(ctx); err != nil {
+		return fmt.Errorf("report what was counted: %w", err)
+	}
+	return nil
 }
 
 // advanceAll makes the changes that are due to some rotations. One that cannot be

@@ -2,6 +2,7 @@ package iam_test
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -433,6 +434,24 @@ func TestTrialEndsByItself(t *testing.T) {
 		s.does(iam.Ready, "rotation.ready") // a minute after the last refusal
 		s.does(iam.Completed, "rotation.completed", "key.revoked")
 	})
+}
+
+// What a process cannot report keeps nobody out: the old key works again when its
+// trial is over. Whoever judges the rest knows up to when uses are known.
+func TestTrialEndsThoughNothingCanBeReported(t *testing.T) {
+	w := newWorld(t, storetest.SQLite(t))
+	s := w.rotating(iam.NewRotation{})
+	made(s.TryWithout(t.Context(), s.owner, "-", s.id, time.Minute))(t)
+	s.wantCodes(replica.Paused, replica.Valid)
+	s.clock.advance(time.Minute)
+	broken := errors.New("broken")
+	if err := s.AdvanceRotations(t.Context(), "node-1", func(context.Context) error { return broken }); !errors.Is(err, broken) {
+		t.Errorf("got error %v, want what was wrong", err)
+	}
+	if _, err := s.Fence.Wait(t.Context(), s.head()); err != nil {
+		t.Fatal(err)
+	}
+	s.wantCodes(replica.Valid, replica.Valid)
 }
 
 // A rotation ends with its keys, whoever ended them and how.
