@@ -135,6 +135,7 @@ type call struct {
 	url            string
 	body           []byte
 	idempotencyKey string // empty unless the method is POST
+	lastEventID    string // of a stream; empty: it has none
 }
 
 func (c *Client) newCall(method, path string, in any) (call, error) {
@@ -193,6 +194,9 @@ func (c *Client) send(ctx context.Context, r call) (*http.Response, error) {
 	}
 	if r.idempotencyKey != "" {
 		req.Header.Set("Idempotency-Key", r.idempotencyKey)
+	}
+	if r.lastEventID != "" {
+		req.Header.Set("Last-Event-ID", r.lastEventID)
 	}
 	if !c.Key.IsZero() {
 		req.Header.Set("Authorization", "Bearer "+c.Key.Reveal())

@@ -56,13 +56,18 @@ type eventFilter struct {
 func (f *eventFilter) register(fs *pflag.FlagSet) {
 	fs.StringVar(&f.from, "from", "", "from this time on, or from a while ago such as 7d")
 	fs.StringVar(&f.to, "to", "", "until before this time, or a while ago")
+	f.registerExact(fs)
+	fs.StringVar(&f.search, "q", "", "with words that begin so")
+}
+
+// registerExact registers those that can be held against an event on its own.
+func (f *eventFilter) registerExact(fs *pflag.FlagSet) {
 	fs.StringVar(&f.actor, "actor", "", "what this account or member did")
 	fs.StringVar(&f.actorType, "actor-type", "", "what a member, a service_account, the system or anonymous did")
 	fs.StringVar(&f.action, "action", "", "this action, such as key.created")
 	fs.StringVar(&f.target, "target", "", "what was done to this account or member, or to anything by its id")
 	fs.StringVar(&f.outcome, "outcome", "", "done or refused")
 	fs.StringVar(&f.source, "source", "", "from this address")
-	fs.StringVar(&f.search, "q", "", "with words that begin so")
 }
 
 // query turns the flags into a query, names into ids.
@@ -98,7 +103,7 @@ func (s session) eventParty(ctx context.Context, ref string) (string, error) {
 
 func (a *app) auditCommand() *cobra.Command {
 	return a.group("audit", "The audit log: who did what, and who was refused",
-		a.auditList(), a.auditExport(), a.auditGet())
+		a.auditList(), a.auditTail(), a.auditExport(), a.auditGet())
 }
 
 func (a *app) auditList() *cobra.Command {
@@ -169,9 +174,11 @@ func (a *app) auditExport() *cobra.Command {
 			}
 			p := &progress{a: a, to: a.Stdout, began: a.Now()}
 			if len(query) == 0 && a.Terminal(a.Stderr) {
-				if p.total, err = s.events(ctx); err != nil {
+				newest, err := s.newestEvent(ctx)
+				if err != nil {
 					return err
 				}
+				p.total = newest.Seq // their numbers have no gaps
 			}
 			query.Set("format", format)
 			body, err := s.Open(ctx, http.MethodGet, s.path("audit_events", "export")+"?"+query.Encode(), nil)
@@ -188,17 +195,16 @@ func (a *app) auditExport() *cobra.Command {
 	return cmd
 }
 
-// events returns how many events the log has: their numbers have no gaps.
-func (s session) events(ctx context.Context) (int64, error) {
+// newestEvent returns the last event of the log, or none of an empty one.
+func (s session) newestEvent(ctx context.Context) (newest api.AuditEvent, err error) {
 	items, _, err := s.fetch(ctx, s.path("audit_events"), url.Values{}, 1)
 	if err != nil || len(items) == 0 {
-		return 0, err
+		return newest, err
 	}
-	var newest api.AuditEvent
 	if err := json.Unmarshal(items[0], &newest); err != nil {
-		return 0, fmt.Errorf("read the answer: %w", err)
+		return newest, fmt.Errorf("read the answer: %w", err)
 	}
-	return newest.Seq, nil
+	return newest, nil
 }
 
 // export copies an export to where it is to go.

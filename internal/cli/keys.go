@@ -47,7 +47,7 @@ func keyColumns() []column[api.Key] {
 func (a *app) keyCommand() *cobra.Command {
 	return a.group("key", "API keys: made, shown once, limited, ended and verified",
 		a.keyCreate(), a.keyList(), a.keyGet(), a.keyRotate(), a.keyExtend(),
-		a.keyPause(), a.keyResume(), a.keyRevoke(), a.keyVerify(), a.keyUsage())
+		a.keyPause(), a.keyResume(), a.keyRevoke(), a.keyVerify(), a.keyUsage(), a.keyWatch())
 }
 
 func (a *app) keyList() *cobra.Command {
