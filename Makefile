@@ -38,8 +38,8 @@ race: ## the same tests under the race detector; the slowest ones shortened
 chaos: ## real processes and a real PostgreSQL under faults, two minutes; a part of test
 	$(GO) test -count 1 -timeout 20m -v ./internal/chaos
 
-torture: ## the same until ten million verifications and five thousand revocations count
-	$(GO) test -count 1 -timeout 60m -v ./internal/chaos -args -torture
+torture: ## the same until ten million verifications, five thousand revocations and a thousand kills count
+	$(GO) test -count 1 -timeout 90m -v ./internal/chaos -args -torture
 
 lint: $(TOOLS)/staticcheck-$(STATICCHECK_VERSION)
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "not gofmt-clean"; exit 1; }

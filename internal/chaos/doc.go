@@ -21,6 +21,9 @@
 // its answer has been read, and a verification begins before its first byte is
 // sent.
 //
+// Besides, a single process is killed again and again while it writes: a change and
+// its audit event are one, see [Killings] and [Ledger.Judge].
+//
 // Wall clocks that are set, and clocks that drift, are simulated in
 // internal/fence: all nodes here share the clocks of one machine.
 package chaos

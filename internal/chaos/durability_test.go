@@ -24,7 +24,7 @@ func TestAStandbyThatNothingWaitsForIsRefused(t *testing.T) {
 		}
 	}
 	do(pair.Synchronous(t.Context()))
-	header, err := initialize(t.Context(), p, pair)
+	header, err := initialize(t.Context(), p, pair.primary.url())
 	do(err)
 	early := serve(t, p, pair, "early", "required")
 	answers(t, early)

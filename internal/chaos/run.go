@@ -71,7 +71,7 @@ func Start(ctx context.Context, plan Plan) (_ *Run, err error) {
 	if err := r.pair.Synchronous(ctx); err != nil {
 		return nil, err
 	}
-	header, err := initialize(ctx, plan, r.pair)
+	header, err := initialize(ctx, plan, r.pair.primary.url())
 	if err != nil {
 		return nil, err
 	}
@@ -99,10 +99,10 @@ func serving(plan Plan) []string {
 }
 
 // initialize makes the first owner, and returns the header that signs in as them.
-func initialize(ctx context.Context, plan Plan, pair *Pair) (string, error) {
+func initialize(ctx context.Context, plan Plan, store string) (string, error) {
 	file := filepath.Join(plan.Dir, "owner.h")
 	cmd := exec.CommandContext(ctx, plan.Program, "init", "--workspace", "Acme", "--email", "owner@example.com",
-		"--store-url", pair.primary.url(), "--secret-file", filepath.Join(plan.Dir, "secret"), "--out-header", file)
+		"--store-url", store, "--secret-file", filepath.Join(plan.Dir, "secret"), "--out-header", file)
 	cmd.Dir, cmd.Env = plan.Dir, environment(plan.Dir)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("postern init: %w\n%s", err, out)
