@@ -153,9 +153,13 @@ func (g *game) try(name string, c iam.Caller, given []iam.KeyID, try move) bool 
 	if c.System {
 		return true // who operates the deployment pauses and resumes what they do not hold
 	}
-	g.rules(name, before[c.Key.ID], before, after)
+	by := before[c.Key.ID]
+	if name == "accept" {
+		by = by.gave()
+	}
+	g.rules(name, by, before, after)
 	for _, id := range given {
-		if got, max := after[id].could, before[c.Key.ID].does; !got.within(max) {
+		if got, max := after[id].could, by.does; !got.within(max) {
 			g.t.Errorf("%s gave a key %s, which the caller does not hold", name, got.missing(max))
 		}
 	}

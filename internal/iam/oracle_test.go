@@ -91,6 +91,7 @@ type held struct {
 	row     iam.Key
 	could   power // what it can do when it works
 	does    power // nothing when it does not work
+	stands  bool  // but for the time, it works
 	works   bool
 	until   time.Time
 	from    [3]bool // which of these addresses it may be used from
@@ -117,11 +118,21 @@ func holdOf(key iam.Key, workspacePaused bool, now time.Time) held {
 			h.from[i] = h.from[i] || n.Contains(a)
 		}
 	}
-	h.works = key.Revoked == nil && key.Pauses == "" && key.Principal.State == iam.Active && !workspacePaused && now.Before(h.until)
+	h.stands = key.Revoked == nil && key.Pauses == "" && key.Principal.State == iam.Active && !workspacePaused
+	h.works = h.stands && now.Before(h.until)
 	if h.works {
 		h.does = h.could
 	}
 	h.isOwner = key.Principal.Role.Name == iam.Owner
+	return h
+}
+
+// gave returns what counts of a key for an invitation that was made with it: one
+// that has merely expired does not take back what it gave.
+func (h held) gave() held {
+	if h.works = h.stands; h.works {
+		h.does = h.could
+	}
 	return h
 }
 
