@@ -11,3 +11,10 @@ export function useMay(): (permission: string) => string | undefined {
       ? `This needs ${permission}, which your role does not have. An Admin or Owner can give it to you.`
       : undefined;
 }
+
+/** useAllowed returns what says whether something can be done, and no while that is not
+    known: what is not allowed need not be asked for. */
+export function useAllowed(): (permission: string) => boolean {
+  const me = useQuery(whoami);
+  return (permission) => me.data !== undefined && allows(me.data.permissions, permission);
+}

@@ -307,3 +307,63 @@ export function began(step: keyof typeof lengths, steps: number, now = Date.now(
   const length = lengths[step];
   return new Date(Math.floor(now / length) * length - (steps - 1) * length).toISOString();
 }
+
+/** accountImpact is what stops when an account does. */
+export const accountImpact = (ws: string, id: string) =>
+  queryOptions({
+    queryKey: [ws, "account", id, "impact"] as const,
+    queryFn: ({ signal }) =>
+      data(
+        api.GET("/v1/workspaces/{workspace}/service_accounts/{id}/impact", {
+          params: { path: { workspace: ws, id } },
+          signal,
+        }),
+      ),
+  });
+
+/** accountHeld is what an account may do, from where, and whether it does. */
+export const accountHeld = (ws: string, id: string) =>
+  listed<Schema["HeldPermission"]>([ws, "account", id, "held"], (_, signal) =>
+    data(
+      api.GET("/v1/workspaces/{workspace}/service_accounts/{id}/permissions", {
+        params: { path: { workspace: ws, id } },
+        signal,
+      }),
+    ),
+  );
+
+/** advice is what an account could do without. */
+export const advice = (ws: string, id: string) =>
+  queryOptions({
+    queryKey: [ws, "account", id, "advice"] as const,
+    queryFn: ({ signal }) =>
+      data(
+        api.GET("/v1/workspaces/{workspace}/service_accounts/{id}/advice", {
+          params: { path: { workspace: ws, id } },
+          signal,
+        }),
+      ),
+  });
+
+/** roleImpact is whom it touches when a role allows something else. */
+export const roleImpact = (ws: string, id: string, permissions: string[]) =>
+  queryOptions({
+    queryKey: [ws, "role", id, "impact", permissions] as const,
+    queryFn: ({ signal }) =>
+      data(
+        api.POST("/v1/workspaces/{workspace}/roles/{id}/impact", {
+          params: { path: { workspace: ws, id } },
+          body: { permissions },
+          signal,
+        }),
+      ),
+    placeholderData: keepPreviousData,
+  });
+
+/** overview are the numbers of the first page, and what needs attention. */
+export const overview = (ws: string) =>
+  queryOptions({
+    queryKey: [ws, "overview"] as const,
+    queryFn: ({ signal }) => data(api.GET("/v1/workspaces/{workspace}/overview", { params: inside(ws), signal })),
+    refetchInterval: 10_000,
+  });

@@ -1,16 +1,23 @@
-import { useQuery } from "@tanstack/react-query";
+import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
+import { Shield } from "lucide-react";
 import { type FormEvent, useState } from "react";
 import { checkAccess, useChange } from "../../api/changes";
+import type { Schema } from "../../api/client";
+import { rowsOf } from "../../api/lists";
 import { fieldError } from "../../api/problem";
-import { permissionTypes, role, type ServiceAccount } from "../../api/queries";
+import { accountHeld, permissionTypes, role, type ServiceAccount } from "../../api/queries";
 import { Badge } from "../../ui/badge";
 import { Button } from "../../ui/button";
 import { Field } from "../../ui/field";
+import { type Column, List } from "../../ui/list";
 import { Matrix } from "../../ui/matrix";
+import { count } from "../../ui/numbers";
 import { Panel, Section } from "../../ui/page";
-import { Waiting } from "../../ui/states";
+import { Empty, Waiting } from "../../ui/states";
 import { Summary } from "../../ui/summary";
+import { Time } from "../../ui/time";
 import { useAccount } from "./account";
+import { Advice } from "./advice";
 
 /** AccountPermissions are what an account may do, and what it should be able to. */
 export function AccountPermissions() {
@@ -19,6 +26,8 @@ export function AccountPermissions() {
   return (
     <>
       <Effective ws={ws} of={of} />
+      {of.state !== "inactive" && <Advice ws={ws} of={of} />}
+      <Used ws={ws} of={of} />
       <CheckAccess ws={ws} of={of} />
     </>
   );
@@ -30,6 +39,36 @@ function Effective({ ws, of: a }: { ws: string; of: ServiceAccount }) {
   return (
     <Section title="What it may do" text={`From the role ${a.role.name}. A key of it may have less, never more.`}>
       <Panel>{has.data ? <Matrix grants={has.data.permissions} types={types.data ?? []} /> : <Waiting />}</Panel>
+    </Section>
+  );
+}
+
+type Held = Schema["HeldPermission"] & { id: string };
+
+const heldColumns: Column<Held>[] = [
+  { name: "Permission", kind: "main", cell: (h) => <code>{h.permission}</code> },
+  { name: "From", cell: (h) => h.from },
+  { name: "Last used", cell: (h) => <Time at={h.last_used_at} /> },
+  { name: "Uses in 30 days", kind: "number", cell: (h) => count(h.uses_30d) },
+];
+
+/** Used is what of it was used, and when. */
+function Used({ ws, of: a }: { ws: string; of: ServiceAccount }) {
+  const held = useInfiniteQuery(accountHeld(ws, a.id));
+  return (
+    <Section title="What it uses">
+      <List
+        label="Permissions and their use"
+        query={held}
+        lines={1}
+        rows={rowsOf(held.data).map((h) => ({ ...h, id: `${h.from} ${h.permission}` }))}
+        columns={heldColumns}
+        empty={
+          <Empty icon={<Shield aria-hidden />} title="It may do nothing">
+            Its role has no permissions.
+          </Empty>
+        }
+      />
     </Section>
   );
 }

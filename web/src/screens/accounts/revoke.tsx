@@ -1,12 +1,13 @@
+import { useQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { type FormEvent, useRef, useState } from "react";
 import { revokeAccount, useChange } from "../../api/changes";
-import type { ServiceAccount } from "../../api/queries";
+import { accountImpact, type ServiceAccount } from "../../api/queries";
 import { Button } from "../../ui/button";
 import { Confirm } from "../../ui/dialog";
 import { Field } from "../../ui/field";
 import { Note } from "../../ui/note";
-import { many } from "../../ui/numbers";
+import { count, many } from "../../ui/numbers";
 import { Summary } from "../../ui/summary";
 import { Time } from "../../ui/time";
 import { Ending } from "../keys/ending";
@@ -36,7 +37,7 @@ function Revoke({ ws, of: a, onClose }: { ws: string; of: ServiceAccount; onClos
   return (
     <Confirm title={`Revoke ${a.name}?`} onCancel={onClose} focus={cancel}>
       <p>Every key it owns stops working instantly. This cannot be undone.</p>
-      <Blast of={a} />
+      <Blast ws={ws} of={a} />
       <form className="stack" onSubmit={submit}>
         <Summary problem={change.problem} />
         <Field label="Reason" name="reason" maxLength={500} autoComplete="off" />
@@ -68,10 +69,26 @@ function Revoke({ ws, of: a, onClose }: { ws: string; of: ServiceAccount; onClos
 }
 
 /** Blast says what will stop. */
-function Blast({ of: a }: { of: ServiceAccount }) {
+function Blast({ ws, of: a }: { ws: string; of: ServiceAccount }) {
+  const found = useQuery(accountImpact(ws, a.id));
+  const i = found.data;
   return (
     <Note tone="warn">
-      {many(a.keys.active, "active key")} · last used <Time at={a.last_used?.at} none="never" />
+      {many(i?.active_keys ?? a.keys.active, "active key")} · last used{" "}
+      <Time at={i?.last_used_at ?? a.last_used?.at} none="never" />
+      {i && (
+        <>
+          {" · "}
+          {rate(i.requests_per_minute)} from {many(i.sources.length, "address", "addresses")}
+          {i.rotations.length > 0 && ` · ${many(i.rotations.length, "rotation")} in progress`}
+        </>
+      )}
     </Note>
   );
+}
+
+/** rate writes how often something happens in a minute. */
+function rate(perMinute: number): string {
+  if (perMinute > 0 && perMinute < 1) return "less than 1 request/min";
+  return `${count(Math.round(perMinute))} ${Math.round(perMinute) === 1 ? "request" : "requests"}/min`;
 }

@@ -1,47 +1,95 @@
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { Link, useParams } from "@tanstack/react-router";
+import type { Schema } from "../../api/client";
 import { rowsOf } from "../../api/lists";
-import { auditEvents, nodes, seats } from "../../api/queries";
+import { useAllowed } from "../../api/me";
+import { auditEvents, nodes, overview, usage } from "../../api/queries";
+import { Chart, total } from "../../ui/bars";
+import { OutOfDate } from "../../ui/list";
 import { count } from "../../ui/numbers";
 import { Head, Panel, Section } from "../../ui/page";
 import { EventLines } from "../audit/lines";
 import { NodesStrip } from "../settings/strip";
+import { Needs } from "./attention";
+import { Begin } from "./begin";
 
 /** Overview is the first page: what there is, and what needs somebody. */
 export function Overview() {
   const { ws } = useParams({ from: "/w/$ws/" });
+  const allowed = useAllowed();
+  const numbers = useQuery(overview(ws));
   return (
     <>
       <Head title="Overview" />
-      <SeatsLine ws={ws} />
-      <Section
-        title="Latest events"
-        actions={
-          <Link className="small" to="/w/$ws/audit" params={{ ws }}>
-            Audit log
-          </Link>
-        }
-      >
-        <Panel>
-          <Latest ws={ws} />
-        </Panel>
-      </Section>
-      <Section title="Nodes">
-        <Strip ws={ws} />
-      </Section>
+      {numbers.error ? <OutOfDate error={numbers.error} onRetry={() => void numbers.refetch()} /> : null}
+      <Tiles of={numbers.data} />
+      <Begin ws={ws} />
+      <Needs ws={ws} of={numbers.data?.attention ?? []} />
+      {allowed("iam.keys:read") && <Today ws={ws} />}
+      {allowed("iam.audit:read") && (
+        <Section
+          title="Latest events"
+          actions={
+            <Link className="small" to="/w/$ws/audit" params={{ ws }}>
+              Audit log
+            </Link>
+          }
+        >
+          <Panel>
+            <Latest ws={ws} />
+          </Panel>
+        </Section>
+      )}
+      {allowed("iam.nodes:read") && (
+        <Section title="Nodes">
+          <Strip ws={ws} />
+        </Section>
+      )}
     </>
   );
 }
 
-function SeatsLine({ ws }: { ws: string }) {
-  const taken = useQuery(seats(ws));
-  if (!taken.data) return null;
-  const { used, limit } = taken.data;
+/** useTraffic is how the workspace was used in the last 24 hours, hour by hour. */
+function useTraffic(ws: string) {
+  const found = useQuery({ ...usage(ws, {}, "1h", 2), enabled: useAllowed()("iam.keys:read") });
+  return found.data?.[0]?.points.slice(-24);
+}
+
+function Tiles({ of }: { of: Schema["Overview"] | undefined }) {
+  const taken = of?.seats;
+  const used = taken && (taken.limit === null ? count(taken.used) : `${count(taken.used)} of ${count(taken.limit)}`);
   return (
-    <p className="dim">
-      {limit === null ? `${count(used)} seats used.` : `${count(used)} of ${count(limit)} seats used.`} Service accounts
-      never count.
-    </p>
+    <ul className="tiles">
+      <Tile name="Active service accounts" value={of?.service_accounts && count(of.service_accounts.active)} />
+      <Tile name="Keys expiring in 14 days" value={of?.keys && count(of.keys.expiring_14d)} />
+      <Tile name="Keys unused for 90 days" value={of?.keys && count(of.keys.unused_90d)} />
+      <Tile name="Refused requests in 24 h" value={of?.requests_24h && count(of.requests_24h.refused)} />
+      <Tile name="Seats" value={used} hint="Service accounts never count" />
+    </ul>
+  );
+}
+
+function Tile({ name, value, hint }: { name: string; value: string | null | undefined; hint?: string }) {
+  return (
+    <li className="tile">
+      <span className="big number">{value ?? "–"}</span>
+      <span className="small dim">
+        {name}
+        {hint && <span className="block">{hint}</span>}
+      </span>
+    </li>
+  );
+}
+
+function Today({ ws }: { ws: string }) {
+  const points = useTraffic(ws);
+  const sum = total(points ?? []);
+  return (
+    <Section title="Traffic in 24 hours" text={`${count(sum.ok)} accepted, ${count(sum.refused)} refused.`}>
+      <Panel>
+        <Chart points={points ?? []} step="1h" label="Traffic in 24 hours" />
+      </Panel>
+    </Section>
   );
 }
 

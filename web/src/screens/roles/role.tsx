@@ -13,6 +13,7 @@ import { Head } from "../../ui/page";
 import { Failure, Waiting } from "../../ui/states";
 import { useToast } from "../../ui/toast";
 import { RoleForm } from "./form";
+import { Impact } from "./impact";
 
 /** RolePage is one role: what it allows, and who has it. */
 export function RolePage() {
@@ -97,6 +98,7 @@ function Editor({ ws, of: r, types, refresh }: EditorProps) {
         reason={may}
         readOnly={builtIn}
         onSubmit={(next) => change.send(next)}
+        about={(permissions) => <Impact ws={ws} of={r} permissions={permissions} />}
         actions={<Delete ws={ws} of={r} />}
       />
     </>

@@ -1,1 +1,0 @@
-import{Xr as e,mr as t}from"./button-BPJ2E1fX.js";import{i as n}from"./index-CNNLcC10.js";function r(){let r=e(t);return e=>r.data&&!n(r.data.permissions,e)?`This needs ${e}, which your role does not have. An Admin or Owner can give it to you.`:void 0}export{r as t};
