@@ -128,6 +128,20 @@ func TestAdviceIsTheLeastRoleThatAllowsAllThatWasUsed(t *testing.T) {
 	})
 }
 
+// A role that says more with fewer words is not the lesser one.
+func TestAdviceIsNotTheShorterRoleThatAllowsMore(t *testing.T) {
+	eachWorld(t, func(t *testing.T, w *world) {
+		account := w.account(w.role("tickets:*", "agents:*").Name)
+		key, _ := w.key(account, iam.NewKey{})
+		w.role("tickets:*")
+		less := w.role("tickets:read", "tickets:write")
+		w.busy(15, use{key: key.ID, ok: 1, ask: "tickets:read"}, use{key: key.ID, ok: 1, ask: "tickets:write"})
+		if got, want := w.advice(account), "unused [agents:* tickets:delete tickets:execute]; "+less.Name+"; 0 of 30"; got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	})
+}
+
 // What is not known is taken for the worst: nothing is suggested that might refuse.
 func TestAdviceTakesWhatIsNotKnownForTheWorst(t *testing.T) {
 	eachWorld(t, func(t *testing.T, w *world) {
@@ -204,6 +218,26 @@ func TestHeldPermissionsSayHowMuchTheyWereUsed(t *testing.T) {
 		}
 		if !slices.Equal(got, want) {
 			t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+	})
+}
+
+func TestHeldPermissionsAreBounded(t *testing.T) {
+	eachWorld(t, func(t *testing.T, w *world) {
+		role := w.role("agents:*", "tickets:read")
+		account := w.account(role.Name)
+		var uses []use
+		for i := range 210 {
+			if i%60 == 0 { // a key has a hundred asks a day
+				key, _ := w.key(account, iam.NewKey{})
+				uses = append(uses, use{key: key.ID, ok: 1, ask: "tickets/of-" + key.Name + ":read"})
+			}
+			uses = append(uses, use{key: uses[len(uses)-1].key, ok: 1, ask: fmt.Sprintf("agents/%d:execute", i)})
+		}
+		w.used(uses...)
+		held, err := w.HeldPermissions(t.Context(), w.owner, "-", account.Name)
+		if err != nil || len(held) != 2+200 {
+			t.Errorf("got %d and error %v, want the two grants and 200 below them", len(held), err)
 		}
 	})
 }
