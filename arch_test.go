@@ -31,12 +31,14 @@ var mayImport = map[string]string{
 	"docs":             "",
 	"internal/stream":  "internal/iam",
 	"internal/server":  "api internal/iam internal/token internal/audit internal/replica internal/stream",
+	"internal/session": "api internal/iam internal/token",
 	"":                 "api internal/token internal/replica",
 	"internal/cli":     "*",
 	"internal/attacks": "",
 	"internal/chaos":   "internal/store/storetest",
 	"cmd/postern":      "*",
 
+	"internal/session/sessiontest":    "",
 	"internal/store/storetest":        "internal/iam internal/token internal/audit",
 	"internal/store/storetest/withpg": "internal/store/storetest",
 }
@@ -54,6 +56,8 @@ var mayUse = map[string]string{
 	"github.com/BurntSushi/toml":          "internal/config internal/cli",                           // the configuration file
 	"github.com/zalando/go-keyring":       "internal/cli",                                           // where the CLI keeps its key
 	"golang.org/x/term":                   "internal/cli",                                           // is this a terminal?
+	"github.com/go-webauthn/webauthn":     "internal/session",                                       // passkeys
+	"golang.org/x/crypto":                 "internal/session",                                       // argon2 for passwords
 	"github.com/google/go-cmp":            "internal/store/storetest",                               // what is different about two nouns
 }
 

@@ -91,6 +91,7 @@ type InvitationAnswer struct {
 type AcceptedInvitation struct {
 	Member   Member  `json:"member"`
 	Key      *NewKey `json:"key,omitempty"`
+	Session  *string `json:"session,omitempty" doc:"Id of the session, when the new member was signed in."`
 	Revision int64   `json:"revision"`
 }
 
@@ -211,9 +212,10 @@ type VerdictBatch struct {
 // Whoami answers GET /v1/whoami.
 type Whoami struct {
 	Principal   WhoamiPrincipal `json:"principal"`
-	Key         VerdictKey      `json:"key"`
+	Key         *VerdictKey     `json:"key" doc:"Null for a person who signed in."`
+	Session     *string         `json:"session" doc:"Id of the session of a person who signed in; null for a key."`
 	Role        Ref             `json:"role"`
-	Permissions []string        `json:"permissions" doc:"What the calling key can do: role and limit together."`
+	Permissions []string        `json:"permissions" doc:"What the caller can do: of a key, role and limit together."`
 }
 
 // WhoamiPrincipal is the principal that calls.

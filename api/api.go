@@ -203,6 +203,9 @@ type AcceptInvitation struct {
 	Token string   `json:"token" doc:"Works once."`
 	Name  string   `json:"name" doc:"The new member's name."`
 	Key   *KeyName `json:"key,omitempty" doc:"Ask for a first personal key."`
+
+	Password string           `json:"password,omitempty" doc:"To sign in with, which this does at once: the one that the person has, or else the first one, of 12 to 256 characters."`
+	Passkey  *NewPasskeyProof `json:"passkey,omitempty" doc:"Instead of a password."`
 }
 
 // KeyName names a key that is wanted along with something else.

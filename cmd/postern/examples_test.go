@@ -26,7 +26,8 @@ var examplesInOrder = []string{
 	"member invite", "member accept", "member list", "member update", "member remove", "seat",
 	"api", "audit list", "audit tail", "audit get", "audit export",
 	"key rotate", "rotation list", "rotation get", "rotation try-without", "rotation cancel", "rotation finish", "key revoke", "sa revoke", "context remove",
-	"init", "serve", "recover",
+	"login", "logout",
+	"init", "setup-link", "serve", "recover",
 }
 
 // devRuns stands where a development server is started, which runs to the end.
@@ -47,9 +48,11 @@ func TestEveryExampleOfTheHelpRuns(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	var person *browser
 	for _, name := range examplesInOrder {
 		if name == devRuns {
 			p := runServer(t, dir, "postern dev")
+			person = openLink(t, p.stdout.String(), consoleLink, nil)
 			t.Cleanup(func() { _ = p.interrupt() }) // what it is there for has been judged
 			continue
 		}
@@ -57,6 +60,10 @@ func TestEveryExampleOfTheHelpRuns(t *testing.T) {
 			t.Errorf("there is no command %q", name)
 		}
 		for _, line := range examples[name] {
+			if name == "login" {
+				person.approves(dir, line)
+				continue
+			}
 			runExample(t, dir, line)
 		}
 		delete(examples, name)

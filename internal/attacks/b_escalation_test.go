@@ -115,7 +115,7 @@ func readingGivesNoSecret(t *testing.T, w *world) {
 	bot := w.account("-", b.owner, "bot", "operator")
 	w.keyOf("-", b.owner, bot)
 	w.values.plant(w.must("POST", in("-", "invitations"), b.owner, body{"email": "jo@acme.example", "role": "admin"}).str("token"))
-	callers := []string{b.owner, w.owner}
+	callers := []string{b.owner, w.owner, w.signedIn(b, "admin").browser}
 	for _, role := range []string{"viewer", "operator", "editor", "verifier", "admin"} {
 		value, _ := w.member("-", b.owner, role+"@acme.example", role)
 		callers = append(callers, value, w.keyOf("-", b.owner, w.account("-", b.owner, role, role)))

@@ -28,7 +28,7 @@ func secretsInEverySink(t *testing.T, w *world) {
 	value := w.keyOf(b.id, b.owner, has["service_accounts"])
 	for i, op := range w.operations(t) {
 		path, heard := op.about(t, has), false
-		caller := w.values.plant(w.must("POST", in("-", "me/keys"), b.owner, body{"name": "caller-" + itoa(i)}).str("value")) // one may revoke itself
+		caller := w.values.plant(w.must("POST", in("-", "me/keys"), b.owner, body{"name": "caller-" + itoa(i) + "-of-many"}).str("value")) // one may revoke itself
 		for _, in1 := range misplaced(value, op.requestBody(t)) {
 			w.seen(t, w.call(op.method, path, caller, in1, "User-Agent", "agent/"+value, "X-Request-Id", value, "If-Match", value))
 			w.seen(t, w.call(op.method, path, caller, in1, "User-Agent", "agent/"+value, "X-Request-Id", value, "Idempotency-Key", value))

@@ -20,6 +20,7 @@ import (
 	"github.com/posternhq/postern/internal/iam"
 	"github.com/posternhq/postern/internal/replica"
 	"github.com/posternhq/postern/internal/server"
+	"github.com/posternhq/postern/internal/session"
 	"github.com/posternhq/postern/internal/store"
 	"github.com/posternhq/postern/internal/store/storetest"
 	"github.com/posternhq/postern/internal/token"
@@ -52,6 +53,9 @@ type world struct {
 // often lifts the limits on how often anybody may call, so that what an attack
 // meets is the guard that it is about.
 var often = server.Rate{Burst: 1 << 20, Window: time.Minute}
+
+// origin is where browsers find the deployment.
+const origin = "http://localhost"
 
 var rootSecret = bytes.Repeat([]byte("root secret of the tests. "), 2)
 
@@ -98,8 +102,13 @@ func (w *world) start() {
 func (w *world) serve(mem *replica.Replica) {
 	w.t.Helper()
 	w.service = &iam.Service{Store: w.store, Fence: mem, Roster: mem, Now: w.clock.now}
+	people, err := session.New(session.Options{IAM: w.service, Secret: rootSecret, Now: w.clock.now, URL: func() string { return origin }})
+	if err != nil {
+		w.t.Fatal(err)
+	}
 	srv, err := server.New(server.Options{
-		IAM: w.service, Replica: mem, Prefixes: token.Prefixes{token.DefaultPrefix}, Secret: rootSecret,
+		People: people,
+		IAM:    w.service, Replica: mem, Prefixes: token.Prefixes{token.DefaultPrefix}, Secret: rootSecret,
 		Log: slog.New(slog.NewTextHandler(w.said, &slog.HandlerOptions{Level: slog.LevelDebug})), Node: "node-1", Now: w.clock.now,
 		Limits: server.Limits{Management: often, Acceptance: often},
 	})
@@ -195,7 +204,10 @@ func (w *world) request(method, path, key string, content io.Reader, headers []s
 	if content != nil && !slices.Contains(headers, "Content-Type") {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	if key != "" {
+	switch {
+	case strings.HasPrefix(key, "sess_"): // the cookie of somebody who signed in
+		req.AddCookie(&http.Cookie{Name: "postern_session", Value: key})
+	case key != "":
 		req.Header.Set("Authorization", "Bearer "+key)
 	}
 	for i := 0; i < len(headers); i += 2 {

@@ -115,8 +115,8 @@ func (a *app) root() *cobra.Command {
 	root.SetErr(a.Stderr)
 	root.SetIn(a.Stdin)
 	root.AddCommand(
-		a.devCommand(), a.serveCommand(), a.initCommand(), a.recoverCommand(),
-		a.whoamiCommand(), a.contextCommand(),
+		a.devCommand(), a.serveCommand(), a.initCommand(), a.setupLinkCommand(), a.recoverCommand(),
+		a.loginCommand(), a.logoutCommand(), a.whoamiCommand(), a.contextCommand(),
 		a.accountCommand(), a.keyCommand(), a.rotationCommand(), a.roleCommand(), a.permissionCommand(),
 		a.workspaceCommand(), a.memberCommand(), a.seatCommand(), a.checkCommand(),
 		a.auditCommand(), a.receiptCommand(), a.nodeCommand(), a.doctorCommand(), a.configCommand(), a.apiCommand(),

@@ -225,10 +225,18 @@ func (a *app) whoamiCommand() *cobra.Command {
 				{name: "workspace", text: func(w api.Whoami) string { return w.Principal.Workspace.Slug }},
 				{name: "role", text: func(w api.Whoami) string { return w.Role.Name }},
 				{name: "permissions", text: func(w api.Whoami) string { return texts(w.Permissions) }},
-				{name: "key", text: func(w api.Whoami) string { return w.Key.Name }},
-				{name: "expires_at", text: func(w api.Whoami) string { return whenOr(w.Key.ExpiresAt, "never") }},
+				{name: "key", text: func(w api.Whoami) string { return heldKey(w).Name }},
+				{name: "expires_at", text: func(w api.Whoami) string { return whenOr(heldKey(w).ExpiresAt, "never") }},
 				{name: "server", text: func(api.Whoami) string { return s.Server }},
 			})
 		},
 	})
+}
+
+// heldKey returns the key that commands act with.
+func heldKey(w api.Whoami) api.VerdictKey {
+	if w.Key == nil {
+		return api.VerdictKey{} // a session, which no command has
+	}
+	return *w.Key
 }

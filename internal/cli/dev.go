@@ -64,16 +64,31 @@ func (a *app) devUp(ctx context.Context, n running, d *demo) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprint(a.Stdout, devWords(n, current))
+	console, err := a.devConsole(ctx, n)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprint(a.Stdout, devWords(n, console, current))
 	return err
 }
 
-func devWords(n running, current bool) string {
+// devConsole returns where the console is, with a link that signs in whoever has
+// nothing to sign in with yet.
+func (a *app) devConsole(ctx context.Context, n running) (string, error) {
+	link, err := n.service.MemberSetupLink(ctx, devEmail)
+	if errors.Is(err, iam.AlreadyMember) {
+		return n.url, nil
+	}
+	return setupURL(n.url, link), err
+}
+
+func devWords(n running, console string, current bool) string {
 	var b strings.Builder
 	line := func(name, value, remark string) {
 		fmt.Fprint(&b, strings.TrimRight(fmt.Sprintf("  %-10s %-36s %s", name, value, remark), " ")+"\n")
 	}
 	b.WriteString("Postern, development mode\n")
+	line("Console", console, "")
 	line("API", n.url+"/v1", "")
 	line("Demo API", n.url+demoPath, "needs "+demoPermission)
 	line("Data", dataWords(n.cfg), "delete it to start over")

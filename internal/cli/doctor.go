@@ -114,7 +114,7 @@ func examineServer(ctx context.Context, s session) []finding {
 		return findings
 	}
 	me, _, err := call[api.Whoami](ctx, s, http.MethodGet, "/v1/whoami", nil)
-	if add("key", err, fmt.Sprintf("it is %s of %s, and ends %s", me.Principal.Name, me.Principal.Workspace.Slug, whenOr(me.Key.ExpiresAt, "never"))) && ready {
+	if add("key", err, fmt.Sprintf("it is %s of %s, and ends %s", me.Principal.Name, me.Principal.Workspace.Slug, whenOr(heldKey(me).ExpiresAt, "never"))) && ready {
 		findings = append(findings, examineNodes(ctx, s)...)
 	}
 	return findings

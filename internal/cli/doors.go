@@ -149,15 +149,26 @@ func (d *doors) addresses() (all []string) {
 
 // url returns where users reach the API: as set, or where it listens.
 func (d *doors) url(cfg config.Config) string {
+	_, port, _ := net.SplitHostPort(d.addresses()[0]) // the one that was free, if any would do
+	return urlAt(cfg, port)
+}
+
+// publicURL returns where users reach a server with these settings, which listens on
+// the port that they name.
+func publicURL(cfg config.Config) string {
+	_, port, _ := net.SplitHostPort(cfg.Listen) // it has been judged
+	return urlAt(cfg, port)
+}
+
+func urlAt(cfg config.Config, port string) string {
 	if cfg.PublicURL != "" {
 		return strings.TrimRight(cfg.PublicURL, "/")
 	}
 	scheme := "http://"
-	if d.all[0].tls {
+	if cfg.TLSCert != "" {
 		scheme = "https://"
 	}
-	host, _, _ := net.SplitHostPort(cfg.Listen)          // it was listened on
-	_, port, _ := net.SplitHostPort(d.addresses()[0])    // the one that was free, if any would do
+	host, _, _ := net.SplitHostPort(cfg.Listen)          // it has been judged
 	if host == "" || net.ParseIP(host).IsUnspecified() { // every address, this machine's own too
 		host = "localhost"
 	}

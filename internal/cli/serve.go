@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,6 +17,7 @@ import (
 	"github.com/posternhq/postern/internal/docs"
 	"github.com/posternhq/postern/internal/iam"
 	"github.com/posternhq/postern/internal/server"
+	signing "github.com/posternhq/postern/internal/session"
 	"github.com/posternhq/postern/internal/token"
 )
 
@@ -24,7 +26,8 @@ func (a *app) serveCommand() *cobra.Command {
 		use: "serve", short: "Run the server",
 		long: "It stops on an interrupt, when what is under way has been answered. Settings come from flags, then from\n" +
 			"the environment, then from the file: see docs/reference/configuration.md. On SQLite one server has the store;\n" +
-			"on PostgreSQL as many as you like share it, each with the same --store-url and --secret-file.",
+			"on PostgreSQL as many as you like share it, each with the same --store-url and --secret-file. On an empty store it\n" +
+			"prints a link that sets it up, in a browser, within 15 minutes; on SQLite it makes the root secret for that.",
 		examples: [2]string{
 			"postern serve --store-url sqlite:postern.db",
 			"postern serve --config postern.toml",
@@ -34,7 +37,7 @@ func (a *app) serveCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.serve(ctx, cfg.Config, mode{up: a.sayUp})
+			return a.serve(ctx, cfg.Config, mode{missing: forSetup(cfg.Config), up: a.sayUp})
 		},
 	})
 	a.configFlags(cmd, nil)
@@ -79,13 +82,23 @@ func (a *app) serve(ctx context.Context, cfg config.Config, m mode) (err error) 
 	if err := node.count(ctx, service); err != nil {
 		return err
 	}
+	var address atomic.Pointer[string] // known once it listens
+	people, err := signing.New(signing.Options{IAM: service, Secret: secret, URL: func() string {
+		if known := address.Load(); known != nil {
+			return *known
+		}
+		return publicURL(cfg)
+	}})
+	if err != nil {
+		return err
+	}
 	pages, err := console.New()
 	if err != nil {
 		return err
 	}
 	api, err := server.New(server.Options{
 		IAM: service, Replica: node.memory, Door: node.answers, Prefixes: prefixes(cfg), Secret: secret,
-		Log: log, Node: nodeName(cfg), Metrics: metrics, Usage: node.uses, Console: pages, Docs: docs.New(), BehindProxy: cfg.BehindProxy,
+		Log: log, Node: nodeName(cfg), Metrics: metrics, Usage: node.uses, Console: pages, Docs: docs.New(), People: people, BehindProxy: cfg.BehindProxy,
 	})
 	if err != nil {
 		return err
@@ -99,6 +112,7 @@ func (a *app) serve(ctx context.Context, cfg config.Config, m mode) (err error) 
 	if err != nil {
 		return err
 	}
+	address.Store(new(doors.url(cfg)))
 	n := running{
 		cfg: cfg, url: doors.url(cfg), addresses: doors.addresses(), service: service, ready: node.ready, initialized: initialized, log: log,
 	}
@@ -121,10 +135,11 @@ func (a *app) sayUp(ctx context.Context, n running) error {
 		return err
 	}
 	n.log.Info("answering", "url", n.url)
-	if !n.initialized {
-		n.log.Warn("the store is empty, so nobody can sign in yet: " + howToInit(n.cfg))
+	if n.initialized {
+		return nil
 	}
-	return nil
+	n.log.Warn("the store is empty, so nobody can sign in yet: open the setup link, or " + howToInit(n.cfg))
+	return a.sayFirstLink(ctx, n)
 }
 
 func newService(cfg config.Config, rows iam.Store, fence iam.Fence) *iam.Service {

@@ -29,6 +29,10 @@ const (
 	NotReady              Kind = "not_ready"               // a rotation whose old key may still be in use
 	IdempotencyInProgress Kind = "idempotency_in_progress" // the same call is still running
 	IdempotencyKeyReused  Kind = "idempotency_key_reused"  // the same Idempotency-Key with another body
+	AuthorizationPending  Kind = "authorization_pending"   // a device that nobody has approved yet (RFC 8628, 3.5)
+	SlowDown              Kind = "slow_down"               // a device asks too often
+	AccessDenied          Kind = "access_denied"           // a device that somebody refused
+	ExpiredToken          Kind = "expired_token"           // a device's code that is over
 	Gone                  Kind = "gone"                    // single use, and used, cancelled or expired
 	PreconditionFailed    Kind = "precondition_failed"     // it changed since it was read
 	ValidationFailed      Kind = "validation_failed"       // a field does not say anything that can be done

@@ -86,7 +86,7 @@ var others = []string{
 	// of people who sign in, which no key does: they have tests of their own
 	"SignIn", "EndSignIn", "EndOtherSignIns", "StepUp", "SignIns", "CurrentSignIn", "Place",
 	"ChangePassword", "AddPasskey", "RenamePasskey", "RemovePasskey", "Passkeys",
-	"FirstSetupLink", "MemberSetupLink", "UseSetupLink",
+	"FirstSetupLink", "MemberSetupLink", "UseSetupLink", "Device", "AnswerDevice", "UseDevice",
 }
 
 // A method that is not listed is not tested by those tests that say "every".

@@ -155,6 +155,9 @@ func (s *Service) Rotations(ctx context.Context, c Caller, ws, owner string, f R
 // SelfRotations lists the rotations that the calling key takes part in. It needs no
 // permission.
 func (s *Service) SelfRotations(ctx context.Context, c Caller, page Page) (List[JudgedRotation], error) {
+	if c.Key.ID == "" {
+		return List[JudgedRotation]{}, errNoKey // a filter by no key lets everything through
+	}
 	return s.rotations(ctx, c.Workspace.ID, RotationFilter{Key: c.Key.ID}, page)
 }
 

@@ -42,7 +42,7 @@ func (s *Server) registerAccounts() {
 		summary:     "Change a service account",
 		description: "Members that are left out stay as they are. A wider role is a gift: the caller must hold what it adds.",
 		access:      permission, needs: iam.WriteAccounts, success: http.StatusOK,
-		problems: []string{api.CodeNameTaken, api.CodePrincipalInactive, api.CodePolicyViolation},
+		problems: []string{api.CodeStepUpRequired, api.CodeNameTaken, api.CodePrincipalInactive, api.CodePolicyViolation},
 	}, s.updateAccount)
 	s.registerAccountActions()
 	s.registerAccountKeys()

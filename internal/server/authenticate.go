@@ -12,16 +12,10 @@ import (
 )
 
 var (
-	errCredential  = iam.Errorf(iam.Unauthenticated, "this needs a key that works, as Authorization: Bearer")
+	errCredential  = iam.Errorf(iam.Unauthenticated, "this needs a key that works, as Authorization: Bearer, or a session")
+	errPeopleOnly  = iam.Errorf(iam.PermissionDenied, "this is for people who signed in; no key does it")
 	errCredentials = iam.Errorf(iam.InvalidRequest, "send one credential, once")
 	errStale       = iam.Errorf(iam.Stale, messageStale)
-)
-
-// The cookie of people who signed in on the console, with and without the prefix
-// that browsers hold to TLS.
-const (
-	sessionCookie       = "postern_session"
-	secureSessionCookie = "__Host-" + sessionCookie
 )
 
 // authenticate returns who is calling. Every reason for which a key does not work
@@ -39,9 +33,12 @@ func (s *Server) authenticate(r *http.Request) (iam.Caller, error) {
 	return c, nil
 }
 
-// recognise returns what is known now of the key that a request brings. It is an
-// error unless that works.
+// recognise returns what is known now of the key, or the session, that a request
+// brings. It is an error unless that works.
 func (s *Server) recognise(r *http.Request) (replica.Verdict, error) {
+	if len(r.Header["Authorization"]) == 0 && hasSession(r.Header) {
+		return s.recogniseSession(r)
+	}
 	text, err := bearer(r.Header)
 	if err != nil {
 		return replica.Verdict{}, err
@@ -86,16 +83,6 @@ func bearer(h http.Header) (string, error) {
 		return "", errCredentials
 	}
 	return text, nil
-}
-
-// hasSession reports whether a request brings the cookie of a session, however
-// badly the others are written that come with it.
-func hasSession(h http.Header) bool {
-	if len(h["Cookie"]) == 0 {
-		return false
-	}
-	r := http.Request{Header: h}
-	return len(r.CookiesNamed(sessionCookie)) > 0 || len(r.CookiesNamed(secureSessionCookie)) > 0
 }
 
 // source says where a request came from, fit to be kept.

@@ -121,7 +121,7 @@ func loaded(tb testing.TB, n int) (s *Server, keys []string, caller string) {
 	if err := r.Load(tb.Context(), y); err != nil {
 		tb.Fatal(err)
 	}
-	s, err := New(Options{IAM: &iam.Service{Now: time.Now}, Replica: r, Prefixes: token.Prefixes{token.DefaultPrefix}, Secret: make([]byte, minSecret)})
+	s, err := New(Options{People: nobody{}, IAM: &iam.Service{Now: time.Now}, Replica: r, Prefixes: token.Prefixes{token.DefaultPrefix}, Secret: make([]byte, minSecret)})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -194,7 +194,7 @@ func BenchmarkVerifyUsage(b *testing.B) {
 	} {
 		b.Run(v.name, func(b *testing.B) {
 			g := reporting(b, v.store(b))
-			counting, err := New(Options{IAM: s.iam, Replica: s.replica, Prefixes: s.prefixes, Secret: make([]byte, minSecret), Usage: g})
+			counting, err := New(Options{People: nobody{}, IAM: s.iam, Replica: s.replica, Prefixes: s.prefixes, Secret: make([]byte, minSecret), Usage: g})
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -20,6 +20,10 @@ func failures() []kindOfFailure {
 	return []kindOfFailure{
 		{api.CodeInvalidRequest, http.StatusBadRequest, "The request makes no sense"},
 		{api.CodeUnknownField, http.StatusBadRequest, "The request has a field that does not exist"},
+		{api.CodeAuthorizationPending, http.StatusBadRequest, "Nobody has approved it yet"},
+		{api.CodeSlowDown, http.StatusBadRequest, "Asked too often"},
+		{api.CodeAccessDenied, http.StatusBadRequest, "It was refused"},
+		{api.CodeExpiredToken, http.StatusBadRequest, "The code is over"},
 		{api.CodeUnauthenticated, http.StatusUnauthorized, "No working credential"},
 		{api.CodePermissionDenied, http.StatusForbidden, "Not allowed"},
 		{api.CodeStepUpRequired, http.StatusForbidden, "Prove again who you are"},

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/posternhq/postern/internal/iam"
+	"github.com/posternhq/postern/internal/token"
 )
 
 // faults is the real store and the real fence, which can be made to fail, to
@@ -180,6 +181,26 @@ func (f *faults) are(nodes ...iam.NodeStatus) {
 
 func (f *faults) Receipt(ctx context.Context, ws iam.WorkspaceID, id iam.ReceiptID) (iam.Receipt, error) {
 	return asking(f, func() (iam.Receipt, error) { return f.Store.Receipt(ctx, ws, id) })
+}
+
+func (f *faults) SignInByHash(ctx context.Context, cookie token.Hash) (iam.SignIn, error) {
+	return asking(f, func() (iam.SignIn, error) { return f.Store.SignInByHash(ctx, cookie) })
+}
+
+func (f *faults) Initialized(ctx context.Context) (bool, error) {
+	return asking(f, func() (bool, error) { return f.Store.Initialized(ctx) })
+}
+
+func (f *faults) KeepTicket(ctx context.Context, k iam.Ticket, life time.Duration) (iam.Ticket, error) {
+	return asking(f, func() (iam.Ticket, error) { return f.Store.KeepTicket(ctx, k, life) })
+}
+
+func (f *faults) KeepDevice(ctx context.Context, d iam.Device, life time.Duration) (iam.Device, error) {
+	return asking(f, func() (iam.Device, error) { return f.Store.KeepDevice(ctx, d, life) })
+}
+
+func (f *faults) CountGuess(ctx context.Context, buckets map[string]iam.Guessing) (time.Time, error) {
+	return asking(f, func() (time.Time, error) { return f.Store.CountGuess(ctx, buckets) })
 }
 
 func asking[T any](f *faults, read func() (T, error)) (T, error) {

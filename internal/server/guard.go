@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"io"
@@ -34,6 +35,9 @@ func (s *Server) guard(op *operation, next http.HandlerFunc) http.Handler {
 // admit decides whether a request gets to its handler, and tells the handler who
 // is calling.
 func (s *Server) admit(w http.ResponseWriter, r *http.Request, op *operation) error {
+	if err := s.sameSite(r, op); err != nil {
+		return err
+	}
 	body, err := readBody(w, r, op)
 	if err != nil {
 		return err
@@ -42,8 +46,8 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request, op *operation) er
 	req := requestOf(r.Context())
 	var prefer iam.Preference
 	prefer, req.wait = preference(r.Header, op)
-	req.asks = op.asks
-	if op.access == open {
+	req.op, req.asks = op, op.asks
+	if op.access == open && !(op.known && hasSession(r.Header)) {
 		req.caller = s.nobody(r)
 		if op.changes() && s.door.Ready() != nil {
 			return errStale // nothing would say when it has reached every node
@@ -53,6 +57,9 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request, op *operation) er
 	}
 	if err := s.limit(w, r, op); err != nil {
 		return err
+	}
+	if op.access == person && req.caller.Session == "" {
+		return errPeopleOnly
 	}
 	req.caller.Prefer = prefer
 	if req.caller.IfMatch, err = precondition(r.Header, op); err != nil {
@@ -75,9 +82,9 @@ func precondition(h http.Header, op *operation) (*int64, error) {
 }
 
 // repeatable reads Idempotency-Key where it means something. Its scope is the
-// calling key, the method and the path with the workspace's id in it.
+// calling key or session, the method and the path with the workspace's id in it.
 func repeatable(r *http.Request, op *operation, c iam.Caller, body []byte) (*iam.Idempotency, error) {
-	if op.method != http.MethodPost || op.readOnly {
+	if op.method != http.MethodPost || op.readOnly || op.once {
 		return nil, nil
 	}
 	values := r.Header.Values("Idempotency-Key")
@@ -91,7 +98,7 @@ func repeatable(r *http.Request, op *operation, c iam.Caller, body []byte) (*iam
 	}
 	return &iam.Idempotency{
 		Key: values[0], Body: sha256.Sum256(body),
-		Scope: string(c.Key.ID) + " " + r.Method + " " + resolvedPath(r, c),
+		Scope: cmp.Or(string(c.Key.ID), string(c.Session)) + " " + r.Method + " " + resolvedPath(r, c),
 	}, nil
 }
 

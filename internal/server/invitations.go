@@ -27,7 +27,7 @@ func (s *Server) registerInvitations() {
 		description: "The token is in the answer, this once. It holds a seat until it is accepted, cancelled or expired. " +
 			"Inviting an address again ends its earlier invitation. The caller must hold all that the role allows.",
 		access: permission, needs: iam.WriteMembers, success: http.StatusCreated,
-		problems: []string{api.CodeAlreadyMember, api.CodeSeatLimitReached, api.CodeValueAlreadyIssued},
+		problems: []string{api.CodeAlreadyMember, api.CodeSeatLimitReached, api.CodeValueAlreadyIssued, api.CodeStepUpRequired},
 	}, s.createInvitation)
 	register(s, operation{
 		id: "cancel-invitation", method: http.MethodDelete, path: invitationPath, tag: invitationsTag,
@@ -39,9 +39,10 @@ func (s *Server) registerInvitations() {
 		id: "accept-invitation", method: http.MethodPost, path: acceptPath, tag: invitationsTag,
 		summary: "Accept an invitation",
 		description: "The token is the credential and works once. It no longer works when whoever invited has ended " +
-			"or no longer holds what they gave, or when no seat is free.",
-		access: open, success: http.StatusCreated,
-		problems: []string{api.CodeGone, api.CodeValueAlreadyIssued},
+			"or no longer holds what they gave, or when no seat is free. With a password or a passkey it signs in as well. " +
+			"Who can sign in already proves who they are, with the password or a passkey that they have.",
+		access: open, success: http.StatusCreated, enters: true,
+		problems: []string{api.CodeGone, api.CodeValueAlreadyIssued, api.CodeUnauthenticated, api.CodeNameTaken},
 	}, s.acceptInvitation)
 }
 
@@ -101,14 +102,19 @@ func (s *Server) cancelInvitation(ctx context.Context, c iam.Caller, in *cancelI
 
 type acceptInvitationInput struct{ Body api.AcceptInvitation }
 
-func (s *Server) acceptInvitation(ctx context.Context, c iam.Caller, in *acceptInvitationInput) (*created[api.AcceptedInvitation], error) {
-	want := iam.Acceptance{Token: token.NewSecret(in.Body.Token), Name: in.Body.Name}
-	if in.Body.Key != nil {
-		if want.KeyName = in.Body.Key.Name; want.KeyName == "" {
-			return nil, iam.Invalid("/key/name", "required", "must not be empty")
-		}
+// joined is the output of an acceptance, which may set a cookie.
+type joined struct {
+	Location  string `header:"Location" doc:"The path of the new member."`
+	ETag      string `header:"ETag" doc:"For If-Match."`
+	SetCookie string `header:"Set-Cookie" doc:"The session, when the new member was signed in."`
+	Body      api.AcceptedInvitation
+}
+
+func (s *Server) acceptInvitation(ctx context.Context, c iam.Caller, in *acceptInvitationInput) (*joined, error) {
+	if in.Body.Key != nil && in.Body.Key.Name == "" {
+		return nil, iam.Invalid("/key/name", "required", "must not be empty")
 	}
-	done, value, err := s.iam.AcceptInvitation(ctx, scopedByToken(c, want.Token), want)
+	done, value, cookie, err := s.people.Accept(ctx, scopedByToken(c, token.NewSecret(in.Body.Token)), in.Body)
 	if err != nil {
 		return nil, settled(done, err)
 	}
@@ -117,7 +123,12 @@ func (s *Server) acceptInvitation(ctx context.Context, c iam.Caller, in *acceptI
 	if done.Value.Key != nil {
 		out.Key = &api.NewKey{Key: s.key(*done.Value.Key), Value: value.Reveal()}
 	}
-	return &created[api.AcceptedInvitation]{
-		Location: location(done.Value.Member.Workspace, "members", m.ID), ETag: m.Etag, Body: out,
-	}, nil
+	answered := &joined{Location: location(done.Value.Member.Workspace, "members", m.ID), ETag: m.Etag}
+	if in := done.Value.SignedIn; in != nil {
+		out.Session = new(string(in.SignIn.ID))
+		set := s.setCookie(cookie)
+		answered.SetCookie = set.String()
+	}
+	answered.Body = out
+	return answered, nil
 }

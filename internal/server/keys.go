@@ -82,7 +82,7 @@ func (s *Server) registerAccountKeys() {
 		description: "The value is in the answer, this once. The key works on every node when the answer arrives. " +
 			"The caller must hold all that the key can do.",
 		access: permission, needs: iam.WriteKeys, success: http.StatusCreated,
-		problems: []string{api.CodeNameTaken, api.CodePrincipalInactive, api.CodePolicyViolation, api.CodeValueAlreadyIssued},
+		problems: []string{api.CodeStepUpRequired, api.CodeNameTaken, api.CodePrincipalInactive, api.CodePolicyViolation, api.CodeValueAlreadyIssued},
 	}, s.createAccountKey)
 }
 
@@ -96,21 +96,21 @@ func (s *Server) registerMyKeys() {
 		summary:     "Create a personal key",
 		description: "For members. No permission of Postern's own is needed, only what the key is to hold. The value is in the answer, this once.",
 		access:      holder, success: http.StatusCreated,
-		problems: []string{api.CodePermissionDenied, api.CodeNameTaken, api.CodePolicyViolation, api.CodeValueAlreadyIssued},
+		problems: []string{api.CodeStepUpRequired, api.CodePermissionDenied, api.CodeNameTaken, api.CodePolicyViolation, api.CodeValueAlreadyIssued},
 	}, s.createMyKey)
 }
 
 func (s *Server) registerSelf() {
 	register(s, operation{
 		id: "get-self", method: http.MethodGet, path: selfPath, tag: keysTag,
-		summary: "Read the calling key", access: holder, success: http.StatusOK,
+		summary: "Read the calling key", access: holder, success: http.StatusOK, problems: []string{api.CodeNotFound},
 	}, s.getSelf)
 	register(s, operation{
 		id: "revoke-self", method: http.MethodPost, path: selfPath + "/revoke", tag: keysTag,
 		summary: "Revoke the calling key, for good",
 		description: "Whoever holds a key can stop it. The key no longer works then, for this call neither: " +
 			"a client that did not hear the answer and asks again hears 401 once it is revoked, and its `Idempotency-Key` changes nothing about that.",
-		access: holder, success: http.StatusOK,
+		access: holder, success: http.StatusOK, problems: []string{api.CodeNotFound},
 	}, s.revokeSelf)
 }
 

@@ -17,7 +17,8 @@ import (
 // Verification is never limited.
 type Limits struct {
 	Management Rate // of each principal; zero: 100 a second, 500 at once
-	Acceptance Rate // of invitations, from each address; zero: 10 a minute
+	Acceptance Rate // of invitations, and of sign-ins, from each address; zero: 10 a minute
+	Polling    Rate // by programs that wait to be approved, from each address; zero: 60 a minute
 
 	Streams   int           // that one principal may have open on this node; zero: 32
 	Audience  int           // streams that one workspace may have open on this node; zero: 1024
@@ -129,7 +130,9 @@ func (s *Server) limit(w http.ResponseWriter, r *http.Request, op *operation) er
 	}
 	now := int64(s.now().Sub(s.began)) // on the monotonic clock: a wall clock that jumps locks nobody out
 	var err error
-	if op.access == open {
+	if op.polled {
+		err = s.perPoll.take(network(s.peer(r)), now, w.Header())
+	} else if op.access == open {
 		err = s.perAddress.take(network(s.peer(r)), now, w.Header())
 	} else {
 		err = s.perPrincipal.take(requestOf(r.Context()).caller.Principal.ID, now, w.Header())

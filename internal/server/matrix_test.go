@@ -243,7 +243,7 @@ func TestTwoCredentialsAreRefused(t *testing.T) {
 			"twice":          good.holding("Authorization", bearer, bearer),
 			"two in one":     good.holding("Authorization", bearer+", "+bearer),
 			"with X-API-Key": good.holding("X-Api-Key", good.key),
-			"with a session": good.holding("Cookie", "postern_session=x"),
+			"with a session": good.holding("Cookie", "postern_session=x; postern_session="+good.key),
 		} {
 			t.Run(name, func(t *testing.T) {
 				x.w.do(t, bad).wantProblem(http.StatusBadRequest, api.CodeInvalidRequest)
@@ -273,7 +273,7 @@ func TestStaleNodeAnswersNothingThatNeedsAKey(t *testing.T) {
 
 func TestTooManyCallsAreRefused(t *testing.T) {
 	once := server.Rate{Burst: 1, Window: time.Hour}
-	strict := func(o *server.Options) { o.Limits = server.Limits{Management: once, Acceptance: once} }
+	strict := func(o *server.Options) { o.Limits = server.Limits{Management: once, Acceptance: once, Polling: once} }
 	overAllBehind(t, strict, answers(http.StatusTooManyRequests), func(t *testing.T, x *tenant, limited *world, op operation, good call) {
 		spend := get("/v1/whoami", good.key)
 		if !op.needsKey() {

@@ -35,7 +35,7 @@ func (s *Server) registerMembers() {
 		summary:     "Give a member another role",
 		description: "The caller must hold what the role adds. Only an owner makes or changes an owner, and a workspace keeps one.",
 		access:      permission, needs: iam.WriteMembers, success: http.StatusOK,
-		problems: []string{api.CodePrincipalInactive, api.CodeLastOwner},
+		problems: []string{api.CodeStepUpRequired, api.CodePrincipalInactive, api.CodeLastOwner},
 	}, s.updateMember)
 	register(s, operation{
 		id: "remove-member", method: http.MethodDelete, path: memberPath, tag: membersTag,

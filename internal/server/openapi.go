@@ -38,7 +38,8 @@ func humaConfig() huma.Config {
 	c.Formats = map[string]huma.Format{jsonType: huma.DefaultJSONFormat, "json": huma.DefaultJSONFormat} // and problem+json
 	c.Info.Description = "Durable, auditable, revocable access for callers that are not people."
 	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
-		"key": {Type: "http", Scheme: "bearer", Description: "A key of a service account or a member: Authorization: Bearer pst_sa_…"},
+		"key":     {Type: "http", Scheme: "bearer", Description: "A key of a service account or a member: Authorization: Bearer pst_sa_…"},
+		"session": {Type: "apiKey", In: "cookie", Name: secureSessionCookie, Description: "The cookie of a person who signed in; without TLS, on this machine, it has no prefix."},
 	}
 	for _, a := range []struct{ t, as reflect.Type }{
 		{reflect.TypeFor[problem](), reflect.TypeFor[api.Problem]()},
@@ -93,7 +94,13 @@ func security(op *operation) []map[string][]string {
 	if op.access == open {
 		return []map[string][]string{}
 	}
-	return []map[string][]string{{"key": {}}}
+	switch {
+	case op.keysOnly:
+		return []map[string][]string{{"key": {}}}
+	case op.access == person:
+		return []map[string][]string{{"session": {}}}
+	}
+	return []map[string][]string{{"key": {}}, {"session": {}}}
 }
 
 func extensions(op *operation) map[string]any {
@@ -105,7 +112,7 @@ func extensions(op *operation) map[string]any {
 
 func headerParameters(op *operation) []*huma.Param {
 	var ps []*huma.Param
-	if op.method == http.MethodPost && !op.readOnly {
+	if op.method == http.MethodPost && !op.readOnly && !op.once {
 		ps = append(ps, &huma.Param{
 			Name: "Idempotency-Key", In: "header", Schema: &huma.Schema{Type: huma.TypeString},
 			Description: "A random text of 1 to 255 visible characters. The same call with the same one is done once, within 24 hours.",
@@ -213,12 +220,13 @@ func codesOf(op *operation, d *huma.Operation) []string {
 	add(!op.memory, api.CodeInternal, api.CodeUnavailable)
 	add(!op.unlimited, api.CodeRateLimited)
 	add(op.access != open, api.CodeUnauthenticated, api.CodeStale)
-	add(op.access == permission || op.access == system, api.CodePermissionDenied)
+	add(op.access == permission || op.access == system || op.access == person, api.CodePermissionDenied)
+	add(op.method != http.MethodGet && !op.keysOnly, api.CodeCrossSite)
 	add(op.access == system || hasPathParameters(op), api.CodeNotFound)
 	add(op.body != noBody, api.CodeTooLarge, api.CodeUnsupportedMediaType, api.CodeValidationFailed)
 	add(picky, api.CodeValidationFailed)
 	add(op.changes(), api.CodeRevocationUnconfirmed, api.CodeOutcomeUnknown)
-	add(op.changes() && op.method == http.MethodPost, api.CodeIdempotencyInProgress, api.CodeIdempotencyKeyReused)
+	add(op.changes() && op.method == http.MethodPost && !op.once, api.CodeIdempotencyInProgress, api.CodeIdempotencyKeyReused)
 	add(op.conditional(), api.CodePreconditionFailed)
 	var sorted []string
 	for _, f := range failures() {

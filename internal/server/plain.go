@@ -44,6 +44,7 @@ func noParameters(r *http.Request) error {
 // registerHot adds a POST that holds the conventions by itself.
 func (s *Server) registerHot(op operation, d huma.Operation, answer http.HandlerFunc) {
 	s.hot[op.path] = answer
+	op.keysOnly = true
 	s.addPlain(op, d, answer, func(_ *operation, h http.HandlerFunc) http.Handler { return h })
 }
 

@@ -84,6 +84,12 @@ func (s *Server) failure(ctx context.Context, err error) *problem {
 	if u, ok := errors.AsType[*unsettled](err); ok {
 		p.Receipt, p.Revision = &u.receipt, u.revision
 	}
+	if locked, ok := errors.AsType[interface {
+		error
+		RetryAfter() time.Duration
+	}](err); ok {
+		err = retryAfter{err, locked.RetryAfter()}
+	}
 	if after, ok := errors.AsType[retryAfter](err); ok {
 		p.header.Set("Retry-After", strconv.FormatInt(after.seconds(), 10))
 	}

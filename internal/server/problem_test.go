@@ -13,10 +13,14 @@ import (
 	"github.com/posternhq/postern/internal/token"
 )
 
+// nobody signs in.
+type nobody struct{ People }
+
 func plain(t *testing.T) *Server {
 	t.Helper()
 	s, err := New(Options{
-		IAM: &iam.Service{}, Replica: replica.New(replica.Options{}), Prefixes: token.Prefixes{token.DefaultPrefix}, Secret: make([]byte, minSecret),
+		People: nobody{},
+		IAM:    &iam.Service{}, Replica: replica.New(replica.Options{}), Prefixes: token.Prefixes{token.DefaultPrefix}, Secret: make([]byte, minSecret),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -109,8 +113,9 @@ func TestRowThatMakesNoSenseIsRefused(t *testing.T) {
 func TestServerNeedsItsParts(t *testing.T) {
 	for name, o := range map[string]Options{
 		"nothing":        {},
-		"no prefix":      {IAM: &iam.Service{}, Replica: replica.New(replica.Options{}), Secret: make([]byte, minSecret)},
-		"a short secret": {IAM: &iam.Service{}, Replica: replica.New(replica.Options{}), Prefixes: token.Prefixes{"pst"}, Secret: make([]byte, minSecret-1)},
+		"no prefix":      {People: nobody{}, IAM: &iam.Service{}, Replica: replica.New(replica.Options{}), Secret: make([]byte, minSecret)},
+		"nobody":         {IAM: &iam.Service{}, Replica: replica.New(replica.Options{}), Prefixes: token.Prefixes{"pst"}, Secret: make([]byte, minSecret)},
+		"a short secret": {People: nobody{}, IAM: &iam.Service{}, Replica: replica.New(replica.Options{}), Prefixes: token.Prefixes{"pst"}, Secret: make([]byte, minSecret-1)},
 	} {
 		if _, err := New(o); err == nil {
 			t.Errorf("%s: got a server", name)

@@ -30,7 +30,7 @@ func (s *Server) registerRoles() {
 		id: "create-role", method: http.MethodPost, path: rolesPath, tag: rolesTag,
 		summary: "Create a custom role", description: "The caller must hold all that it allows.",
 		access: permission, needs: iam.WriteRoles, success: http.StatusCreated,
-		problems: []string{api.CodeNameTaken},
+		problems: []string{api.CodeStepUpRequired, api.CodeNameTaken},
 	}, s.createRole)
 	register(s, operation{
 		id: "get-role", method: http.MethodGet, path: rolePath, tag: rolesTag,
@@ -43,7 +43,7 @@ func (s *Server) registerRoles() {
 			"the caller must hold it. Members that are left out stay as they are. " +
 			"Ask /impact first who uses what it takes away.",
 		access: permission, needs: iam.WriteRoles, success: http.StatusOK,
-		problems: []string{api.CodeNameTaken},
+		problems: []string{api.CodeStepUpRequired, api.CodeNameTaken},
 	}, s.updateRole)
 	register(s, operation{
 		id: "delete-role", method: http.MethodDelete, path: rolePath, tag: rolesTag,

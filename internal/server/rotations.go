@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"net/http"
+	"slices"
 
 	"github.com/posternhq/postern/api"
 	"github.com/posternhq/postern/internal/iam"
@@ -49,18 +50,18 @@ func (s *Server) registerRotationStarts() {
 		summary: "Start the rotation of a key",
 		description: "Makes a second key with the limit, the networks, the metadata and the lifetime of the first. Both work until the rotation ends. " +
 			"The value is in the answer, this once; the new key works on every node when the answer arrives. The caller must hold all that it can do.",
-		access: permission, needs: iam.WriteKeys, success: http.StatusCreated, problems: problems,
+		access: permission, needs: iam.WriteKeys, success: http.StatusCreated, problems: append(slices.Clone(problems), api.CodeStepUpRequired),
 	}, s.startRotation)
 	register(s, operation{
 		id: "rotate-self", method: http.MethodPost, path: selfRotationsPath, tag: rotationsTag,
 		summary:     "Start the rotation of the calling key",
 		description: "Needs no permission where the workspace's policy says `self_rotation`. A key that ends does not get a longer life by it.",
-		access:      holder, success: http.StatusCreated, problems: append(problems, api.CodePermissionDenied),
+		access:      holder, success: http.StatusCreated, problems: append(slices.Clone(problems), api.CodeNotFound, api.CodePermissionDenied),
 	}, s.rotateSelf)
 	register(s, operation{
 		id: "list-self-rotations", method: http.MethodGet, path: selfRotationsPath, tag: rotationsTag,
 		summary: "List the rotations that the calling key takes part in", description: "As the old key or as the new one. Newest first.",
-		access: holder, success: http.StatusOK,
+		access: holder, success: http.StatusOK, problems: []string{api.CodeNotFound},
 	}, s.listSelfRotations)
 }
 

@@ -24,13 +24,18 @@ type operation struct {
 	needs       iam.Permission // with permission and system; package iam decides, this documents
 	success     int            // the status of an answer that is not a problem
 	problems    []string       // the codes that this operation answers beyond those that all of its sort do
-	readOnly    bool           // a POST that changes nothing: no Idempotency-Key
+	readOnly    bool           // changes nothing that anybody decides by: no Idempotency-Key
 	patient     bool           // changes nothing, and waits for as long as its caller prefers
 
-	unconditional bool // a DELETE that does not look at If-Match
+	unconditional bool // a PATCH or DELETE that does not look at If-Match
 	memory        bool // answered without the store
 	unlimited     bool // as often as anybody likes
 	endless       bool // an answer that takes as long as its reader
+	once          bool // a POST that takes a secret, shows one, or does no more when it is done twice: no Idempotency-Key
+	enters        bool // it sets the cookie of a session
+	known         bool // open, and who has signed in is known
+	keysOnly      bool // a session does not do
+	polled        bool // asked for over and over: it has a limit of its own
 
 	asks  []string // needs, as it is written; found out by register, like the rest
 	body  bodyRule
@@ -44,18 +49,13 @@ const (
 	permission access = iota + 1 // a key that works, and holds what the row needs
 	holder                       // any key that works
 	system                       // a key of the system workspace, and holds what the row needs
+	person                       // somebody who signed in, and no key
 	open                         // nobody in particular: the call brings its own proof, or needs none
 )
 
 // changes reports whether the operation changes anything.
 func (op *operation) changes() bool {
-	switch op.method {
-	case http.MethodGet, http.MethodHead:
-		return false
-	case http.MethodPost:
-		return !op.readOnly
-	}
-	return true
+	return op.method != http.MethodGet && op.method != http.MethodHead && !op.readOnly
 }
 
 // waits reports whether the operation looks at Prefer.
@@ -63,7 +63,7 @@ func (op *operation) waits() bool { return op.changes() || op.patient }
 
 // conditional reports whether the operation honours If-Match.
 func (op *operation) conditional() bool {
-	return op.method == http.MethodPatch || op.method == http.MethodDelete && !op.unconditional
+	return (op.method == http.MethodPatch || op.method == http.MethodDelete) && !op.unconditional
 }
 
 func (op *operation) pattern() string { return op.method + " " + op.path }

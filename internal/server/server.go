@@ -39,6 +39,7 @@ type Options struct {
 	Usage    Usage            // nil: nobody counts how keys are used
 	Console  http.Handler     // answers GET and HEAD of what is no address of the API; nil: nothing does
 	Docs     http.Handler     // answers GET and HEAD of /docs and below, where problems have their pages; nil: nothing does
+	People   People           // who signs in
 	Limits   Limits
 
 	// BehindProxy says that every request comes through a proxy that appends
@@ -64,6 +65,8 @@ type Server struct {
 	docs        http.Handler // nil: there is none
 	hub         *stream.Hub
 	streams     *streams
+	people      People
+	crossOrigin *http.CrossOriginProtection
 
 	verifyKeys    []iam.Permission            // what the hot path needs
 	verifyAsk     []string                    // the same, as it is written
@@ -76,6 +79,7 @@ type Server struct {
 	began        time.Time // what limiters count from
 	perPrincipal *limiter[iam.PrincipalID]
 	perAddress   *limiter[netip.Prefix]
+	perPoll      *limiter[netip.Prefix]
 
 	api     huma.API
 	mux     *http.ServeMux
@@ -92,15 +96,16 @@ const minSecret = 32 // bytes
 
 // New returns a server, or an error when its options or its routes make no sense.
 func New(o Options) (*Server, error) {
-	if o.IAM == nil || o.Replica == nil || len(o.Prefixes) == 0 {
-		return nil, errors.New("server: the service, the replica and a key prefix are needed")
+	if o.IAM == nil || o.Replica == nil || o.People == nil || len(o.Prefixes) == 0 {
+		return nil, errors.New("server: the service, the replica, the people and a key prefix are needed")
 	}
 	if len(o.Secret) < minSecret {
 		return nil, fmt.Errorf("server: the root secret has %d bytes, fewer than %d", len(o.Secret), minSecret)
 	}
 	s := &Server{
 		iam: o.IAM, replica: o.Replica, door: o.Door, prefixes: o.Prefixes, log: o.Log, node: o.Node, now: o.Now,
-		metrics: o.Metrics, usage: o.Usage, console: o.Console, docs: o.Docs, behindProxy: o.BehindProxy, mux: http.NewServeMux(), rows: map[string]*operation{},
+		metrics: o.Metrics, usage: o.Usage, console: o.Console, docs: o.Docs, people: o.People, crossOrigin: http.NewCrossOriginProtection(),
+		behindProxy: o.BehindProxy, mux: http.NewServeMux(), rows: map[string]*operation{},
 	}
 	if s.door == nil {
 		s.door = o.Replica
@@ -126,6 +131,7 @@ func New(o Options) (*Server, error) {
 	s.began = s.now()
 	s.perPrincipal = newLimiter[iam.PrincipalID]("default", o.Limits.Management.or(Rate{500, 5 * time.Second}))
 	s.perAddress = newLimiter[netip.Prefix]("accept", o.Limits.Acceptance.or(Rate{10, time.Minute}))
+	s.perPoll = newLimiter[netip.Prefix]("poll", o.Limits.Polling.or(Rate{60, time.Minute}))
 	key, err := hkdf.Key(sha256.New, o.Secret, nil, "cursor", sealerKey)
 	if err != nil {
 		return nil, fmt.Errorf("server: derive the key of cursors: %w", err)
@@ -167,6 +173,10 @@ func (s *Server) registerAll() {
 	s.registerNodes()
 	s.registerReceipts()
 	s.registerStream()
+	s.registerSessions()
+	s.registerPasskeys()
+	s.registerSetup()
+	s.registerDevices()
 }
 
 // Handler returns the whole API.

@@ -18,6 +18,7 @@ import (
 	"github.com/posternhq/postern/internal/iam"
 	"github.com/posternhq/postern/internal/replica"
 	"github.com/posternhq/postern/internal/server"
+	"github.com/posternhq/postern/internal/session"
 	"github.com/posternhq/postern/internal/store"
 	"github.com/posternhq/postern/internal/store/storetest"
 	"github.com/posternhq/postern/internal/token"
@@ -56,6 +57,23 @@ type world struct {
 
 func newWorld(t *testing.T, url string) *world {
 	t.Helper()
+	w := bareWorld(t, url)
+	_, key, err := w.iam.Initialize(t.Context(), iam.Initialization{Workspace: "Operations", Email: "ops@example.com", KeyName: "first"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.owner = key.Reveal()
+	return w
+}
+
+// emptyWorld is a server on a store that nobody has set up.
+func emptyWorld(t *testing.T) *world {
+	t.Helper()
+	return bareWorld(t, storetest.SQLite(t))
+}
+
+func bareWorld(t *testing.T, url string) *world {
+	t.Helper()
 	st, err := store.Open(t.Context(), url, store.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -87,13 +105,15 @@ func newWorld(t *testing.T, url string) *world {
 		}
 	})
 	following.Go(func() { w.iam.AwaitReceipts(ctx) })
-	_, key, err := w.iam.Initialize(t.Context(), iam.Initialization{Workspace: "Operations", Email: "ops@example.com", KeyName: "first"})
+	people, err := session.New(session.Options{
+		IAM: w.iam, Secret: bytes.Repeat([]byte("s"), 32), URL: func() string { return origin },
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.owner = key.Reveal()
 	w.options = server.Options{
-		IAM: w.iam, Replica: w.replica, Prefixes: token.Prefixes{token.DefaultPrefix},
+		People: people,
+		IAM:    w.iam, Replica: w.replica, Prefixes: token.Prefixes{token.DefaultPrefix},
 		Secret: bytes.Repeat([]byte("s"), 32), Log: slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Node: "test",
 		Limits: server.Limits{Management: server.Rate{Burst: 1_000_000, Window: time.Minute}, Acceptance: server.Rate{Burst: 1_000_000, Window: time.Minute}},
 	}
@@ -176,7 +196,10 @@ func (c call) request(t *testing.T, url string) *http.Request {
 	if body != nil {
 		r.Header.Set("Content-Type", "application/json")
 	}
-	if c.key != "" {
+	switch {
+	case strings.HasPrefix(c.key, "sess_"): // the cookie of somebody who signed in
+		r.AddCookie(&http.Cookie{Name: "postern_session", Value: c.key})
+	case c.key != "":
 		r.Header.Set("Authorization", "Bearer "+c.key)
 	}
 	for name, values := range c.header {

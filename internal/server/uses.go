@@ -41,7 +41,7 @@ func (s *Server) told(x *verification, err error) {
 // request that looks at its credential again later is one use all the same.
 func (s *Server) authenticated(r *http.Request, v *replica.Verdict) {
 	req := requestOf(r.Context())
-	if s.usage == nil || !v.KeyFound {
+	if s.usage == nil || !v.KeyFound || v.Key.Session {
 		return
 	}
 	u := useOf(v, s.peer(r), fitAgent(r.UserAgent()), req.asks)

@@ -14,19 +14,26 @@ type whoamiOutput struct{ Body api.Whoami }
 func (s *Server) registerWhoami() {
 	register(s, operation{
 		id: "whoami", method: http.MethodGet, path: "/v1/whoami", tag: "Verification",
-		summary: "Whose key is this, and what can it do?", description: "Every key may ask this about itself.",
+		summary: "Who is calling, and what may they do?", description: "Every key, and everybody who signed in, may ask this about themselves.",
 		access: holder, success: http.StatusOK, memory: true,
 	}, s.whoami)
 }
 
 func (s *Server) whoami(ctx context.Context, c iam.Caller, _ *struct{}) (*whoamiOutput, error) {
 	p := c.Principal
+	var key *api.VerdictKey
+	var session *string
+	if c.Session != "" {
+		session = new(string(c.Session))
+	} else {
+		key = &api.VerdictKey{ID: string(c.Key.ID), Name: c.Key.Name, ExpiresAt: microsOrNull(requestOf(ctx).keyExpires)}
+	}
 	return &whoamiOutput{api.Whoami{
 		Principal: api.WhoamiPrincipal{
 			ID: string(p.ID), Type: string(p.Type), Name: p.Name,
 			Workspace: api.WorkspaceRef{ID: string(c.Workspace.ID), Slug: c.Workspace.Name},
 		},
-		Key:         api.VerdictKey{ID: string(c.Key.ID), Name: c.Key.Name, ExpiresAt: microsOrNull(requestOf(ctx).keyExpires)},
+		Key: key, Session: session,
 		Role:        api.Ref{ID: string(p.Role.ID), Name: p.Role.Name},
 		Permissions: c.Permissions.Strings(),
 	}}, nil

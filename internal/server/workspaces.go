@@ -24,7 +24,7 @@ func (s *Server) registerWorkspaces() {
 		description: "With the built-in roles and, where an owner's address is given, an invitation of its first owner, " +
 			"whose token is in the answer, this once.",
 		access: system, needs: iam.WriteWorkspaces, success: http.StatusCreated,
-		problems: []string{api.CodeNameTaken, api.CodeValueAlreadyIssued},
+		problems: []string{api.CodeStepUpRequired, api.CodeNameTaken, api.CodeValueAlreadyIssued},
 	}, s.createWorkspace)
 	register(s, operation{
 		id: "get-workspace", method: http.MethodGet, path: workspacePath, tag: workspacesTag,
