@@ -38,6 +38,7 @@ var mayImport = map[string]string{
 	"internal/chaos":   "internal/store/storetest",
 	"cmd/postern":      "*",
 
+	"internal/session/providertest":   "",
 	"internal/session/sessiontest":    "",
 	"internal/store/storetest":        "internal/iam internal/token internal/audit",
 	"internal/store/storetest/withpg": "internal/store/storetest",
@@ -58,6 +59,10 @@ var mayUse = map[string]string{
 	"golang.org/x/term":                   "internal/cli",                                           // is this a terminal?
 	"github.com/go-webauthn/webauthn":     "internal/session",                                       // passkeys
 	"golang.org/x/crypto":                 "internal/session",                                       // argon2 for passwords
+	"github.com/coreos/go-oidc/v3":        "internal/session",                                       // single sign-on
+	"golang.org/x/oauth2":                 "internal/session",                                       // its code flow, with PKCE
+	"github.com/zitadel/oidc/v3":          "internal/session/providertest",                          // a real provider, for tests
+	"github.com/go-jose/go-jose/v4":       "internal/session/providertest",                          // and what it signs with when it lies
 	"github.com/google/go-cmp":            "internal/store/storetest",                               // what is different about two nouns
 }
 
@@ -150,4 +155,21 @@ func moduleOf(imp string) string {
 		}
 	}
 	return imp
+}
+
+// onlyTests lists what no program may have in it.
+var onlyTests = []string{"github.com/zitadel", "github.com/rogpeppe", "pgregory.net", "github.com/google/go-cmp", "testing", "net/http/httptest"}
+
+func TestProgramHasNothingOfTheTests(t *testing.T) {
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "./cmd/postern").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	for dep := range strings.SplitSeq(strings.TrimSpace(string(out)), "\n") {
+		for _, only := range onlyTests {
+			if dep == only || strings.HasPrefix(dep, only+"/") {
+				t.Errorf("the program has %s in it, which is for tests", dep)
+			}
+		}
+	}
 }

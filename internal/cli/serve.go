@@ -92,13 +92,17 @@ func (a *app) serve(ctx context.Context, cfg config.Config, m mode) (err error) 
 	if err != nil {
 		return err
 	}
+	sso, err := newSSO(cfg, people)
+	if err != nil {
+		return err
+	}
 	pages, err := console.New()
 	if err != nil {
 		return err
 	}
 	api, err := server.New(server.Options{
 		IAM: service, Replica: node.memory, Door: node.answers, Prefixes: prefixes(cfg), Secret: secret,
-		Log: log, Node: nodeName(cfg), Metrics: metrics, Usage: node.uses, Console: pages, Docs: docs.New(), People: people, BehindProxy: cfg.BehindProxy,
+		Log: log, Node: nodeName(cfg), Metrics: metrics, Usage: node.uses, Console: pages, Docs: docs.New(), People: people, SSO: sso, BehindProxy: cfg.BehindProxy,
 	})
 	if err != nil {
 		return err

@@ -37,6 +37,12 @@ type Config struct {
 	KeyPrefix      string   `setting:"key.prefix" default:"pst" doc:"How new keys begin: a lower-case letter, then 1 to 10 lower-case letters or digits."`
 	FormerPrefixes []string `setting:"key.former-prefixes" doc:"Earlier prefixes, whose keys still work. A list."`
 
+	OIDCIssuer           string   `setting:"oidc.issuer" doc:"Provider of OpenID Connect that members sign in with, as it writes itself in its tokens, such as https://sso.example.com. Needs public-url: the provider sends browsers back to PUBLIC-URL/v1/oidc/callback. Empty: no single sign-on. See docs/single-sign-on.md."`
+	OIDCClientID         string   `setting:"oidc.client-id" doc:"What the provider calls this server."`
+	OIDCClientSecretFile string   `setting:"oidc.client-secret-file" doc:"File with the secret that the provider knows this server by."`
+	OIDCName             string   `setting:"oidc.name" default:"single sign-on" doc:"What people call the provider: the sign-in page says it."`
+	OIDCEmailDomains     []string `setting:"oidc.email-domains" doc:"Domains of the addresses that the provider's word counts for, when it names a member for the first time. A list. Empty: all."`
+
 	LogLevel  string `setting:"log.level" default:"info" doc:"What is logged: debug, info, warn or error."`
 	LogFormat string `setting:"log.format" default:"auto" doc:"How: text, json, or auto for text on a terminal and JSON elsewhere."`
 }
@@ -86,6 +92,7 @@ func (c Config) Validate() error {
 	if !slices.Contains([]string{"required", "local"}, c.Durability) {
 		add("durability: write required or local")
 	}
+	errs = append(errs, c.validateOIDC()...)
 	if !slices.Contains([]string{"debug", "info", "warn", "error"}, c.LogLevel) {
 		add("log.level: write debug, info, warn or error")
 	}

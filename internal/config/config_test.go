@@ -64,7 +64,7 @@ func TestFlagWinsOverEnvironmentWinsOverFile(t *testing.T) {
 	want := config.Config{
 		Listen: "flag:1", StoreURL: "sqlite:env.db", NodeName: "file", BehindProxy: true,
 		LeaseTTL: "5s", Consistency: "strict", Durability: "required",
-		KeyPrefix: "pst", FormerPrefixes: []string{"old", "older"}, LogLevel: "info", LogFormat: "auto",
+		KeyPrefix: "pst", FormerPrefixes: []string{"old", "older"}, OIDCName: "single sign-on", LogLevel: "info", LogFormat: "auto",
 	}
 	if d := cmp.Diff(want, got.Config); d != "" {
 		t.Errorf("-want +got:\n%s", d)

@@ -29,6 +29,7 @@ type Metrics struct {
 	store      *prometheus.HistogramVec
 	fence      *prometheus.HistogramVec
 	rotations  *prometheus.CounterVec
+	sso        *prometheus.CounterVec
 	streams    streamMetrics
 }
 
@@ -62,15 +63,22 @@ func NewMetrics() *Metrics {
 			Name: "postern_rotation_steps_total",
 			Help: "What this node did to rotations by itself, by the action in the audit log, and failed: looks at them that are made again.",
 		}, []string{"action"}),
+		sso: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "postern_sso_total",
+			Help: "Attempts at single sign-on by how they ended: let_in, refused, or failed when the provider or the store could not be asked.",
+		}, []string{"outcome"}),
 	}
 	m.streams = newStreamMetrics()
+	for _, outcome := range []string{"let_in", "refused", "failed"} {
+		m.sso.WithLabelValues(outcome)
+	}
 	verified := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "postern_verifications_total", Help: "Verifications by how they ended.",
 	}, []string{"code"})
 	for code := replica.Valid; code <= replica.Stale; code++ {
 		m.verified[code] = verified.WithLabelValues(code.String())
 	}
-	m.registry.MustRegister(verified, m.verifyTook, m.requests, m.limited, m.urlSecrets, m.store, m.fence, m.rotations,
+	m.registry.MustRegister(verified, m.verifyTook, m.requests, m.limited, m.urlSecrets, m.store, m.fence, m.rotations, m.sso,
 		m.streams.open, m.streams.events, m.streams.ended,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m

@@ -156,6 +156,8 @@ func peopleSamples() map[string]sample {
 			_, id := x.passkey(p)
 			return call{method: http.MethodDelete, path: "/v1/passkeys/" + id, key: p.browser}
 		},
+		"start-sso":    func(*tenant) call { return get("/v1/oidc/start", "") },
+		"finish-sso":   func(*tenant) call { return get("/v1/oidc/callback", "") },
 		"start-device": func(*tenant) call { return post("/v1/device/code", "", api.DeviceCodeRequest{Name: "laptop"}) },
 		"poll-device": func(x *tenant) call {
 			begun := x.device()

@@ -55,6 +55,7 @@ func (s *Server) addPlain(op operation, d huma.Operation, answer http.HandlerFun
 	}
 	row := s.describe(&op)
 	row.RequestBody = d.RequestBody
+	row.Parameters = append(row.Parameters, d.Parameters...)
 	for status, response := range d.Responses {
 		row.Responses[status] = response
 	}

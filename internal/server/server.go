@@ -40,6 +40,7 @@ type Options struct {
 	Console  http.Handler     // answers GET and HEAD of what is no address of the API; nil: nothing does
 	Docs     http.Handler     // answers GET and HEAD of /docs and below, where problems have their pages; nil: nothing does
 	People   People           // who signs in
+	SSO      SSO              // nil: there is no single sign-on
 	Limits   Limits
 
 	// BehindProxy says that every request comes through a proxy that appends
@@ -66,6 +67,7 @@ type Server struct {
 	hub         *stream.Hub
 	streams     *streams
 	people      People
+	sso         SSO // nil: there is none
 	crossOrigin *http.CrossOriginProtection
 
 	verifyKeys    []iam.Permission            // what the hot path needs
@@ -104,7 +106,7 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{
 		iam: o.IAM, replica: o.Replica, door: o.Door, prefixes: o.Prefixes, log: o.Log, node: o.Node, now: o.Now,
-		metrics: o.Metrics, usage: o.Usage, console: o.Console, docs: o.Docs, people: o.People, crossOrigin: http.NewCrossOriginProtection(),
+		metrics: o.Metrics, usage: o.Usage, console: o.Console, docs: o.Docs, people: o.People, sso: o.SSO, crossOrigin: http.NewCrossOriginProtection(),
 		behindProxy: o.BehindProxy, mux: http.NewServeMux(), rows: map[string]*operation{},
 	}
 	if s.door == nil {
@@ -177,6 +179,7 @@ func (s *Server) registerAll() {
 	s.registerPasskeys()
 	s.registerSetup()
 	s.registerDevices()
+	s.registerOIDC()
 }
 
 // Handler returns the whole API.

@@ -79,7 +79,11 @@ func (s *Server) signInMethods(ctx context.Context, _ iam.Caller, _ *struct{}) (
 	if err != nil {
 		return nil, err
 	}
-	return &answer[api.SignInMethods]{api.SignInMethods{Initialized: initialized, Password: true, Passkey: s.people.CanHavePasskeys()}}, nil
+	out := api.SignInMethods{Initialized: initialized, Password: true, Passkey: s.people.CanHavePasskeys()}
+	if s.sso != nil {
+		out.SSO = &api.SSOName{Name: s.sso.Name(), Start: oidcStartPath}
+	}
+	return &answer[api.SignInMethods]{out}, nil
 }
 
 type signInInput struct{ Body api.SignIn }

@@ -45,6 +45,7 @@ type world struct {
 	faults   *faults
 	iam      *iam.Service
 	replica  *replica.Replica
+	people   *session.People
 	options  server.Options
 	server   *server.Server
 	url      string
@@ -111,9 +112,10 @@ func bareWorld(t *testing.T, url string) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.people = people
 	w.options = server.Options{
-		People: people,
-		IAM:    w.iam, Replica: w.replica, Prefixes: token.Prefixes{token.DefaultPrefix},
+		People: people, SSO: w.sso(t, provider()),
+		IAM: w.iam, Replica: w.replica, Prefixes: token.Prefixes{token.DefaultPrefix},
 		Secret: bytes.Repeat([]byte("s"), 32), Log: slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Node: "test",
 		Limits: server.Limits{Management: server.Rate{Burst: 1_000_000, Window: time.Minute}, Acceptance: server.Rate{Burst: 1_000_000, Window: time.Minute}},
 	}
@@ -131,7 +133,10 @@ func (w *world) serve(t *testing.T) {
 	h := httptest.NewServer(s.Handler())
 	t.Cleanup(h.Close)
 	w.server, w.url = s, h.URL
-	w.client = &http.Client{Transport: &recorder{t: t, database: w.database, next: h.Client().Transport}}
+	w.client = &http.Client{
+		Transport:     &recorder{t: t, database: w.database, next: h.Client().Transport},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 }
 
 // with returns the same world behind another server.

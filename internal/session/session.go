@@ -44,7 +44,7 @@ type People struct {
 }
 
 // keys are derived from the root secret, one for each purpose.
-type keys struct{ session, guess []byte }
+type keys struct{ session, guess, sso []byte }
 
 const keyLen = 32 // bytes, of each
 
@@ -57,7 +57,7 @@ func New(o Options) (*People, error) {
 	if p.now == nil {
 		p.now = time.Now
 	}
-	for label, to := range map[string]*[]byte{"session": &p.keys.session, "guess": &p.keys.guess} {
+	for label, to := range map[string]*[]byte{"session": &p.keys.session, "guess": &p.keys.guess, "sso": &p.keys.sso} {
 		key, err := hkdf.Key(sha256.New, o.Secret, nil, label, keyLen)
 		if err != nil {
 			return nil, fmt.Errorf("session: derive a key: %w", err)
