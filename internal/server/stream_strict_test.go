@@ -161,14 +161,30 @@ func TestNothingIsWrittenOnALookFromBeforeTheRevocation(t *testing.T) {
 		holder := c.holder("iam.audit:read").in(t)
 		holder.town = guarded
 		reader, wire := holder.dial(t, "?topics=audit")
-		revoke := sync.OnceFunc(func() {
+		heard, second := make(chan struct{}), make(chan struct{})
+		looks, revoke := new(atomic.Int64), sync.OnceFunc(func() {
+			select { // until somebody is about to write, or does without a look
+			case <-second:
+			case <-heard:
+			case <-time.After(5 * time.Second):
+				t.Error("nobody looks before a write")
+			}
 			c.post(here("/keys/"+holder.id+"/revoke"), nil).want(http.StatusOK, nil)
 		})
-		door.hook.Store(&revoke)
+		hook := func() {
+			if looks.Add(1) == 2 {
+				close(second)
+			}
+			revoke() // which the second waits for
+		}
+		door.hook.Store(&hook)
 		got := make(chan string, 1)
 		go func() { // reads whatever comes, so that nothing is held up
+			first := make([]byte, 1)
+			n, _ := reader.Read(first)
+			close(heard)
 			text, _ := io.ReadAll(reader) // until the server closes it
-			got <- string(text)
+			got <- string(first[:n]) + string(text)
 		}()
 		c.account("viewer") // which wakes the stream
 		<-wire.closed

@@ -151,7 +151,7 @@ func TestWhatIsPublishedIsToldAtOnceAndAllElseWithinASecond(t *testing.T) {
 		b := newLogbook()
 		r := join(t, b.hub())
 		defer r.Leave()
-		time.Sleep(10 * time.Second)
+		time.Sleep(10*time.Second + 400*time.Millisecond) // between two looks
 		<-afterNothing(r)
 		for _, tt := range []struct {
 			silently bool
