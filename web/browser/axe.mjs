@@ -19,9 +19,14 @@ export async function axe(page) {
     return result.value;
   };
   await run(`${source};0`);
-  const { violations } = await run(`axe.run(document, ${JSON.stringify(rules)}).then(({ violations }) => ({ violations }))`);
+  const { violations } = await run(
+    `axe.run(document, ${JSON.stringify(rules)}).then(({ violations }) => ({ violations }))`,
+  );
   await session.detach();
   return violations.flatMap((v) =>
-    v.nodes.map((n) => `${v.id}: ${n.target.join(" ")} ${(n.any[0] ?? n.all[0] ?? n.none[0])?.message ?? ""} ${n.html.slice(0, 140)}`),
+    v.nodes.map(
+      (n) =>
+        `${v.id}: ${n.target.join(" ")} ${(n.any[0] ?? n.all[0] ?? n.none[0])?.message ?? ""} ${n.html.slice(0, 140)}`,
+    ),
   );
 }

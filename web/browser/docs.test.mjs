@@ -6,7 +6,14 @@ import { after, before, describe, it } from "node:test";
 import { axe } from "./axe.mjs";
 import { Browser, pictures, Server } from "./world.mjs";
 
-const sorts = ["/docs/", "/docs/quickstart", "/docs/consistency", "/docs/reference/commands", "/docs/errors/gone", "/docs/nothing"];
+const sorts = [
+  "/docs/",
+  "/docs/quickstart",
+  "/docs/consistency",
+  "/docs/reference/commands",
+  "/docs/errors/gone",
+  "/docs/nothing",
+];
 
 let server;
 let browser;
@@ -24,14 +31,16 @@ after(async () => {
 describe("the documentation", () => {
   for (const scheme of ["light", "dark"]) {
     it(`breaks nothing of WCAG 2.2 AA in ${scheme}, and needs no sideways scroll`, async () => {
-      const page = await browser.page(server, { key: null, scheme, failed: true });
+      const page = await browser.page(server, { signedIn: false, scheme, failed: true });
       const found = [];
       for (const path of sorts) {
         for (const width of [1280, 390, 320]) {
           await page.setViewportSize({ width, height: 860 });
           await page.goto(path);
           for (const line of await axe(page)) found.push(`${path} at ${width}: ${line}`);
-          const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+          const over = await page.evaluate(
+            () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
+          );
           if (over > 0) found.push(`${path} at ${width}: ${over} px too wide`);
           const name = path.slice(1).replaceAll("/", "-");
           if (width !== 320) await page.screenshot({ path: join(pictures, `${name}-${scheme}-${width}.png`) });
@@ -43,7 +52,7 @@ describe("the documentation", () => {
   }
 
   it("copies what is typed in a block, and not what is printed", async () => {
-    const page = await browser.page(server, { key: null });
+    const page = await browser.page(server, { signedIn: false });
     await page.goto("/docs/quickstart#let-a-program-in");
     const block = page.locator("div.code", { hasText: "sa create" });
     await block.hover();

@@ -22,7 +22,8 @@ after(async () => {
 
 const press = (...keys) => keys.reduce((done, key) => done.then(() => page.keyboard.press(key)), Promise.resolve());
 const type = (text) => page.keyboard.type(text);
-const quiet = () => page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
+const quiet = () =>
+  page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
 
 /** focused is what the focus is on, as a screen reader would name it. */
 const focused = () =>
@@ -38,7 +39,9 @@ async function tabTo(name, key = "Tab") {
     if ((await focused()).startsWith(name)) {
       const seen = await page.evaluate(() => {
         const s = getComputedStyle(document.activeElement);
-        return document.activeElement.matches(":focus-visible") && (s.outlineStyle !== "none" || s.boxShadow !== "none");
+        return (
+          document.activeElement.matches(":focus-visible") && (s.outlineStyle !== "none" || s.boxShadow !== "none")
+        );
       });
       assert.ok(seen, `one cannot see that the focus is on ${name}`);
       return;
@@ -127,7 +130,11 @@ describe("by keyboard alone", () => {
   });
 
   it("a role is changed, and a place found by the palette", async () => {
-    await server.post("/workspaces/-/roles", { name: "ticket-bot", title: "Ticket bot", permissions: ["tickets:read"] });
+    await server.post("/workspaces/-/roles", {
+      name: "ticket-bot",
+      title: "Ticket bot",
+      permissions: ["tickets:read"],
+    });
     await press("Control+k");
     await heading("Search");
     await type("roles");

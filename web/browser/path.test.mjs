@@ -38,10 +38,15 @@ describe("from nothing to a key", () => {
     await click(button(page, "New service account").first());
     await page.getByRole("textbox", { name: "Name", exact: true }).fill("support-bot-prod");
     await page.getByRole("textbox", { name: "Description", exact: true }).fill("Owner: Support Platform");
-    await page.getByRole("radio", { name: /^Operator – execute and read/ }).and(page.locator("[data-checked]")).waitFor();
+    await page
+      .getByRole("radio", { name: /^Operator – execute and read/ })
+      .and(page.locator("[data-checked]"))
+      .waitFor();
     await click(button(page, "Create"));
     await page.getByRole("heading", { name: "support-bot-prod", exact: true }).waitFor();
-    await until("the focus is on New key", () => page.evaluate(() => document.activeElement?.textContent?.trim() === "New key"));
+    await until("the focus is on New key", () =>
+      page.evaluate(() => document.activeElement?.textContent?.trim() === "New key"),
+    );
     await click(button(page, "New key"));
     await click(button(page, "Create key"));
     await page.getByRole("heading", { name: "Copy the value once", exact: true }).waitFor();
@@ -77,7 +82,10 @@ describe("from nothing to a key", () => {
       return [document.documentElement.outerHTML, ...fields, stores, location.href, document.cookie].join("\n");
     });
     assert.ok(!inPage.includes(value), "the page still has the value");
-    const databases = await page.evaluate(async () => [...(await indexedDB.databases()).map((d) => d.name), ...(await caches.keys())]);
+    const databases = await page.evaluate(async () => [
+      ...(await indexedDB.databases()).map((d) => d.name),
+      ...(await caches.keys()),
+    ]);
     assert.deepEqual(databases, []);
     await page.reload();
     await page.getByText("prod-", { exact: false }).first().waitFor();
@@ -93,7 +101,10 @@ describe("from nothing to a key", () => {
     const begun = Date.now();
     await server.use(value, { ip: "10.77.0.1" });
     await row.getByText("10.77.0.1").waitFor({ timeout: 2000 });
-    await page.getByRole("img", { name: new RegExp(`: ${before + 1} accepted`) }).first().waitFor({ timeout: Math.max(1, 2000 - (Date.now() - begun)) });
+    await page
+      .getByRole("img", { name: new RegExp(`: ${before + 1} accepted`) })
+      .first()
+      .waitFor({ timeout: Math.max(1, 2000 - (Date.now() - begun)) });
     console.log(`# a call was seen after ${Date.now() - begun} ms`);
   });
 

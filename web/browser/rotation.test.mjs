@@ -60,7 +60,11 @@ describe("a rotation under load", () => {
       for (const consumer of consumers.slice(0, 3)) consumer.key = value;
       const last = consumers[3];
       await page.getByText(`${last.ip} (worker/1) has not`).waitFor();
-      await until("only the last one is named", async () => (await page.getByText("(worker/1) has not").count()) === 1, 15_000);
+      await until(
+        "only the last one is named",
+        async () => (await page.getByText("(worker/1) has not").count()) === 1,
+        15_000,
+      );
       const lane = page.getByRole("region", { name: "New key", exact: true });
       for (const moved of consumers.slice(0, 3)) await lane.getByText(`${moved.ip} (worker/1)`).waitFor();
       // For longer than the quiet period the old key is in use: it must stay.
@@ -75,8 +79,14 @@ describe("a rotation under load", () => {
     }
     const calls = consumers.reduce((n, c) => n + c.calls, 0);
     console.log(`# ${calls} calls by four consumers`);
-    assert.deepEqual(consumers.flatMap((c) => c.refused), []);
-    assert.ok(consumers.every((c) => c.calls > 500), "a consumer hardly called");
+    assert.deepEqual(
+      consumers.flatMap((c) => c.refused),
+      [],
+    );
+    assert.ok(
+      consumers.every((c) => c.calls > 500),
+      "a consumer hardly called",
+    );
   });
 
   it("had no error and nothing that the policy refused", () => assert.deepEqual(browser.wrong, []));

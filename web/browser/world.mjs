@@ -7,10 +7,10 @@ import { join, resolve } from "node:path";
 import { chromium } from "playwright-core";
 
 /** binary is the program under test; make builds it. */
-const binary = resolve(import.meta.dirname, "../../.tools/postern-browser");
+export const binary = process.env.CONSOLE_BINARY ?? resolve(import.meta.dirname, "../../.tools/postern-browser");
 
 /** pictures is where screenshots go. */
-export const pictures = process.env.POSTERN_PICTURES ?? resolve(import.meta.dirname, "../pictures");
+export const pictures = process.env.CONSOLE_PICTURES ?? resolve(import.meta.dirname, "../pictures");
 
 const browsers = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
 
@@ -28,10 +28,10 @@ function freePort() {
 
 /** Server is a running postern, and a key of its owner. */
 export class Server {
-  static async start({ store, name = "node-1", args = [], secret } = {}) {
+  static async start({ store, name = "node-1", args = [], secret, empty = false } = {}) {
     const server = new Server();
     server.folder = mkdtempSync(join(tmpdir(), "postern-browser-"));
-    server.env = { ...process.env, HOME: server.folder, XDG_CONFIG_HOME: server.folder };
+    server.env = { PATH: process.env.PATH, HOME: server.folder };
     server.port = await freePort();
     server.url = `http://localhost:${server.port}`;
     server.store = store ?? `sqlite:${join(server.folder, "postern.db")}`;
@@ -39,9 +39,13 @@ export class Server {
     server.settings = ["--store-url", server.store, "--secret-file", server.secret];
     server.name = name;
     server.args = args;
-    if (!secret) {
-      const owner = ["--workspace", "Acme", "--email", "maya@example.com"];
+    if (!secret && !empty) {
+      const owner = ["--workspace", "Acme", "--email", email];
       server.key = (await server.command("init", ...server.settings, ...owner, "--field", "value")).trim();
+      const link = await server.command("setup-link", ...server.settings, "--member", email, "--field", "link");
+      await server.serve();
+      await server.call("POST", "/setup", { token: link.trim().split("#")[1], owner: { password } }, "");
+      return server;
     }
     await server.serve();
     return server;
@@ -65,14 +69,26 @@ export class Server {
 
   async serve() {
     this.log = "";
-    const args = ["serve", ...this.settings, "--listen", `localhost:${this.port}`, "--node-name", this.name, ...this.args];
+    const args = [
+      "serve",
+      ...this.settings,
+      "--listen",
+      `localhost:${this.port}`,
+      "--node-name",
+      this.name,
+      ...this.args,
+    ];
     this.child = spawn(binary, args, { env: this.env, cwd: this.folder });
     for (const stream of [this.child.stdout, this.child.stderr]) {
       stream.on("data", (d) => {
         this.log += d;
       });
     }
-    await until(`${this.name} answers`, () => fetch(`${this.url}/readyz`).then((r) => r.ok), 20_000).catch((e) => {
+    await until(
+      `${this.name} answers`,
+      () => fetch(`${this.url}/${this.key ? "readyz" : "healthz"}`).then((r) => r.ok),
+      20_000,
+    ).catch((e) => {
       throw new Error(`${e.message}\n${this.log}`);
     });
   }
@@ -91,7 +107,7 @@ export class Server {
   async call(method, path, body, key = this.key) {
     const answer = await fetch(`${this.url}/v1${path}`, {
       method,
-      headers: { Authorization: `Bearer ${key}`, ...(body && { "Content-Type": "application/json" }) },
+      headers: { ...(key && { Authorization: `Bearer ${key}` }), ...(body && { "Content-Type": "application/json" }) },
       ...(body && { body: JSON.stringify(body) }),
     });
     const text = await answer.text();
@@ -108,6 +124,10 @@ export class Server {
     return this.post("/verify", { key: value, permissions: [permission], source: { ip, user_agent: agent } });
   }
 }
+
+/** email and password are what the owner signs in with. */
+export const email = "maya@example.com";
+const password = "a long enough password";
 
 /** until waits until something is so. */
 export async function until(what, check, within = 10_000) {
@@ -130,7 +150,11 @@ export async function fill(server) {
     { type: "agents", title: "Agents", actions: [] },
     { type: "tickets", title: "Tickets", actions: ["close"] },
   ]);
-  await server.post(`${W}/roles`, { name: "ticket-bot", title: "Ticket bot", permissions: ["tickets:read", "tickets:close"] });
+  await server.post(`${W}/roles`, {
+    name: "ticket-bot",
+    title: "Ticket bot",
+    permissions: ["tickets:read", "tickets:close"],
+  });
   const accounts = [
     ["support-bot-prod", "Owner: Support Platform", "Support Platform", "operator"],
     ["ci-deploy", "Deploys from the pipeline.", "Developer Experience", "editor"],
@@ -177,8 +201,9 @@ export async function fill(server) {
 /** Browser is a Chromium whose pages are listened to. */
 export class Browser {
   static async start() {
-    const executablePath = process.env.POSTERN_CHROMIUM ?? browsers.find((b) => existsSync(b));
-    if (!executablePath) throw new Error(`there is no Chromium: install the package chromium (looked at ${browsers.join(", ")})`);
+    const executablePath = process.env.CONSOLE_CHROMIUM ?? browsers.find((b) => existsSync(b));
+    if (!executablePath)
+      throw new Error(`there is no Chromium: install the package chromium (looked at ${browsers.join(", ")})`);
     mkdirSync(pictures, { recursive: true });
     const browser = new Browser();
     browser.chromium = await chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-dev-shm-usage"] });
@@ -188,17 +213,30 @@ export class Browser {
 
   stop = () => this.chromium.close();
 
-  /** page opens a page of the server for somebody. What goes wrong in it is kept in
+  /** page opens a page of the server, for its owner. What goes wrong in it is kept in
       wrong; failed says that answers of the API are to fail in this one. */
-  async page(server, { key = server.key, scheme = "light", width = 1280, height = 860, failed = false, reduced = true } = {}) {
+  async page(
+    server,
+    {
+      signedIn = Boolean(server.key),
+      scheme = "light",
+      width = 1280,
+      height = 860,
+      failed = false,
+      reduced = true,
+    } = {},
+  ) {
     const context = await this.chromium.newContext({
       baseURL: server.url,
       viewport: { width, height },
       colorScheme: scheme,
       reducedMotion: reduced ? "reduce" : "no-preference",
       permissions: ["clipboard-read", "clipboard-write"],
-      extraHTTPHeaders: key ? { Authorization: `Bearer ${key}` } : {},
     });
+    if (signedIn) {
+      const answer = await context.request.post("/v1/sessions", { data: { email, password } });
+      if (!answer.ok()) throw new Error(`signing in: ${answer.status()} ${await answer.text()}`);
+    }
     const page = await context.newPage();
     page.setDefaultTimeout(15_000);
     const note = (text) => this.wrong.push(`${new URL(page.url()).pathname}: ${text}`);
@@ -208,7 +246,9 @@ export class Browser {
       if (["error", "warning"].includes(m.type()) && !expected) note(m.text());
     });
     await page.addInitScript(() => {
-      addEventListener("securitypolicyviolation", (e) => console.error(`policy: ${e.violatedDirective} ${e.blockedURI} ${e.sourceFile}`));
+      addEventListener("securitypolicyviolation", (e) =>
+        console.error(`policy: ${e.violatedDirective} ${e.blockedURI} ${e.sourceFile}`),
+      );
     });
     return page;
   }

@@ -9,7 +9,7 @@ import {
 import { problemOf } from "./api/problem";
 import { whoami } from "./api/queries";
 import { Broken, Nowhere } from "./shell/nowhere";
-import { Shell } from "./shell/shell";
+import { AccountShell, Shell } from "./shell/shell";
 
 interface Context {
   queries: QueryClient;
@@ -33,6 +33,33 @@ const signin = createRoute({
   path: "signin",
   validateSearch: (search: Record<string, unknown>): { to?: string } => texts(search, ["to"]),
   component: lazy(() => import("./screens/signin/signin"), "SignIn"),
+});
+
+const setup = createRoute({
+  getParentRoute: () => root,
+  path: "setup",
+  component: lazy(() => import("./screens/signin/setup"), "Setup"),
+});
+
+const accept = createRoute({
+  getParentRoute: () => root,
+  path: "invite",
+  component: lazy(() => import("./screens/signin/invite"), "AcceptInvitation"),
+});
+
+const device = createRoute({
+  getParentRoute: () => root,
+  path: "device",
+  validateSearch: (search: Record<string, unknown>): { user_code?: string } => texts(search, ["user_code"]),
+  component: lazy(() => import("./screens/signin/device"), "Device"),
+});
+
+const me = createRoute({ getParentRoute: () => root, path: "account", component: AccountShell });
+
+const myAccount = createRoute({
+  getParentRoute: () => me,
+  path: "/",
+  component: lazy(() => import("./screens/me/account"), "Account"),
 });
 
 const workspace = createRoute({ getParentRoute: () => root, path: "w/$ws", component: Shell });
@@ -304,6 +331,10 @@ const auditEvent = createRoute({
 const routes = root.addChildren([
   index,
   signin,
+  setup,
+  accept,
+  device,
+  me.addChildren([myAccount]),
   workspace.addChildren([
     overview,
     audit.addChildren([auditEvent]),

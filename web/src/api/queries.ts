@@ -16,7 +16,7 @@ export type PermissionType = Schema["PermissionType"];
 
 /** live is after how many milliseconds what shows how keys are used is asked for again:
     a call is to be seen within two seconds of it, of which the server takes up to one. */
-const live = 900;
+const live = 500;
 
 /** whoami is who the page acts as, and what that allows. */
 export const whoami = queryOptions({

@@ -1,18 +1,24 @@
-import { useQuery } from "@tanstack/react-query";
+import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useNavigate } from "@tanstack/react-router";
 import { UserRound } from "lucide-react";
+import { useAct } from "../api/act";
 import { whoami } from "../api/queries";
-import { Menu, MenuChoice, MenuTitle } from "../ui/menu";
-import { chooseTheme, theme } from "./theme";
-
-const themes = [
-  { value: "system", label: "As the device" },
-  { value: "light", label: "Light" },
-  { value: "dark", label: "Dark" },
-] as const;
+import { signOut } from "../api/sessions";
+import { Menu, MenuChoice, MenuItem, MenuLine, MenuTitle } from "../ui/menu";
+import { chooseTheme, theme, themes } from "./theme";
 
 /** AccountMenu is what one can do with oneself. */
-export function AccountMenu({ ws: _ }: { ws: string }) {
+export function AccountMenu() {
   const me = useQuery(whoami);
+  const navigate = useNavigate();
+  const queries = useQueryClient();
+  const leave = useAct(
+    (_: undefined) => signOut(),
+    () => {
+      queries.clear();
+      void navigate({ to: "/signin" });
+    },
+  );
   return (
     <Menu
       label="Your account"
@@ -24,8 +30,20 @@ export function AccountMenu({ ws: _ }: { ws: string }) {
         </button>
       }
     >
+      {me.data?.session && (
+        <>
+          <MenuItem onSelect={() => navigate({ to: "/account" })}>Your account</MenuItem>
+          <MenuLine />
+        </>
+      )}
       <MenuTitle>Theme</MenuTitle>
       <MenuChoice options={themes} value={theme()} onChange={chooseTheme} />
+      {me.data?.session && (
+        <>
+          <MenuLine />
+          <MenuItem onSelect={() => leave.send(undefined)}>Sign out</MenuItem>
+        </>
+      )}
     </Menu>
   );
 }

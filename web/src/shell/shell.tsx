@@ -2,7 +2,6 @@ import { useQuery } from "@tanstack/react-query";
 import { Link, Outlet, useParams, useRouterState } from "@tanstack/react-router";
 import {
   Bot,
-  DoorOpen,
   KeyRound,
   LayoutDashboard,
   type LucideIcon,
@@ -15,13 +14,16 @@ import {
   Users,
 } from "lucide-react";
 import { useEffect, useState } from "react";
-import { nodes, workspace } from "../api/queries";
+import { useAllowed } from "../api/me";
+import { nodes, whoami } from "../api/queries";
 import { IconButton } from "../ui/button";
 import { Sheet } from "../ui/sheet";
 import { AccountMenu } from "./accountmenu";
 import { said, stale } from "./live";
 import { Palette, usePaletteKey } from "./palette";
+import { StepUp } from "./stepup";
 import { useStream } from "./stream";
+import { WorkspaceName } from "./workspace";
 
 /** Place is somewhere one can go. */
 export interface Place {
@@ -63,6 +65,17 @@ export const places: { title?: string; of: Place[] }[] = [
     one can go. */
 export function Shell() {
   const { ws } = useParams({ from: "/w/$ws" });
+  return <Frame ws={ws} />;
+}
+
+/** AccountShell stands around the pages about oneself: the workspace is the one that
+    one works in. */
+export function AccountShell() {
+  const me = useQuery(whoami);
+  return <Frame ws={me.data?.principal.workspace.slug ?? "-"} />;
+}
+
+function Frame({ ws }: { ws: string }) {
   const [searching, setSearching] = useState(false);
   const [open, setOpen] = useState(false);
   const path = useRouterState({ select: (s) => s.location.pathname });
@@ -81,7 +94,7 @@ export function Shell() {
         <IconButton label="Open the menu" onClick={() => setOpen(true)}>
           <MenuIcon aria-hidden />
         </IconButton>
-        <Name ws={ws} />
+        <WorkspaceName ws={ws} />
         <span className="grow" />
         <IconButton label="Search" onClick={() => setSearching(true)}>
           <Search aria-hidden />
@@ -98,6 +111,7 @@ export function Shell() {
           <Outlet />
         </main>
       </div>
+      <StepUp />
       {searching && <Palette ws={ws} onClose={() => setSearching(false)} />}
       <p className="hidden-text" role="status" aria-live="polite">
         {said.use()}
@@ -106,20 +120,10 @@ export function Shell() {
   );
 }
 
-function Name({ ws }: { ws: string }) {
-  const here = useQuery(workspace(ws));
-  return (
-    <span className="workspace">
-      <DoorOpen aria-hidden />
-      <strong>{here.data?.name ?? ws}</strong>
-    </span>
-  );
-}
-
 function Side({ ws, onSearch }: { ws: string; onSearch: () => void }) {
   return (
     <>
-      <Name ws={ws} />
+      <WorkspaceName ws={ws} />
       <button type="button" className="search" onClick={onSearch}>
         <Search aria-hidden />
         <span className="grow">Search</span>
@@ -140,14 +144,14 @@ function Side({ ws, onSearch }: { ws: string; onSearch: () => void }) {
       </nav>
       <div className="grow" />
       <InStep ws={ws} />
-      <AccountMenu ws={ws} />
+      <AccountMenu />
     </>
   );
 }
 
 /** InStep says how many nodes there are and whether all have heard of everything. */
 function InStep({ ws }: { ws: string }) {
-  const all = useQuery(nodes(ws));
+  const all = useQuery({ ...nodes(ws), enabled: useAllowed()("iam.nodes:read") });
   if (!all.data) return null;
   const behind = all.data.filter((n) => n.lag > 0).length;
   const words = all.data.length === 1 ? "1 node" : `${all.data.length} nodes`;

@@ -28,3 +28,10 @@ export function applyTheme() {
     document.documentElement.dataset.theme = chosen;
   }
 }
+
+/** themes are those that can be chosen. */
+export const themes = [
+  { value: "system", label: "As the device" },
+  { value: "light", label: "Light" },
+  { value: "dark", label: "Dark" },
+] as const;

@@ -1,1 +1,0 @@
-import{ti as e,yr as t}from"./button-D2IWs25q.js";import{i as n}from"./index-DdaA-PDn.js";function r(){let r=e(t);return e=>r.data&&!n(r.data.permissions,e)?`This needs ${e}, which your role does not have. An Admin or Owner can give it to you.`:void 0}function i(){let r=e(t);return e=>r.data!==void 0&&n(r.data.permissions,e)}export{r as n,i as t};

@@ -1,1 +1,0 @@
-import{t as e}from"./page-DvU0biEu.js";import{t}from"./jsx-runtime-Wy9s6hX0.js";var n=t();function r(){return(0,n.jsx)(`main`,{className:`alone`,children:(0,n.jsx)(e,{title:`Sign in`,text:(0,n.jsx)(`p`,{children:`Sign in with the postern command until people can sign in here.`})})})}export{r as SignIn};
