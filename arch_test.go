@@ -58,6 +58,7 @@ var mayUse = map[string]string{
 	"github.com/zalando/go-keyring":       "internal/cli",                                           // where the CLI keeps its key
 	"golang.org/x/term":                   "internal/cli",                                           // is this a terminal?
 	"github.com/go-webauthn/webauthn":     "internal/session",                                       // passkeys
+	"github.com/wneessen/go-mail":         "internal/session",                                       // invitations by mail
 	"golang.org/x/crypto":                 "internal/session",                                       // argon2 for passwords
 	"github.com/coreos/go-oidc/v3":        "internal/session",                                       // single sign-on
 	"golang.org/x/oauth2":                 "internal/session",                                       // its code flow, with PKCE

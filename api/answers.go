@@ -77,6 +77,8 @@ type RemovedMember struct {
 type CreatedInvitation struct {
 	Invitation
 	Token    string `json:"token" doc:"Shown once. It accepts the invitation."`
+	Link     string `json:"link" doc:"Where a person accepts it in a browser; it holds the token."`
+	Mailed   bool   `json:"mailed" doc:"It was sent to the address. Else show the link, to be copied."`
 	Revision int64  `json:"revision"`
 }
 
@@ -138,7 +140,9 @@ type CreatedWorkspace struct {
 // InvitationWithToken is an invitation together with its token, shown once.
 type InvitationWithToken struct {
 	Invitation
-	Token string `json:"token"`
+	Token  string `json:"token"`
+	Link   string `json:"link" doc:"Where a person accepts it in a browser; it holds the token."`
+	Mailed bool   `json:"mailed" doc:"It was sent to the address. Else show the link, to be copied."`
 }
 
 // UpdatedWorkspace answers PATCH /v1/workspaces/{workspace}.

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"os"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -83,12 +85,7 @@ func (a *app) serve(ctx context.Context, cfg config.Config, m mode) (err error) 
 		return err
 	}
 	var address atomic.Pointer[string] // known once it listens
-	people, err := signing.New(signing.Options{IAM: service, Secret: secret, URL: func() string {
-		if known := address.Load(); known != nil {
-			return *known
-		}
-		return publicURL(cfg)
-	}})
+	people, err := newPeople(cfg, service, secret, &address)
 	if err != nil {
 		return err
 	}
@@ -144,6 +141,28 @@ func (a *app) sayUp(ctx context.Context, n running) error {
 	}
 	n.log.Warn("the store is empty, so nobody can sign in yet: open the setup link, or " + howToInit(n.cfg))
 	return a.sayFirstLink(ctx, n)
+}
+
+// newPeople returns what knows the people who sign in, at an address that is known for
+// certain once the server listens.
+func newPeople(cfg config.Config, service *iam.Service, secret []byte, address *atomic.Pointer[string]) (*signing.People, error) {
+	o := signing.Options{IAM: service, Secret: secret, URL: func() string {
+		if known := address.Load(); known != nil {
+			return *known
+		}
+		return publicURL(cfg)
+	}}
+	if cfg.SMTPAddress != "" {
+		o.Mail = &signing.Mail{Address: cfg.SMTPAddress, From: cfg.SMTPFrom, Username: cfg.SMTPUsername, TLS: cfg.SMTPTLS}
+	}
+	if cfg.SMTPAddress != "" && cfg.SMTPPasswordFile != "" {
+		text, err := os.ReadFile(cfg.SMTPPasswordFile)
+		if err != nil {
+			return nil, usagef("smtp.password-file: %w", err)
+		}
+		o.Mail.Password = token.NewSecret(strings.TrimSpace(string(text)))
+	}
+	return signing.New(o)
 }
 
 func newService(cfg config.Config, rows iam.Store, fence iam.Fence) *iam.Service {

@@ -10,11 +10,11 @@ import (
 func TestClientSecretIsOneLine(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "sso.secret")
 	for text, want := range map[string]string{
-		"a secret":                        "",
-		"a secret\n":                      "",
-		"":                                "is empty",
-		" \n":                             "is empty",
-		"a secret\nand more":              "is not one line",
+		"a secret":                       "",
+		"a secret\n":                     "",
+		"":                               "is empty",
+		" \n":                            "is empty",
+		"a secret\nand more":             "is not one line",
 		strings.Repeat("x", 5000) + "\n": "is not one line",
 	} {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {

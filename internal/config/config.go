@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/mail"
 	"net/url"
 	"slices"
 	"strings"
@@ -42,6 +43,12 @@ type Config struct {
 	OIDCClientSecretFile string   `setting:"oidc.client-secret-file" doc:"File with the secret that the provider knows this server by."`
 	OIDCName             string   `setting:"oidc.name" default:"single sign-on" doc:"What people call the provider: the sign-in page says it."`
 	OIDCEmailDomains     []string `setting:"oidc.email-domains" doc:"Domains of the addresses that the provider's word counts for, when it names a member for the first time. A list. Empty: all."`
+
+	SMTPAddress      string `setting:"smtp.address" doc:"Host and port of the server that invitations are mailed through, such as smtp.example.com:587. Empty: nothing is mailed, and whoever invites copies the link."`
+	SMTPFrom         string `setting:"smtp.from" doc:"Address that mail comes from."`
+	SMTPUsername     string `setting:"smtp.username" doc:"Name to sign in to smtp.address with. Empty: nobody signs in."`
+	SMTPPasswordFile string `setting:"smtp.password-file" doc:"File with the password of smtp.username."`
+	SMTPTLS          string `setting:"smtp.tls" default:"starttls" doc:"How mail is encrypted on its way to smtp.address: starttls, tls from the beginning, or none, which is for a server on this machine."`
 
 	LogLevel  string `setting:"log.level" default:"info" doc:"What is logged: debug, info, warn or error."`
 	LogFormat string `setting:"log.format" default:"auto" doc:"How: text, json, or auto for text on a terminal and JSON elsewhere."`
@@ -89,6 +96,7 @@ func (c Config) Validate() error {
 	if _, err := c.Lease(); err != nil {
 		errs = append(errs, err)
 	}
+	errs = append(errs, c.checkMail())
 	if !slices.Contains([]string{"required", "local"}, c.Durability) {
 		add("durability: write required or local")
 	}
@@ -100,6 +108,27 @@ func (c Config) Validate() error {
 		add("log.format: write auto, text or json")
 	}
 	return errors.Join(errs...)
+}
+
+// checkMail says what is wrong with the settings of mail.
+func (c Config) checkMail() error {
+	host, _, err := net.SplitHostPort(c.SMTPAddress)
+	from, unreadable := mail.ParseAddress(c.SMTPFrom)
+	switch {
+	case c.SMTPAddress == "":
+		return nil
+	case err != nil:
+		return fmt.Errorf("smtp.address: %q is not an address such as smtp.example.com:587", c.SMTPAddress)
+	case unreadable != nil || from.Address == "":
+		return errors.New("smtp.from: write the address that mail comes from, such as postern@example.com")
+	case !slices.Contains([]string{"starttls", "tls", "none"}, c.SMTPTLS):
+		return errors.New("smtp.tls: write starttls, tls or none")
+	case c.SMTPTLS == "none" && !IsLoopback(host):
+		return errors.New("smtp.tls: none would send invitations in the open: it is for a server on this machine")
+	case (c.SMTPUsername == "") != (c.SMTPPasswordFile == ""):
+		return errors.New("smtp.username and smtp.password-file: give both or none")
+	}
+	return nil
 }
 
 // Lease is how long a node may answer after it last reached the database.

@@ -64,7 +64,7 @@ func TestFlagWinsOverEnvironmentWinsOverFile(t *testing.T) {
 	want := config.Config{
 		Listen: "flag:1", StoreURL: "sqlite:env.db", NodeName: "file", BehindProxy: true,
 		LeaseTTL: "5s", Consistency: "strict", Durability: "required",
-		KeyPrefix: "pst", FormerPrefixes: []string{"old", "older"}, OIDCName: "single sign-on", LogLevel: "info", LogFormat: "auto",
+		KeyPrefix: "pst", FormerPrefixes: []string{"old", "older"}, OIDCName: "single sign-on", SMTPTLS: "starttls", LogLevel: "info", LogFormat: "auto",
 	}
 	if d := cmp.Diff(want, got.Config); d != "" {
 		t.Errorf("-want +got:\n%s", d)
@@ -272,6 +272,25 @@ func TestLeaseIsWhatTheSettingsSay(t *testing.T) {
 		}
 		if got, failed := loaded.Lease(); got != want || failed != nil || err != nil {
 			t.Errorf("%q: got %+v, %v, %v; want %+v", args, got, failed, err, want)
+		}
+	}
+}
+
+func TestMailNeedsAllThatItTakes(t *testing.T) {
+	whole := []string{"--smtp-address", "smtp.example.com:587", "--smtp-from", "postern@example.com"}
+	if c, err := load(t, nil, "", whole...); err != nil || c.Validate() != nil {
+		t.Errorf("all of it: %v, %v", err, c.Validate())
+	}
+	for name, more := range map[string][]string{
+		"no port":                   {"--smtp-address", "smtp.example.com"},
+		"no sender":                 {"--smtp-from", ""},
+		"in the open":               {"--smtp-tls", "none"},
+		"a way that there is not":   {"--smtp-tls", "ssl"},
+		"a name without a password": {"--smtp-username", "postern"},
+		"a password without a name": {"--smtp-password-file", "password"},
+	} {
+		if c, err := load(t, nil, "", append(whole[:len(whole):len(whole)], more...)...); err != nil || c.Validate() == nil {
+			t.Errorf("%s: %v, want a setting that makes no sense", name, err)
 		}
 	}
 }

@@ -339,6 +339,8 @@ func (w *work) mayBecome(email string, in Acceptance) error {
 		return w.stillProves(in.SignIn.Proof)
 	case has:
 		return errProveFirst
+	case in.Person != "" && in.Person != person.ID:
+		return ErrNotSignedIn // the passkey was made for somebody else
 	case in.SignIn == nil:
 		return nil
 	}

@@ -188,6 +188,9 @@ func (w *work) setUpMember(id PersonID, in NewSetup) (SetUp, error) {
 	if err != nil {
 		return SetUp{}, fmt.Errorf("read the person of a setup link: %w", err)
 	}
+	if in.Person != "" && in.Person != id {
+		return SetUp{}, ErrNotSignedIn // the passkey was made for somebody else
+	}
 	if has, err := hasCredential(w.ctx, w, id); err != nil {
 		return SetUp{}, err
 	} else if has {

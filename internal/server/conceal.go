@@ -2,24 +2,27 @@ package server
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 )
 
 var (
-	// secretShape matches what begins like a key of any deployment, or like an
-	// invitation's token, and goes on for longer than an id does.
-	secretShape = regexp.MustCompile(`(?:_(?:sa|usr)_|\binv_)[0-9A-Za-z]{27,}`)
+	// secretShape matches what begins like a key of any deployment, or like another
+	// secret that Postern makes, and goes on for longer than an id does.
+	secretShape = regexp.MustCompile(`(?:_(?:sa|usr)_|\b(?:inv|setup|member|sess|dev|cer)_)[0-9A-Za-z]{27,}`)
 
 	// secretPart matches what could be the greater part of a secret. Nothing that
 	// Postern says by itself matches it, but a client's own ids may.
 	secretPart = regexp.MustCompile(`[0-9A-Za-z]*_(?:sa|usr)_[0-9A-Za-z_]+|inv_[0-9a-z]*[A-Z][0-9A-Za-z]*|[0-9A-Za-z]{30,}`)
 )
 
+// secretWords are what every secret that Postern makes has in it.
+var secretWords = []string{"_sa_", "_usr_", "inv_", "setup_", "member_", "sess_", "dev_", "cer_"}
+
 // looksSecret reports whether a text that a client sent where no secret belongs
 // holds one. The pattern is slow, and most texts hold none of its beginnings.
 func looksSecret(text string) bool {
-	begins := strings.Contains(text, "_sa_") || strings.Contains(text, "_usr_") || strings.Contains(text, "inv_")
-	return begins && secretShape.MatchString(text)
+	return slices.ContainsFunc(secretWords, func(w string) bool { return strings.Contains(text, w) }) && secretShape.MatchString(text)
 }
 
 // conceal takes out of a text what could be a secret that was sent by mistake, so

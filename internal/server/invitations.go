@@ -81,8 +81,21 @@ func (s *Server) createInvitation(ctx context.Context, c iam.Caller, in *createI
 	made := s.invitation(done.Value)
 	return &created[api.CreatedInvitation]{
 		Location: location(done.Value.Workspace, "invitations", made.ID),
-		Body:     api.CreatedInvitation{Invitation: made, Token: value.Reveal(), Revision: done.Revision},
+		Body: api.CreatedInvitation{
+			Invitation: made, Token: value.Reveal(), Link: s.people.InvitationLink(value),
+			Mailed: s.mailed(ctx, done.Value, c.Workspace.Name, value), Revision: done.Revision,
+		},
 	}, nil
+}
+
+// mailed sends an invitation, and reports whether it was handed over. That it was not
+// takes nothing from the invitation: its link is in the answer.
+func (s *Server) mailed(ctx context.Context, in iam.Invitation, workspace string, secret token.Secret) bool {
+	sent, err := s.people.MailInvitation(ctx, in, workspace, secret)
+	if err != nil {
+		s.log.WarnContext(ctx, "an invitation was not sent", "request_id", requestOf(ctx).id, "error", conceal(err.Error()))
+	}
+	return sent
 }
 
 type cancelInvitationInput struct {

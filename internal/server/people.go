@@ -43,6 +43,11 @@ type People interface {
 	StartDevice(ctx context.Context, c iam.Caller, in api.DeviceCodeRequest) (api.DeviceCode, error)
 	PollDevice(ctx context.Context, c iam.Caller, in api.DeviceTokenRequest) (iam.Done[iam.DeviceKey], token.Secret, error)
 
+	// InvitationLink returns where an invitation is accepted, and MailInvitation sends
+	// it there, if mail can be sent.
+	InvitationLink(secret token.Secret) string
+	MailInvitation(ctx context.Context, in iam.Invitation, workspace string, secret token.Secret) (sent bool, err error)
+
 	AddPasskey(ctx context.Context, c iam.Caller, in api.NewPasskeyProof) (iam.Done[iam.Passkey], error)
 }
 

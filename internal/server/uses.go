@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/posternhq/postern/internal/iam"
@@ -94,8 +95,9 @@ func fitAgent(text string) string {
 
 // mayBegin reports whether a secret may begin around the _ that a text has at i.
 func mayBegin(text string, i int) bool {
-	rest := text[i:]
-	return strings.HasPrefix(rest, "_sa_") || strings.HasPrefix(rest, "_usr_") || strings.HasSuffix(text[:i], "inv")
+	return slices.ContainsFunc(secretWords, func(w string) bool {
+		return w[0] == '_' && strings.HasPrefix(text[i:], w) || w[0] != '_' && strings.HasSuffix(text[:i+1], w)
+	})
 }
 
 // fitAsk returns permissions that were asked for as they may be kept: an id may be

@@ -79,7 +79,7 @@ func (s *Server) createWorkspace(ctx context.Context, c iam.Caller, in *createWo
 	made := workspace(done.Value.Workspace)
 	out := api.CreatedWorkspace{Workspace: made, Revision: done.Revision}
 	if inv := done.Value.Invitation; inv != nil {
-		out.Invitation = &api.InvitationWithToken{Invitation: s.invitation(*inv), Token: value.Reveal()}
+		out.Invitation = &api.InvitationWithToken{Invitation: s.invitation(*inv), Token: value.Reveal(), Link: s.people.InvitationLink(value), Mailed: s.mailed(ctx, *inv, made.Name, value)}
 	}
 	return &created[api.CreatedWorkspace]{Location: workspacesPath + "/" + made.ID, ETag: made.Etag, Body: out}, nil
 }

@@ -30,6 +30,8 @@ type Options struct {
 	// URL returns the address under which users reach the server, which links and
 	// passkeys go by. It is asked when somebody signs in, not before.
 	URL func() string
+
+	Mail *Mail // nil: nothing is sent
 }
 
 // People knows the people who sign in. It is safe for concurrent use.
@@ -38,6 +40,7 @@ type People struct {
 	now  func() time.Time
 	url  func() string
 	keys keys
+	mail *Mail // nil: nothing is sent
 
 	hashing chan struct{} // one for each password that may be hashed at a time
 	seen    seen
@@ -53,7 +56,7 @@ func New(o Options) (*People, error) {
 	if o.IAM == nil || o.URL == nil || len(o.Secret) < keyLen {
 		return nil, errors.New("session: the service, the address and a root secret of 32 bytes are needed")
 	}
-	p := &People{iam: o.IAM, now: o.Now, url: o.URL, hashing: make(chan struct{}, runtime.GOMAXPROCS(0))}
+	p := &People{iam: o.IAM, now: o.Now, url: o.URL, mail: o.Mail, hashing: make(chan struct{}, runtime.GOMAXPROCS(0))}
 	if p.now == nil {
 		p.now = time.Now
 	}

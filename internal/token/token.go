@@ -279,11 +279,13 @@ func Hint(s Secret) string {
 	return text[:kindEnd+5] + "…" + text[len(text)-4:]
 }
 
-// secretLike does without a key's checksum: who has the rest of a key can make it.
-var secretLike = regexp.MustCompile(`([a-z][a-z0-9]{1,10}_(sa|usr)|inv)_[0-9A-Za-z]{33}`)
+// secretLike does without a key's checksum: who has the rest of a key can make it. The
+// words stand before what [Mint.NewOpaque] makes: of invitations, setup links, sessions,
+// devices and ceremonies.
+var secretLike = regexp.MustCompile(`([a-z][a-z0-9]{1,10}_(sa|usr)|inv|setup|member|sess|dev|cer)_[0-9A-Za-z]{33}`)
 
 // LooksLikeSecret reports whether text holds something shaped like a key of any
-// deployment, with or without its checksum, or like the token of an invitation, so
+// deployment, with or without its checksum, or like another single-use secret, so
 // that it can be refused where secrets must not appear. What stands around it does
 // not hide it: "key_pst_sa_7Qm2…" holds one too.
 func LooksLikeSecret(text string) bool { return secretLike.MatchString(text) }
