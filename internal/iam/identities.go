@@ -111,7 +111,8 @@ type IdentityTx interface {
 	// InsertIdentity links a person, or fails with [ErrNotSignedIn] when the provider
 	// calls them something else already.
 	InsertIdentity(ctx context.Context, i Identity) error
-	// DropIdentities forgets the names of a person who is a member nowhere any more:
-	// whoever gets their address is another person to the provider.
-	DropIdentities(ctx context.Context, person PersonID) error
+	// DropCredentials forgets by what a person signs in who is a member nowhere any
+	// more: names that providers know them by, password and passkeys. Whoever gets
+	// their address is somebody else.
+	DropCredentials(ctx context.Context, person PersonID) error
 }

@@ -216,3 +216,51 @@ func (w *world) signInRow(id iam.SignInID) iam.SignIn {
 	}
 	return in
 }
+
+// Whoever is given the address later is somebody else, and the password and passkeys
+// of who had it before must not open what they have.
+func TestRemovedMemberLeavesNothingToSignInWith(t *testing.T) {
+	for name, tt := range map[string]struct {
+		elsewhere bool
+		want      int
+	}{
+		"a member of one workspace":          {false, 0},
+		"a member of another workspace, too": {true, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			eachWorld(t, func(t *testing.T, w *world) {
+				m, _, c := w.signedIn(iam.Viewer)
+				if tt.elsewhere {
+					w.joinElsewhere(m.Person.Email)
+				}
+				proof := iam.Proof{Person: m.Person.ID}
+				made(w.AddPasskey(t.Context(), c, proof, iam.Passkey{Credential: w.name("cred"), Name: "laptop", Record: "{}"}))(t)
+				made(w.ChangePassword(t.Context(), c, iam.PasswordChange{Encoded: "encoded"}))(t)
+				if got := w.credentials(m.Person.ID); got != 2 {
+					t.Fatalf("a member has %d ways to sign in, want 2", got)
+				}
+				made(w.RemoveMember(t.Context(), w.owner, "-", m.ID))(t)
+				if got := w.credentials(m.Person.ID); got != tt.want {
+					t.Errorf("somebody who was removed has %d ways to sign in, want %d", got, tt.want)
+				}
+			})
+		})
+	}
+}
+
+// credentials counts the passkeys and the password of a person.
+func (w *world) credentials(person iam.PersonID) int {
+	w.t.Helper()
+	keys, err := w.Store.Passkeys(w.t.Context(), person)
+	if err != nil {
+		w.t.Fatalf("read how a person signs in: %v", err)
+	}
+	_, err = w.Store.Password(w.t.Context(), person)
+	if err != nil && !errors.Is(err, iam.NotFound) {
+		w.t.Fatalf("read how a person signs in: %v", err)
+	}
+	if err == nil {
+		return len(keys) + 1
+	}
+	return len(keys)
+}

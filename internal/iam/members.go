@@ -77,7 +77,7 @@ func (s *Service) RemoveMember(ctx context.Context, c Caller, ws string, id Prin
 		w.changed(was, m.fields())
 		w.event.After["keys_stopped"] = out.KeysStopped
 		out.Member = m
-		return out, errors.Join(w.saveMember(&out.Member), w.DropIdentities(ctx, m.Person.ID))
+		return out, errors.Join(w.saveMember(&out.Member), w.DropCredentials(ctx, m.Person.ID))
 	})
 }
 

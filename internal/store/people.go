@@ -121,14 +121,18 @@ func (t *tx) InsertIdentity(_ context.Context, i iam.Identity) error {
 	})
 }
 
-// DropIdentities implements [iam.IdentityTx].
-func (t *tx) DropIdentities(_ context.Context, person iam.PersonID) error {
-	return t.write(statement{
-		text: `
-			DELETE FROM identities WHERE person_id = $1
-			AND NOT EXISTS (SELECT 1 FROM principals p WHERE p.person_id = $1 AND p.state = 'active')`,
-		args: []any{string(person)},
-	})
+// DropCredentials implements [iam.IdentityTx].
+func (t *tx) DropCredentials(ctx context.Context, person iam.PersonID) error {
+	var all []statement
+	for _, table := range []string{"identities", "passwords", "passkeys"} {
+		all = append(all, statement{
+			text: `
+				DELETE FROM ` + table + ` WHERE person_id = $1
+				AND NOT EXISTS (SELECT 1 FROM principals p WHERE p.person_id = $1 AND p.state <> 'removed')`,
+			args: []any{string(person)},
+		})
+	}
+	return t.writeAll(ctx, all)
 }
 
 // Ticket implements [iam.PeopleReader].
