@@ -388,6 +388,8 @@ func TestProviderProvesAgainWhoSomebodyIs(t *testing.T) {
 		stepUp("anna", cookie).wantOut("a proof of an hour ago")
 		p.Lie(providertest.Lies{Claims: func(c map[string]any) { delete(c, "auth_time") }})
 		stepUp("anna", cookie).wantOut("a proof of nobody knows when")
+		p.Lie(providertest.Lies{Claims: func(c map[string]any) { c["auth_time"] = time.Now().Add(-5 * time.Minute).Unix() }})
+		stepUp("anna", cookie).wantOut("a proof from before it was asked for")
 		p.Lie(providertest.Lies{})
 		stepUp("otto", cookie).wantOut("a proof of somebody else")
 		stepUp("anna", x.again(who).browser).wantOut("in another session")
