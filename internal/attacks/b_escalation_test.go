@@ -135,7 +135,7 @@ func readingGivesNoSecret(t *testing.T, w *world) {
 				w.values.search(t, a.call, a.text+fmt.Sprint(a.header))
 			}
 		}
-		if op.method == http.MethodGet && !seen[op.id] {
+		if op.method == http.MethodGet && !seen[op.id] && !strings.HasPrefix(op.path, "/v1/oidc/") { // they lead a browser on, to no page of ours
 			t.Errorf("nobody could read %s: the test looks at nothing there", op.path)
 		}
 	}

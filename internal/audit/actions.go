@@ -51,7 +51,6 @@ func Kinds() []Kind {
 		{"role.deleted", "It is gone; nobody had it."},
 		{"permissions.updated", "The product's own types and actions were registered."},
 		{"session.created", "A person signed in."},
-		{"identity.linked", "A provider of single sign-on named a member for the first time."},
 		{"session.renewed", "A person proved again who they are."},
 		{"session.ended", "A person signed out, or somebody ended their session."},
 		{"passkey.added", "A person may sign in with another passkey."},

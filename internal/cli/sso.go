@@ -44,7 +44,7 @@ func clientSecret(path string) (token.Secret, error) {
 	case text == "":
 		return token.Secret{}, fmt.Errorf("%s is empty", path)
 	case len(raw) > maxClientSecret || strings.ContainsAny(text, "\r\n"):
-		return token.Secret{}, fmt.Errorf("%s is not one line with a secret", path)
+		return token.Secret{}, fmt.Errorf("%s is not one line of text", path)
 	}
 	return token.NewSecret(text), nil
 }

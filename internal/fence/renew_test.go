@@ -1,6 +1,7 @@
 package fence
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -116,7 +117,7 @@ func TestAChangeOfTheFutureMakesANodeStaleAndUnacknowledged(t *testing.T) {
 		a := d.node(t, Options{})
 		time.Sleep(10 * time.Second)
 		row := a.me().incarnation
-		d.set(func() { d.append(`{"reader":2}`) })
+		d.set(func() { d.append(fmt.Sprintf(`{"reader":%d}`, iam.ReaderVersion+1)) })
 		time.Sleep(time.Second)
 		a.expect(t, d.key, "after it", replica.Stale)
 		d.memory.mu.Lock()

@@ -54,7 +54,7 @@ func (s *Server) registerOIDC() {
 	start := leads("To the provider; or to /signin#error=sso, when it cannot be asked.")
 	start.Parameters = []*huma.Param{
 		{Name: "next", In: "query", Schema: text, Description: "The path of this server to go to then. Anything else leads to its front page."},
-		{Name: "for", In: "query", Schema: &huma.Schema{Type: huma.TypeString, Enum: []any{"sign_in", "step_up"}}, Description: "With `step_up`, the provider asks again who somebody is that has signed in."},
+		{Name: "for", In: "query", Schema: text, Description: "`sign_in`, or `step_up`: the provider asks again who somebody is that has signed in."},
 	}
 	s.addPlain(operation{
 		id: "start-sso", method: http.MethodGet, path: oidcStartPath, tag: peopleTag,
