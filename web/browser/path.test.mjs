@@ -33,7 +33,7 @@ describe("from nothing to a key", () => {
   it("takes six clicks from the list to a call that is verified", async () => {
     page = await browser.page(server);
     await page.goto("/w/acme");
-    await click(link(page, "Service accounts"));
+    await click(link(page.getByRole("navigation", { name: "Main" }), "Service accounts"));
     await page.getByText("No service accounts yet", { exact: true }).waitFor();
     await click(button(page, "New service account").first());
     await page.getByRole("textbox", { name: "Name", exact: true }).fill("support-bot-prod");
