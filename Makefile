@@ -5,10 +5,13 @@ TOOLS   := $(CURDIR)/.tools
 PG      := $(GO) run ./internal/store/storetest/withpg --
 STATICCHECK_VERSION := v0.8.2
 
-.PHONY: run test race chaos torture lint bench fuzz generate web web-test browser clean
+.PHONY: run build test race chaos torture lint bench fuzz generate web web-test browser clean
 
 run: ## a development server on localhost:7070, its data in postern-dev.db
 	$(GO) run ./cmd/postern dev
+
+build: ## the program as it is installed, bin/postern: one file that needs no C library
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/postern ./cmd/postern
 
 test: web-test ## everything, a real PostgreSQL included
 	$(PG) $(GO) test -timeout 30m ./...
