@@ -150,7 +150,7 @@ function Blocker({ of: b, quietFor }: { of: Rotation["blockers"][number]; quietF
   if (b.code === "not_quiet" && b.until) {
     return (
       <>
-        The old key must be quiet for {quietFor}. If nobody uses it, that is <Time at={b.until} />.
+        The old key must be quiet for {quietFor}. That is <Time at={b.until} /> if nobody uses it before.
       </>
     );
   }
