@@ -417,8 +417,11 @@ func TestWhatIsAskedAboutOneChangeConfirmsNoLater(t *testing.T) {
 		defer a.leaveWaiting(w)
 		pending(t, "the first", first)
 		a.lookOnce(t.Context())
-		if w.receipt.By != "" || w.receipt.Nodes.Total != 0 {
-			t.Errorf("a look at an earlier change told of revision %d: %+v", seq, w.receipt)
+		a.mu.Lock()
+		told := w.receipt
+		a.mu.Unlock()
+		if told.By != "" || told.Nodes.Total != 0 {
+			t.Errorf("a look at an earlier change told of revision %d: %+v", seq, told)
 		}
 		release()
 		<-first
