@@ -27,7 +27,7 @@ browser: web/node_modules ## the console in Chromium; pictures of every screen i
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && \
 		apt-get install -y -qq --no-install-recommends chromium; } || { echo "missing: chromium (Debian package chromium)"; exit 1; }
 	$(GO) build -o $(TOOLS)/postern-browser ./cmd/postern
-	$(PG) node --test --test-concurrency=1 --test-reporter=spec web/browser/*.test.mjs
+	$(PG) node --test --test-concurrency=3 --test-reporter=spec web/browser/*.test.mjs
 
 web/node_modules: web/package-lock.json
 	@node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 20 || a == 20 && b >= 19 ? 0 : 1)' || \

@@ -2,11 +2,15 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 
 const source = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-const rules = { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"] };
 
-/** axe returns what a page breaks of WCAG 2.2 AA, one line for each element. The
-    page's policy forbids what is not its own, so axe comes in through the debugger. */
-export async function axe(page) {
+/** wcag is all that a machine can say of WCAG 2.2 AA. */
+export const wcag = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"];
+
+/** contrast is what is different in other colours. */
+export const contrast = ["color-contrast"];
+
+/** axe returns what a page breaks of the rules, one line for each element. The page's policy forbids what is not its own, so axe comes in through the debugger. */
+export async function axe(page, rules = wcag) {
   const session = await page.context().newCDPSession(page);
   const run = async (expression) => {
     const { result, exceptionDetails } = await session.send("Runtime.evaluate", {
@@ -20,7 +24,7 @@ export async function axe(page) {
   };
   await run(`${source};0`);
   const { violations } = await run(
-    `axe.run(document, ${JSON.stringify(rules)}).then(({ violations }) => ({ violations }))`,
+    `axe.run(document, ${JSON.stringify({ runOnly: rules })}).then(({ violations }) => ({ violations }))`,
   );
   await session.detach();
   return violations.flatMap((v) =>

@@ -87,7 +87,7 @@ export class Server {
     await until(
       `${this.name} answers`,
       () => fetch(`${this.url}/${this.key ? "readyz" : "healthz"}`).then((r) => r.ok),
-      20_000,
+      60_000,
     ).catch((e) => {
       throw new Error(`${e.message}\n${this.log}`);
     });
@@ -130,7 +130,7 @@ export const email = "maya@example.com";
 const password = "a long enough password";
 
 /** until waits until something is so. */
-export async function until(what, check, within = 10_000) {
+export async function until(what, check, within = 30_000) {
   const end = Date.now() + within;
   for (;;) {
     const so = await Promise.resolve()
@@ -238,7 +238,7 @@ export class Browser {
       if (!answer.ok()) throw new Error(`signing in: ${answer.status()} ${await answer.text()}`);
     }
     const page = await context.newPage();
-    page.setDefaultTimeout(15_000);
+    page.setDefaultTimeout(30_000);
     const note = (text) => this.wrong.push(`${new URL(page.url()).pathname}: ${text}`);
     page.on("pageerror", (e) => note(e.message));
     page.on("console", (m) => {
