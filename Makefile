@@ -35,7 +35,7 @@ web/node_modules: web/package-lock.json
 	cd web && npm install --no-save --no-audit --no-fund # what the lock says; npm ci wants the builds for other systems listed too
 	@touch $@
 
-race: ## the same tests under the race detector; the slowest ones shortened
+race: ## the same tests under the race detector; the slowest ones shortened, and what stands on a store on PostgreSQL alone
 	$(PG) $(GO) test -race -short -timeout 60m ./...
 
 chaos: ## real processes and a real PostgreSQL under faults, two minutes; a part of test

@@ -2,6 +2,7 @@ package main
 
 import (
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -18,8 +19,9 @@ func TestMain(m *testing.M) {
 // Each of testdata/script/*.txtar is a story of how Postern is used, told with
 // the real program, on each database.
 func TestStories(t *testing.T) {
-	t.Run("SQLite", func(t *testing.T) { tell(t, "sqlite", storetest.SQLite) })
-	t.Run("PostgreSQL", func(t *testing.T) { tell(t, "postgres", storetest.Postgres) })
+	for name, store := range storetest.Databases() {
+		t.Run(name, func(t *testing.T) { tell(t, strings.ToLower(name), store) })
+	}
 }
 
 func tell(t *testing.T, kind string, store func(testing.TB) string) {

@@ -198,7 +198,7 @@ func TestUsesOnSQLiteOutliveARestart(t *testing.T) {
 
 // What a process counted since its last report is lost with it, and no more.
 func TestProcessThatIsKilledLosesNoMoreThanTheLastReport(t *testing.T) {
-	for name, url := range map[string]func(testing.TB) string{"SQLite": storetest.SQLite, "PostgreSQL": storetest.Postgres} {
+	for name, url := range storetest.Databases() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			const n = 50

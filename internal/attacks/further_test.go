@@ -25,7 +25,7 @@ var further = map[string]func(*testing.T, *world){
 }
 
 func TestFurtherAttacks(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, _ string) {
+	storetest.Above(t, func(t *testing.T, _ string) {
 		for name, attack := range further {
 			t.Run(name, func(t *testing.T) { attack(t, newWorld(t, freshURL(t))) })
 		}

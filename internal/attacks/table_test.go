@@ -35,7 +35,7 @@ func attacks() map[string]func(*testing.T, *world) {
 }
 
 func TestAttacks(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, _ string) {
+	storetest.Above(t, func(t *testing.T, _ string) {
 		for id, attack := range attacks() {
 			t.Run(id, func(t *testing.T) {
 				attack(t, newWorld(t, freshURL(t)))

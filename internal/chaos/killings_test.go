@@ -29,7 +29,7 @@ func TestNoAuditEventIsLostDoubledOrReorderedByAKill(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, storeOf := range map[string]func(testing.TB) string{"SQLite": storetest.SQLite, "PostgreSQL": storetest.Postgres} {
+	for name, storeOf := range storetest.Databases() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel() // to each other: on PostgreSQL most of the time is waited for the lease of the dead
 			p := Plan{Program: program, Dir: t.TempDir(), TTL: time.Second}

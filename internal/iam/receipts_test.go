@@ -139,7 +139,7 @@ func TestWaitGoesOnWhenItsCallerDoesNot(t *testing.T) {
 		"who comes back while it runs": {Until: time.Now()},
 	} {
 		t.Run(name, func(t *testing.T) {
-			storetest.Each(t, func(t *testing.T, url string) {
+			storetest.Above(t, func(t *testing.T, url string) {
 				w := newWorld(t, url)
 				stop := w.awaiting()
 				defer stop()

@@ -106,7 +106,7 @@ func laggards(r iam.JudgedRotation) (agents []string) {
 // it will be, but for the clock: the uses are in the store, and what is learnt of
 // the night comes from there.
 func TestRotationDoesNotForgetTheNightlyConsumer(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, url string) {
+	storetest.Above(t, func(t *testing.T, url string) {
 		f := newFleet(newWorld(t, url))
 		for range 3 * 48 {
 			f.works()

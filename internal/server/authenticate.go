@@ -27,7 +27,7 @@ func (s *Server) authenticate(r *http.Request) (iam.Caller, error) {
 		return iam.Caller{}, err
 	}
 	req := requestOf(r.Context())
-	req.keyExpires = v.Key.ExpiresAt
+	req.keyExpires, req.place = v.Key.ExpiresAt, v.Workspace.ID
 	c := v.Caller()
 	c.Source, c.RequestID = s.source(r), req.id
 	return c, nil

@@ -83,7 +83,6 @@ func (s *Server) sessionVerdict(r *http.Request, cookie token.Secret, pick func(
 	case v.Code != replica.Valid:
 		return v, errCredential
 	}
-	requestOf(r.Context()).place = v.Workspace.ID
 	return v, nil
 }
 

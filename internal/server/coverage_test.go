@@ -19,6 +19,8 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/getkin/kin-openapi/routers"
+
+	"github.com/posternhq/postern/internal/store/storetest"
 )
 
 var update = flag.Bool("update", false, "write the OpenAPI document to "+golden)
@@ -215,7 +217,7 @@ func (op operation) needsKey() bool { return op.Security != nil && len(*op.Secur
 // missing returns every documented status that no test has produced.
 func (a *tally) missing(t *testing.T) []string {
 	var out []string
-	for _, database := range []string{"SQLite", "PostgreSQL"} {
+	for database := range storetest.Databases() {
 		for _, op := range operations(t) {
 			for status := range op.Responses.Map() {
 				if !a.has(database, op.OperationID, status) {

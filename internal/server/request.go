@@ -17,7 +17,7 @@ type request struct {
 	caller     iam.Caller      // nobody until the credential is found to work
 	wait       time.Duration   // for which the caller prefers to wait; 0: as long as is usual
 	keyExpires int64           // of the caller's key, in microseconds since 1970; 0: never
-	place      iam.WorkspaceID // where a session was found to work, for good
+	place      iam.WorkspaceID // where the credential was found to work, for good
 	op         *operation      // what is asked for
 	asks       []string        // the permission that the operation needs, as it is written
 	use        *iam.Use        // of the caller's key; nil: there is none to tell of

@@ -29,7 +29,7 @@ func TestMain(m *testing.M) { storetest.Main(m) }
 // each runs a test against a server on SQLite and against one on PostgreSQL, both
 // at the same time: they mostly wait for disks.
 func each(t *testing.T, test func(t *testing.T, w *world)) {
-	for name, url := range map[string]func(testing.TB) string{"SQLite": storetest.SQLite, "PostgreSQL": storetest.Postgres} {
+	for name, url := range storetest.Databases() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			test(t, newWorld(t, url(t)))

@@ -5,9 +5,11 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -58,11 +60,30 @@ func cleanUp() error {
 	return failed
 }
 
-// Each runs a test twice, as SQLite and as PostgreSQL, each time with the URL of
-// a fresh database. It never skips one.
+// Each runs a test of a store twice, as SQLite and as PostgreSQL, each time with the
+// URL of a fresh database. It never skips one.
 func Each(t *testing.T, test func(t *testing.T, url string)) {
 	t.Run("SQLite", func(t *testing.T) { test(t, SQLite(t)) })
 	t.Run("PostgreSQL", func(t *testing.T) { test(t, Postgres(t)) })
+}
+
+// Databases returns how to make an empty database of each kind, by its name, for
+// tests of what stands on a store. A run with -short, such as the race detector's,
+// has PostgreSQL alone: who shares what in the code above is the same on both, and
+// SQLite, which is Go here, takes most of such a run.
+func Databases() map[string]func(testing.TB) string {
+	if testing.Short() {
+		return map[string]func(testing.TB) string{"PostgreSQL": Postgres}
+	}
+	return map[string]func(testing.TB) string{"SQLite": SQLite, "PostgreSQL": Postgres}
+}
+
+// Above is [Each] for tests of what stands on a store: on all [Databases].
+func Above(t *testing.T, test func(t *testing.T, url string)) {
+	databases := Databases()
+	for _, name := range slices.Sorted(maps.Keys(databases)) {
+		t.Run(name, func(t *testing.T) { test(t, databases[name](t)) })
+	}
 }
 
 // SQLite returns the URL of a database file that is not there yet and is removed
