@@ -112,6 +112,7 @@ func (t *tail) begin(ctx context.Context, s session, newest int64) error {
 	if err != nil {
 		return err
 	}
+	var all []json.RawMessage
 	for _, raw := range slices.Backward(items) {
 		var e api.AuditEvent
 		if err := json.Unmarshal(raw, &e); err != nil {
@@ -120,11 +121,9 @@ func (t *tail) begin(ctx context.Context, s session, newest int64) error {
 		if e.Seq > newest {
 			continue // it came meanwhile, and comes again
 		}
-		if err := t.out.print(raw); err != nil {
-			return err
-		}
+		all = append(all, raw)
 	}
-	return nil
+	return t.out.print(all...)
 }
 
 // fits reports whether a search with the same flags would find an event.

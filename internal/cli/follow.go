@@ -67,50 +67,66 @@ type liner[T any] struct {
 	a       *app
 	columns []column[T]
 	widths  []int // of the cells so far, in a table
+	begun   bool  // the heading was printed
 }
 
-func (l *liner[T]) print(raw json.RawMessage) error {
-	switch l.a.global.output {
-	case formatJSON, formatLines:
-		return writeLine(l.a.Stdout, raw)
+// print prints things that came together. The columns of a table are as wide as the
+// widest of them and of those before, the heading among them.
+func (l *liner[T]) print(all ...json.RawMessage) error {
+	if l.a.global.field != "" || l.a.global.output == formatJSON || l.a.global.output == formatLines {
+		for _, raw := range all {
+			if err := l.printRaw(raw); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
-	if l.a.global.field != "" {
-		return l.a.printField(raw)
-	}
-	lines, err := rows([]json.RawMessage{raw}, l.columns)
-	if err != nil {
+	lines, err := rows(all, l.columns)
+	if err != nil || len(all) == 0 {
 		return err
 	}
-	if l.widths != nil {
+	if l.begun {
 		lines = lines[1:] // without the heading
 	}
 	if l.a.global.output == formatCSV {
-		l.widths = []int{}
+		l.begun = true
 		return l.a.writeCSV(lines)
 	}
-	for i, line := range lines {
-		if l.widths == nil {
-			l.widths = make([]int, len(line))
+	return l.table(lines)
+}
+
+func (l *liner[T]) printRaw(raw json.RawMessage) error {
+	if l.a.global.field != "" {
+		return l.a.printField(raw)
+	}
+	return writeLine(l.a.Stdout, raw)
+}
+
+// table prints lines of a table whose widths are not known before its end.
+func (l *liner[T]) table(lines [][]string) error {
+	if !l.begun {
+		l.widths = make([]int, len(lines[0]))
+		for i := range lines[0] {
+			lines[0][i] = strings.ToUpper(heading(lines[0][i]))
 		}
-		if err := l.row(line, i < len(lines)-1); err != nil {
+	}
+	l.begun = true
+	for _, line := range lines {
+		for i := range line {
+			line[i] = safe(line[i])
+			l.widths[i] = min(max(l.widths[i], utf8.RuneCountInString(line[i])), mostWidth)
+		}
+	}
+	for _, line := range lines {
+		var b strings.Builder
+		for i, cell := range line {
+			fmt.Fprintf(&b, "%-*s  ", l.widths[i], cell)
+		}
+		if _, err := fmt.Fprintln(l.a.Stdout, strings.TrimRight(b.String(), " ")); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// row prints a line of a table whose widths are not known before its end.
-func (l *liner[T]) row(line []string, isHeading bool) error {
-	var b strings.Builder
-	for i, cell := range line {
-		if cell = safe(cell); isHeading {
-			cell = strings.ToUpper(heading(cell))
-		}
-		l.widths[i] = min(max(l.widths[i], utf8.RuneCountInString(cell)), mostWidth)
-		fmt.Fprintf(&b, "%-*s  ", l.widths[i], cell)
-	}
-	_, err := fmt.Fprintln(l.a.Stdout, strings.TrimRight(b.String(), " "))
-	return err
 }
 
 const mostWidth = 40 // that one long cell makes a column from then on

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/spf13/cobra"
@@ -24,7 +23,8 @@ type keyUse struct {
 	Name    string      `json:"name"`
 	Action  string      `json:"action"` // key.used, which the audit log does not have
 	At      api.Time    `json:"at"`
-	Source  *api.Source `json:"source"` // without an address for those that were too many
+	Source  *api.Source `json:"source"`
+	Others  bool        `json:"others"` // the source stands for those that were too many
 	OK      int64       `json:"ok"`
 	Refused int64       `json:"refused"`
 }
@@ -45,7 +45,7 @@ func sightingColumns() []column[sighting] {
 			if x.Source == nil {
 				return fields(x.After)
 			}
-			return strings.TrimSpace(fmt.Sprintf("%d accepted, %d refused from %s %s", x.OK, x.Refused, cmp.Or(x.Source.IP, "others"), x.Source.UserAgent))
+			return fmt.Sprintf("%d accepted, %d refused from %s", x.OK, x.Refused, sourceName(x.Source.IP, x.Source.UserAgent, x.Others))
 		}},
 	}
 }
@@ -185,14 +185,17 @@ func (w *watch) print(raw json.RawMessage) error {
 }
 
 // consumer is who uses a key, as far as that can be told apart.
-type consumer struct{ ip, userAgent string }
+type consumer struct {
+	ip, userAgent string
+	others        bool
+}
 
 // uses reads how often the key was used by each.
 func (w *watch) uses(ctx context.Context, path string) (map[consumer]api.UsageSource, error) {
 	u, _, err := call[api.KeyUsage](ctx, w.s, http.MethodGet, path+"/usage", nil)
 	known := map[consumer]api.UsageSource{}
 	for _, x := range u.Sources {
-		known[consumer{x.IP, x.UserAgent}] = x
+		known[consumer{x.IP, x.UserAgent, x.Others}] = x
 	}
 	return known, err
 }
@@ -210,7 +213,7 @@ func (w *watch) tellUses(ctx context.Context, path string, use keyUse, known map
 			if x.OK == before.OK && x.Refused == before.Refused {
 				continue
 			}
-			use.At, use.OK, use.Refused = x.LastSeen, x.OK-before.OK, x.Refused-before.Refused
+			use.At, use.OK, use.Refused, use.Others = x.LastSeen, x.OK-before.OK, x.Refused-before.Refused, x.Others
 			use.Source = &api.Source{IP: x.IP, UserAgent: x.UserAgent, Node: x.Node}
 			raw, err := json.Marshal(use)
 			if err == nil {

@@ -52,6 +52,9 @@ func lastUse(u *api.LastUse) string {
 	if u == nil {
 		return ""
 	}
+	if u.Source.IP == "" { // nobody said
+		return when(u.At)
+	}
 	return when(u.At) + " from " + u.Source.IP
 }
 

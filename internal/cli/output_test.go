@@ -3,6 +3,7 @@ package cli_test
 import (
 	"encoding/csv"
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 
@@ -42,6 +43,45 @@ func TestListInEveryFormat(t *testing.T) {
 	}
 	if got := w.must("sa", "list", "--field", "name").stdout; got != "alpha\nbeta\n" {
 		t.Errorf("--field name: %q", got)
+	}
+}
+
+// A caller of verify need not say where a request came from.
+func TestLastUseFromNobodyKnowsWhereSaysOnlyWhen(t *testing.T) {
+	w := newWorld(t)
+	a, b := account("alpha"), account("beta")
+	a.LastUsed, b.LastUsed = &api.LastUse{}, &api.LastUse{Source: api.Source{IP: "10.2.0.7"}}
+	w.answer("GET "+W+"service_accounts", list(a, b))
+	records, err := csv.NewReader(strings.NewReader(w.must("sa", "list", "-o", "csv").stdout)).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := slices.Index(records[0], "last_used")
+	if strings.Contains(records[1][at], "from") || !strings.HasSuffix(records[2][at], " from 10.2.0.7") {
+		t.Errorf("got %q and %q, want a time, and one with the address", records[1][at], records[2][at])
+	}
+}
+
+// The heading of a tail stands above what it is of, and so does each line.
+func TestLinesOfATailStandBelowEachOther(t *testing.T) {
+	w := newWorld(t)
+	event := func(seq int64, actor, target string) api.AuditEvent {
+		return api.AuditEvent{
+			ID: "evt_1", Seq: seq, Actor: api.Actor{Name: actor}, Action: "key.created", Target: api.Target{Type: "key", Name: target}, Outcome: "done",
+		}
+	}
+	w.answer("GET "+W+"audit_events", list(event(3, "jo", "prod"), event(2, "someone-longer", "p"), event(1, "jo", "a-long-name-of-a-key")))
+	got := strings.Split(strings.TrimSuffix(w.must("audit", "tail").stdout, "\n"), "\n")
+	if len(got) != 4 {
+		t.Fatalf("got %d lines, want a heading and three", len(got))
+	}
+	for heading, cell := range map[string]string{"ACTION": "key.created", "TARGET": "key ", "OUTCOME": "done", "ID": "evt_1"} {
+		column := strings.Index(got[0], heading)
+		for _, line := range got[1:] {
+			if !strings.HasPrefix(line[min(column, len(line)):], cell) {
+				t.Errorf("%s does not stand above %q:\n%s\n%s", heading, cell, got[0], line)
+			}
+		}
 	}
 }
 

@@ -204,6 +204,7 @@ func (s *Service) AcceptInvitation(ctx context.Context, c Caller, in Acceptance)
 			if out.Key, err = w.firstKey(out.Member, role, in.KeyName, secret); err != nil {
 				return out, err
 			}
+			out.Member.Keys = KeyCounts{Active: 1, Total: 1}
 		}
 		if in.SignIn != nil {
 			out.SignedIn, err = w.signInMember(out.Member, in)

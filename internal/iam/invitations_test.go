@@ -250,6 +250,9 @@ func TestAcceptanceIsNobodyElsesAct(t *testing.T) {
 		if len(events) != 2 || done.Key.CreatedByKey != "" {
 			t.Errorf("got %d events and a key made with %q, want 2 and none", len(events), done.Key.CreatedByKey)
 		}
+		if want := (iam.KeyCounts{Active: 1, Total: 1}); done.Member.Keys != want {
+			t.Errorf("the new member has keys %+v, want %+v", done.Member.Keys, want)
+		}
 	})
 }
 
