@@ -17,6 +17,9 @@ type index struct {
 // half full, nothing that does not collide on purpose lies further off.
 const longestProbe = 128
 
+// spread is 2^64 divided by the golden ratio, as Knuth has it.
+const spread = 0x9e3779b97f4a7c15
+
 // newIndex returns an index for a number of things, which is a power of two.
 func newIndex(capacity int) index {
 	slots := 2 * capacity
@@ -25,7 +28,6 @@ func newIndex(capacity int) index {
 
 // slot returns the slot to look into at the n-th try, from 0.
 func (x *index) slot(hash uint64, n int) *atomic.Uint32 {
-	const spread = 0x9e3779b97f4a7c15 // 2^64 divided by the golden ratio, as Knuth has it
 	first := int(hash * spread >> x.shift)
 	return &x.slots[(first+n)&(len(x.slots)-1)]
 }

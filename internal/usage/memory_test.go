@@ -70,7 +70,7 @@ func TestMillionSourcesTakeBoundedMemory(t *testing.T) {
 	for _, tt := range []struct {
 		keys int
 		most int64 // bytes
-	}{{1, 16 << 20}, {20_000, 56 << 20}} {
+	}{{1, 16 << 20}, {20_000, 76 << 20}} {
 		t.Run(fmt.Sprint(tt.keys), func(t *testing.T) {
 			b := newBench(t, intoSink)
 			got := held(func() {

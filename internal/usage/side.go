@@ -56,7 +56,43 @@ type keyCount struct {
 	minutes     [2]minuteCount // by whether the minute is odd
 	lastOK      latest
 	lastRefused latest
-	told        [kinds]chain // its details
+	own         [general]own // of sources and asks, the first of each
+	told        [kinds]chain // its other details
+}
+
+// own is the detail of a kind that a key had first. Mostly it is the only one, and
+// it is found where its key is.
+type own struct {
+	state atomic.Uint32
+	text  uint32 // likewise the others as in what and detail
+	ip    [16]byte
+	first moment
+	tally
+}
+
+// The states of own, in this order.
+const (
+	nothing uint32 = iota
+	coming         // somebody writes what it is
+	there
+)
+
+// is reports whether a detail is the first one of its key, which it becomes if there
+// is none. While somebody else writes what that is, nobody waits: what is counted
+// elsewhere meanwhile is added to it later.
+func (o *own) is(w *what, many *atomic.Uint32, at moment) bool {
+	switch o.state.Load() {
+	case there:
+		return o.text == w.text && o.ip == w.ip
+	case nothing:
+		if o.state.CompareAndSwap(nothing, coming) {
+			many.Add(1)
+			o.text, o.ip, o.first = w.text, w.ip, at
+			o.state.Store(there)
+			return true
+		}
+	}
+	return false
 }
 
 // minuteCount counts the uses in one minute.
@@ -76,10 +112,10 @@ const (
 	kinds
 )
 
-// chain is the details of one kind that a key has.
+// chain is the details of one kind that a key has beside its own.
 type chain struct {
 	first atomic.Uint32 // its number; 0: there is none
-	many  atomic.Uint32
+	many  atomic.Uint32 // its own counts too
 }
 
 // perKey is how many details of one kind a key has at most.
@@ -87,17 +123,28 @@ const perKey = 100
 
 // detail counts what is told apart of a key's uses.
 type detail struct {
-	what    what
-	next    atomic.Uint32
-	first   moment
-	ok      tally
-	refused tally
+	what  what
+	next  atomic.Uint32
+	first moment
+	tally
 }
 
 // tally is how often something was, and when last.
 type tally struct {
-	last  latest
-	count atomic.Uint32
+	lastOK      latest
+	lastRefused latest
+	ok          atomic.Uint32
+	refused     atomic.Uint32
+}
+
+func (t *tally) note(ok bool, at moment) {
+	if ok {
+		t.lastOK.note(at)
+		t.ok.Add(1)
+	} else {
+		t.lastRefused.note(at)
+		t.refused.Add(1)
+	}
 }
 
 // what says which detail of which key.
@@ -155,13 +202,13 @@ func newSide(z sizes) *side {
 	}
 }
 
-// wanted returns how large the next side should be: four times what this one
-// needed, so that it is not full before the next look, and not smaller before
-// much less is enough.
+// wanted returns how large the next side should be: twice what this one needed, so
+// that it is not full before the next look, and not smaller before much less is
+// enough.
 func (s *side) wanted(l Limits) sizes {
 	size := func(used, now int) int {
 		if used > now/2 || used < now/32 {
-			return 4 * used
+			return 2 * used
 		}
 		return now
 	}
@@ -180,7 +227,9 @@ func (s *side) reset() {
 	clear(s.owners[:keys])
 	clear(s.details[:details])
 	s.byID.reset()
-	s.byDetail.reset()
+	if details > 0 {
+		s.byDetail.reset()
+	}
 	s.usedKeys.Store(0)
 	s.usedDetails.Store(0)
 	s.dropped.Store(0)
@@ -305,16 +354,16 @@ func (s *side) number(key uint32, kind kind, t *texts, text []byte) uint32 {
 // tell counts a use in a detail, which is added if it is new. It returns false
 // when there is no room.
 func (s *side) tell(w what, ok bool, at moment) bool {
+	k := &s.keys[w.key-1]
+	if w.kind != general && k.own[w.kind].is(&w, &k.told[w.kind].many, at) {
+		k.own[w.kind].note(ok, at)
+		return true
+	}
 	n := s.detail(w, at)
 	if n == 0 {
 		return false
 	}
-	t := &s.details[n-1].refused
-	if ok {
-		t = &s.details[n-1].ok
-	}
-	t.last.note(at)
-	t.count.Add(1)
+	s.details[n-1].note(ok, at)
 	return true
 }
 

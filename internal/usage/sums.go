@@ -1,12 +1,16 @@
 package usage
 
-import "strings"
+import (
+	"encoding/binary"
+	"math/bits"
+	"strings"
+)
 
 // sums is what waits to be reported. Its keys are bounded by the keys there are,
 // all else by limits. It is for one at a time.
 type sums struct {
 	limits  Limits
-	numbers map[[16]byte]uint32 // of keys
+	slots   []uint32 // numbers of keys, where their ids lead to; at most half of it is full
 	keys    slab[keySum]
 	owners  slab[owner] // of the keys, apart from them so that the collector passes the keys over
 	points  slab[point]
@@ -41,7 +45,7 @@ type detailSum struct {
 	ok, refused int64
 }
 
-func newSums(l Limits) *sums { return &sums{limits: l, numbers: map[[16]byte]uint32{}} }
+func newSums(l Limits) *sums { return &sums{limits: l} }
 
 // empty removes everything, and keeps the memory, but not what a flood took.
 func (s *sums) empty() {
@@ -50,7 +54,7 @@ func (s *sums) empty() {
 		*s = *newSums(s.limits)
 		return
 	}
-	clear(s.numbers)
+	clear(s.slots)
 	s.keys.empty()
 	s.owners.empty()
 	s.points.empty()
@@ -59,14 +63,39 @@ func (s *sums) empty() {
 
 // key returns the number of a key, which is added if it is new.
 func (s *sums) key(id [16]byte, of owner) uint32 {
-	if n, known := s.numbers[id]; known {
-		return n
+	if 2*s.keys.used >= len(s.slots) {
+		s.grow()
 	}
-	n := s.keys.add()
-	s.keys.at(n).id = id
-	*s.owners.at(s.owners.add()) = of
-	s.numbers[id] = n
-	return n
+	slot := s.slot(id)
+	if *slot == 0 {
+		*slot = s.keys.add()
+		s.keys.at(*slot).id = id
+		*s.owners.at(s.owners.add()) = of
+	}
+	return *slot
+}
+
+// slot returns the slot of a key, or the one that is free for it.
+func (s *sums) slot(id [16]byte) *uint32 {
+	for at := place(id, len(s.slots)); ; at = (at + 1) % len(s.slots) {
+		if n := s.slots[at]; n == 0 || s.keys.at(n).id == id {
+			return &s.slots[at]
+		}
+	}
+}
+
+// place returns which of a number of slots, a power of two, an id leads to. Its end
+// is random: no client made it up.
+func place(id [16]byte, slots int) int {
+	return int(binary.LittleEndian.Uint64(id[8:]) * spread >> (64 - bits.TrailingZeros(uint(slots))))
+}
+
+// grow makes room for twice as many keys.
+func (s *sums) grow() {
+	s.slots = make([]uint32, max(2*len(s.slots), 1024))
+	for n := range uint32(s.keys.used) {
+		*s.slot(s.keys.at(n + 1).id) = n + 1
+	}
 }
 
 // point counts uses of a key in a minute. When there are too many minutes, those
@@ -118,28 +147,43 @@ func (s *sums) take(from *side) (uses, dropped int64) {
 		for kind := range kinds {
 			s.takeChain(n, kind, from, k.told[kind].first.Load())
 		}
+		for kind := range general {
+			s.takeOwn(n, kind, from, &k.own[kind])
+		}
 	}
 	return uses, s.dropped - before + from.dropped.Load()
 }
 
 // takeChain adds the details of a key from number n of a side on.
 func (s *sums) takeChain(key uint32, kind kind, from *side, n uint32) {
-	names := from.asks
-	if kind == sources {
-		names = from.agents
-	}
 	for n != 0 {
 		d := &from.details[n-1]
-		sum := detailSum{
-			ip: d.what.ip, first: d.first, last: max(d.ok.last.load(), d.refused.last.load()), lastOK: d.ok.last.load(),
-			ok: int64(d.ok.count.Load()), refused: int64(d.refused.count.Load()),
-		}
-		if d.what.text != noText {
-			sum.text = names.at(d.what.text)
-		}
-		s.tell(key, kind, sum)
+		s.tell(key, kind, from.sum(kind, d.what.text, d.what.ip, d.first, &d.tally))
 		n = d.next.Load()
 	}
+}
+
+// takeOwn adds the first detail of a key, if it has one.
+func (s *sums) takeOwn(key uint32, kind kind, from *side, o *own) {
+	if o.state.Load() == there {
+		s.tell(key, kind, from.sum(kind, o.text, o.ip, o.first, &o.tally))
+	}
+}
+
+// sum returns what a side counted of a detail.
+func (s *side) sum(kind kind, text uint32, ip [16]byte, first moment, t *tally) detailSum {
+	sum := detailSum{
+		ip: ip, first: first, last: max(t.lastOK.load(), t.lastRefused.load()), lastOK: t.lastOK.load(),
+		ok: int64(t.ok.Load()), refused: int64(t.refused.Load()),
+	}
+	switch {
+	case text == noText:
+	case kind == sources:
+		sum.text = s.agents.at(text)
+	default:
+		sum.text = s.asks.at(text)
+	}
+	return sum
 }
 
 // tell adds a detail to those of a key. Of too many, the latest are told apart; an
