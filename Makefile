@@ -3,7 +3,12 @@
 GO      ?= go
 TOOLS   := $(CURDIR)/.tools
 PG      := $(GO) run ./internal/store/storetest/withpg --
+PROGRAM := bin/postern
 STATICCHECK_VERSION := v0.8.2
+
+# Everything is built as the program is installed, so that a run compiles it once.
+export GOFLAGS     := -trimpath
+export CGO_ENABLED := 0
 
 .PHONY: run build test race chaos torture lint bench fuzz generate web web-test browser clean
 
@@ -11,7 +16,7 @@ run: ## a development server on localhost:7070, its data in postern-dev.db
 	$(GO) run ./cmd/postern dev
 
 build: ## the program as it is installed, bin/postern: one file that needs no C library
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/postern ./cmd/postern
+	$(GO) build -ldflags '-s -w' -o $(PROGRAM) ./cmd/postern
 
 test: web-test ## everything, a real PostgreSQL included
 	$(PG) $(GO) test -timeout 30m ./...
@@ -35,8 +40,8 @@ web/node_modules: web/package-lock.json
 	cd web && npm install --no-save --no-audit --no-fund # what the lock says; npm ci wants the builds for other systems listed too
 	@touch $@
 
-race: ## the same tests under the race detector; the slowest ones shortened, and what stands on a store on PostgreSQL alone
-	$(PG) $(GO) test -race -short -timeout 60m ./...
+race: ## the same under the race detector: slow ones shortened, on PostgreSQL alone above the store, and without programs that it does not watch
+	$(PG) env CGO_ENABLED=1 $(GO) test -race -short -timeout 60m ./...
 
 chaos: ## real processes and a real PostgreSQL under faults, two minutes; a part of test
 	$(GO) test -count 1 -timeout 20m -v ./internal/chaos

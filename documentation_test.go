@@ -18,6 +18,9 @@ import (
 // contents; any other page begins with an empty home, and with a development server
 // unless it starts a server of its own.
 func TestEveryCommandOfTheDocumentationRuns(t *testing.T) {
+	if testing.Short() {
+		t.Skip("what it starts is built without the race detector, which -short is for")
+	}
 	programs := build(t)
 	var story []string
 	for _, page := range pagesInOrder(t) {

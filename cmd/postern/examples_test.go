@@ -40,6 +40,9 @@ var prepared = map[string]string{
 }
 
 func TestEveryExampleOfTheHelpRuns(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one command after another, as the stories have them too")
+	}
 	examples := map[string][]string{}
 	collect(t, cli.Root(), examples)
 	dir := t.TempDir()

@@ -94,6 +94,9 @@ func TestWhatWasTakenIsNeverAcceptedWhateverHappens(t *testing.T) {
 // The same without the check that the lease lives must fail, or the run above
 // shows nothing.
 func TestWithoutLeasesTheSameFails(t *testing.T) {
+	if testing.Short() {
+		t.Skip("what it starts is built without the race detector, which -short is for")
+	}
 	program, err := BuildWithoutLeases(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)

@@ -18,6 +18,9 @@ import (
 // simulator or a test must notice. The code that is tested here is the product's,
 // with the patches of this package built in; the product itself has no switches.
 func TestEveryMutationIsCaught(t *testing.T) {
+	if testing.Short() {
+		t.Skip("what it starts is built without the race detector, which -short is for")
+	}
 	if mutated() != "" {
 		t.Fatal("this is a mutant already")
 	}
