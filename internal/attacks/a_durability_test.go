@@ -123,8 +123,10 @@ func (w *world) failAtTheFence(t *testing.T) {
 // deafFence hears of no node that has confirmed anything.
 type deafFence struct{}
 
-// Wait implements [iam.Fence].
-func (deafFence) Wait(_ context.Context, seq int64) (iam.Receipt, error) {
+// Begin implements [iam.Fence].
+func (f deafFence) Begin(seq int64) iam.Waiting { return iam.WaitFunc(f.wait).Begin(seq) }
+
+func (deafFence) wait(_ context.Context, seq int64) (iam.Receipt, error) {
 	return iam.Receipt{ID: iam.ReceiptID(iam.NewID(iam.ReceiptPrefix, time.Now())), Revision: seq, By: "acked", Durability: "local"},
 		iam.Errorf(iam.Unconfirmed, "nobody has confirmed revision %d", seq)
 }

@@ -454,7 +454,7 @@ func (p *peer) await(t *testing.T, patience time.Duration, seq int64) <-chan out
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
-		receipt, err := p.Wait(ctx, seq)
+		receipt, err := iam.Await(ctx, p, seq)
 		done <- outcome{receipt, err, time.Since(begun)}
 	}()
 	return done

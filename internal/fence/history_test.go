@@ -320,8 +320,10 @@ func TestHistoriesAreThoseOfOneKey(t *testing.T) {
 // hasty is a fence that does not wait.
 type hasty struct{}
 
-func (hasty) Wait(context.Context, int64) (iam.Receipt, error) {
-	return iam.Receipt{Confirmed: true}, nil
+func (hasty) Begin(seq int64) iam.Waiting {
+	return iam.WaitFunc(func(context.Context, int64) (iam.Receipt, error) {
+		return iam.Receipt{Confirmed: true}, nil
+	}).Begin(seq)
 }
 
 // The same clients, on nodes of which a guard was taken away, until some of them

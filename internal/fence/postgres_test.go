@@ -49,7 +49,7 @@ func (p *process) change(tb testing.TB, key iam.KeyRecord) iam.Receipt {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	receipt, err := p.Wait(ctx, commit.Seq)
+	receipt, err := iam.Await(ctx, p, commit.Seq)
 	if err != nil {
 		tb.Fatal(err)
 	}

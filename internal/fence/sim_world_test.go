@@ -279,7 +279,7 @@ func (m *machine) change(ctx context.Context, key *simKey, then promise) {
 			other.db.notify()
 		}
 		m.tell("%s has committed change %d of %s, to %v", m.name, seq, key.record.ID, then)
-		receipt, err := m.node.Wait(patient, seq)
+		receipt, err := iam.Await(patient, m.node, seq)
 		m.tell("%s returns change %d: %+v, %v", m.name, seq, receipt.Nodes, err)
 		cancel()
 		if err == nil && receipt.Confirmed {

@@ -10,8 +10,10 @@ import (
 	"github.com/posternhq/postern/internal/replica"
 )
 
-// waiter is somebody who waits for a change to have reached every node.
+// waiter is a change that waits to have reached every node. All that was seen is
+// its own, and goes on for as long as anybody asks.
 type waiter struct {
+	node    *Node
 	seq     int64
 	since   replica.Instant // when it was known to be committed
 	looked  replica.Instant // when the first look was answered
@@ -24,36 +26,39 @@ type waiter struct {
 
 var _ iam.Fence = (*Node)(nil)
 
-// Wait returns once no node can answer from before change seq, which must have
-// been committed when it is called. It implements [iam.Fence].
-func (n *Node) Wait(ctx context.Context, seq int64) (iam.Receipt, error) {
-	w := n.enter(seq)
-	defer n.leaveWaiting(w)
+// Begin begins to wait until no node can answer from before change seq, which must
+// have been committed when it is called. It implements [iam.Fence].
+func (n *Node) Begin(seq int64) iam.Waiting {
+	now := n.clock.Now()
+	w := &waiter{node: n, seq: seq, since: now, done: make(chan struct{})}
+	w.receipt = iam.Receipt{Revision: seq}
+	n.mu.Lock()
+	n.waiters = append(n.waiters, w)
+	n.mu.Unlock()
+	n.waiting.ring()
 	n.replica.Kick()
+	return w
+}
+
+// Wait returns once no node can answer from before the change. It implements
+// [iam.Waiting].
+func (w *waiter) Wait(ctx context.Context) (iam.Receipt, error) {
+	n := w.node
 	n.clock.Sleep(ctx, MaxTTL*1000, w.done) // in effect as long as ctx lasts
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	receipt := w.receipt
-	receipt.Took = n.clock.Now().Monotonic - w.since.Monotonic
 	if receipt.Confirmed {
 		return receipt, nil
 	}
+	receipt.Took = n.clock.Now().Monotonic - w.since.Monotonic
 	return receipt, fmt.Errorf("%w: %w", iam.Errorf(iam.Unconfirmed,
-		"revision %d is recorded, and not every node is known to have applied it yet", seq), context.Cause(ctx))
+		"revision %d is recorded, and not every node is known to have applied it yet", w.seq), context.Cause(ctx))
 }
 
-func (n *Node) enter(seq int64) *waiter {
-	now := n.clock.Now()
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	w := &waiter{seq: seq, since: now, done: make(chan struct{})}
-	w.receipt = iam.Receipt{Revision: seq}
-	n.waiters = append(n.waiters, w)
-	n.waiting.ring()
-	return w
-}
-
-func (n *Node) leaveWaiting(w *waiter) {
+// Close has nobody look on behalf of the change any more.
+func (w *waiter) Close() {
+	n := w.node
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for i, other := range n.waiters {
@@ -184,7 +189,7 @@ func (n *Node) judge(w *waiter, roll iam.Roll, now replica.Instant, settled bool
 	nodes.Expired, nodes.Bounded = append(nodes.Expired, gone...), append(nodes.Bounded, lost...)
 	w.receipt.Nodes, w.receipt.By = nodes, by(nodes)
 	if settled && len(nodes.Waiting) == 0 {
-		w.receipt.Confirmed = true
+		w.receipt.Confirmed, w.receipt.Took = true, local
 		close(w.done)
 	}
 }

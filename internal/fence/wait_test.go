@@ -1,6 +1,7 @@
 package fence
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -321,6 +322,71 @@ func TestWhoDoesNotWaitLongEnoughIsToldForWhom(t *testing.T) {
 	})
 }
 
+// begin begins to wait for a change, and returns what whoever asks of it within a
+// while is told.
+func (p *peer) begin(t *testing.T, seq int64) (ask func(within time.Duration) outcome) {
+	w := p.Begin(seq)
+	t.Cleanup(w.Close)
+	return func(within time.Duration) outcome {
+		begun := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), within)
+		defer cancel()
+		receipt, err := w.Wait(ctx)
+		return outcome{receipt, err, time.Since(begun)}
+	}
+}
+
+func TestWhoAsksAgainOfAChangeGoesOn(t *testing.T) {
+	deploy(t, func(t *testing.T, d *deployment) {
+		a, b := d.node(t, Options{Name: "a"}), d.node(t, Options{Name: "b"})
+		settle()
+		defer a.door.hold("reap")()
+		b.door.fail(every, errCut)
+		ask := a.begin(t, d.revoke(t))
+		for passed := time.Second; passed < 5*time.Second; passed += time.Second {
+			o := ask(time.Second)
+			if !errors.Is(o.err, iam.Unconfirmed) || o.Took != passed || len(o.Nodes.Waiting) != 1 {
+				t.Fatalf("after %v: %+v, %v", passed, o.Receipt, o.err)
+			}
+			if left := o.Nodes.Waiting[0].LeaseLeft; left < 5*time.Second-passed || left > 5*time.Second-passed+50*time.Millisecond {
+				t.Errorf("after %v it waits for %v more", passed, left)
+			}
+		}
+		o := ask(time.Minute)
+		if o.err != nil || o.took > time.Second+50*time.Millisecond || !slices.Equal(o.Nodes.Expired, []string{"b"}) {
+			t.Errorf("the last waited for %v: %+v, %v", o.took, o.Receipt, o.err)
+		}
+		time.Sleep(time.Second)
+		if again := ask(time.Minute); again.err != nil || again.took != 0 || again.Took != o.Took || o.Took > 5*time.Second+50*time.Millisecond {
+			t.Errorf("then: %+v after %v, %v; want what was said: %v", again.Receipt, again.took, again.err, o.Took)
+		}
+	})
+}
+
+// Nobody waits while the row is removed, and whoever asks then is told of it.
+func TestAReceiptNamesANodeThatWasRemovedWhileNobodyAsked(t *testing.T) {
+	deploy(t, func(t *testing.T, d *deployment) {
+		a, b := d.node(t, Options{Name: "a"}), d.node(t, Options{Name: "b"})
+		settle()
+		b.end()
+		time.Sleep(3 * time.Second)
+		ask := a.begin(t, d.revoke(t))
+		if o := ask(time.Second); !errors.Is(o.err, iam.Unconfirmed) || len(o.Nodes.Waiting) != 1 {
+			t.Fatalf("at first: %+v, %v", o.Receipt, o.err)
+		}
+		time.Sleep(5 * time.Second)
+		if names := d.names(); len(names) != 1 {
+			t.Fatalf("there are rows of %v: this shows nothing", names)
+		}
+		if o := ask(time.Minute); o.err != nil || o.By != iam.ByExpired || !slices.Equal(o.Nodes.Expired, []string{"b"}) || o.Nodes.Total != 2 {
+			t.Errorf("then: %+v, %v", o.Receipt, o.err)
+		}
+		if o := <-a.await(t, time.Minute, d.head().Seq); o.err != nil || o.Nodes.Total != 1 || o.Nodes.Expired != nil {
+			t.Errorf("whoever begins now: %+v, %v; want nobody waited for", o.Receipt, o.err)
+		}
+	})
+}
+
 // A process that has just begun, or just seen another line of history, cannot
 // know who has a lease from before.
 func TestNothingIsConfirmedBeforeATTLOfOneTimeline(t *testing.T) {
@@ -413,8 +479,8 @@ func TestWhatIsAskedAboutOneChangeConfirmsNoLater(t *testing.T) {
 		synctest.Wait() // a has acknowledged it, and asks about it
 		a.door.fail("ack", errCut)
 		seq := d.revoke(t)
-		w := a.enter(seq)
-		defer a.leaveWaiting(w)
+		w := a.Begin(seq).(*waiter)
+		defer w.Close()
 		pending(t, "the first", first)
 		a.lookOnce(t.Context())
 		a.mu.Lock()

@@ -111,11 +111,21 @@ type faultyFence struct {
 	*faults
 }
 
-func (f faultyFence) Wait(ctx context.Context, seq int64) (iam.Receipt, error) {
+func (f faultyFence) Begin(seq int64) iam.Waiting {
+	return faultyWaiting{f.Fence.Begin(seq), seq, f.faults}
+}
+
+type faultyWaiting struct {
+	iam.Waiting
+	seq int64
+	*faults
+}
+
+func (f faultyWaiting) Wait(ctx context.Context) (iam.Receipt, error) {
 	if err := f.meet(waiting); err != nil {
-		return iam.Receipt{Revision: seq}, err
+		return iam.Receipt{Revision: f.seq}, err
 	}
-	receipt, err := f.Fence.Wait(ctx, seq)
+	receipt, err := f.Waiting.Wait(ctx)
 	if err != nil {
 		return receipt, err
 	}

@@ -148,7 +148,9 @@ func (w *work) ownerToRecover(email, workspace string) (Principal, error) {
 // verification, such as initialisation: there is nobody to wait for.
 type Nobody struct{}
 
-// Wait implements [Fence].
-func (Nobody) Wait(_ context.Context, seq int64) (Receipt, error) {
-	return Receipt{Revision: seq, Confirmed: true, By: ByAcked, Durability: Local}, nil
+// Begin implements [Fence].
+func (Nobody) Begin(seq int64) Waiting {
+	return WaitFunc(func(context.Context, int64) (Receipt, error) {
+		return Receipt{Revision: seq, Confirmed: true, By: ByAcked, Durability: Local}, nil
+	}).Begin(seq)
 }

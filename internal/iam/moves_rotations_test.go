@@ -74,7 +74,7 @@ func (g *game) advanceRotations(*rapid.T) {
 	if err := g.AdvanceRotations(ctx, "node-1", func(context.Context) error { return nil }); err != nil {
 		g.t.Errorf("advance rotations: got error %v, want none", err)
 	}
-	if _, err := g.Fence.Wait(ctx, g.head()); err != nil {
+	if _, err := iam.Await(ctx, g.Fence, g.head()); err != nil {
 		g.t.Errorf("wait for what was advanced: %v", err)
 	}
 	g.alike(g.look())

@@ -98,26 +98,29 @@ func (r Receipt) learn(heard Receipt) Receipt {
 // unconfirmed is the outcome of a wait that ended without any.
 const unconfirmed = "unconfirmed"
 
-// settle waits, on behalf of a caller, until a change that is committed is
-// confirmed. Whoever does not wait to the end leaves the rest to
+// settle waits, on behalf of a caller, until a change that has just been committed
+// is confirmed. Whoever does not wait to the end leaves the rest to
 // [Service.AwaitReceipts].
 func (s *Service) settle(ctx context.Context, r Receipt, p Preference) (Receipt, error) {
+	w := s.receipts.begin(r, s.Fence.Begin(r.Revision))
 	if p.Async && p.Until.IsZero() {
-		s.receipts.leave(left{receipt: r, uncounted: true})
+		w.uncounted = true
+		s.receipts.leave(w)
 		return r, nil
 	}
 	ctx, cancel := p.limit(ctx)
 	defer cancel()
-	heard, err := s.Fence.Wait(ctx, r.Revision)
+	heard, err := w.fence.Wait(ctx)
 	r = r.learn(heard)
 	if err == nil {
 		s.waited(r)
 		s.receipts.confirm(r)
+		w.fence.Close()
 		return r, nil
 	}
 	r.Confirmed = false
 	s.waited(r)
-	s.receipts.leave(left{receipt: r})
+	s.receipts.leave(w)
 	if p.Async && errors.Is(err, Unconfirmed) {
 		return r, nil
 	}
@@ -135,18 +138,20 @@ func (s *Service) waited(r Receipt) {
 	s.Waited(r.By, r.Took)
 }
 
-// look is how long a look at an unconfirmed receipt may take when its reader does
+// aLook is how long a look at an unconfirmed receipt may take when its reader does
 // not say: a few times what healthy nodes need.
-const look = 150 * time.Millisecond
+const aLook = 150 * time.Millisecond
 
 // Receipt returns the receipt of a change to whoever made it, or may read the
-// audit log. One that is not known to be confirmed is waited for anew, for a
-// moment or as the caller prefers, and is returned as it is then.
+// audit log. One that is not known to be confirmed is waited for, for a moment or
+// as the caller prefers, and is returned as it is then: in the process that made the
+// change from the commit on, in another one anew.
 func (s *Service) Receipt(ctx context.Context, c Caller, in string, id ReceiptID) (Receipt, error) {
 	ws, err := c.resolve(in)
 	if err != nil {
 		return Receipt{}, err
 	}
+	known, w := s.receipts.find(id) // before its row is read: what is forgotten here is written there
 	r, err := s.Store.Receipt(ctx, ws, id)
 	switch {
 	case err != nil:
@@ -155,29 +160,32 @@ func (s *Service) Receipt(ctx context.Context, c Caller, in string, id ReceiptID
 		return Receipt{}, Errorf(NotFound, "there is no such receipt")
 	case r.Confirmed:
 		return r, nil
+	case known != nil:
+		return *known, nil
+	case w != nil:
+		return s.look(ctx, r, w.fence, c.Prefer)
 	}
-	if known, ok := s.receipts.known(id); ok {
-		return known, nil
-	}
-	return s.lookAfresh(ctx, r, c.Prefer)
+	anew := s.Fence.Begin(r.Revision) // its row was read, so that its change is committed
+	defer anew.Close()
+	r.Took = s.Now().Sub(r.DecidedAt) // nobody saw it earlier
+	return s.look(ctx, r, anew, c.Prefer)
 }
 
-// lookAfresh asks what is known of a receipt now. Its row was read, so that its
-// change is committed.
-func (s *Service) lookAfresh(ctx context.Context, r Receipt, p Preference) (Receipt, error) {
-	limited, cancel := context.WithTimeout(ctx, look)
+// look asks what is known of a receipt now.
+func (s *Service) look(ctx context.Context, r Receipt, w Waiting, p Preference) (Receipt, error) {
+	limited, cancel := context.WithTimeout(ctx, aLook)
 	if !p.Until.IsZero() {
 		cancel()
 		limited, cancel = p.limit(ctx)
 	}
 	defer cancel()
-	heard, err := s.Fence.Wait(limited, r.Revision)
+	heard, err := w.Wait(limited)
 	if err != nil && !errors.Is(err, Unconfirmed) {
 		return Receipt{}, fmt.Errorf("look at a receipt, revision %d: %w", r.Revision, err)
 	}
+	least := r.Took
 	r = r.learn(heard)
-	r.Confirmed = err == nil
-	r.Took = max(r.Took, s.Now().Sub(r.DecidedAt)) // nobody saw it earlier
+	r.Confirmed, r.Took = err == nil, max(r.Took, least)
 	if r.Confirmed {
 		s.receipts.confirm(r)
 	}
@@ -191,8 +199,8 @@ func (s *Service) AwaitReceipts(ctx context.Context) {
 	defer waiting.Wait()
 	for {
 		left, more := s.receipts.take()
-		for _, l := range left {
-			waiting.Go(func() { s.await(ctx, l) })
+		for _, w := range left {
+			waiting.Go(func() { s.await(ctx, w) })
 		}
 		select {
 		case <-more:
@@ -202,20 +210,19 @@ func (s *Service) AwaitReceipts(ctx context.Context) {
 	}
 }
 
-// await waits for one of them. When that fails, whoever asks for the receipt waits
-// afresh.
-func (s *Service) await(ctx context.Context, l left) {
-	defer s.receipts.ended()
-	heard, err := s.Fence.Wait(ctx, l.receipt.Revision)
-	r := l.receipt.learn(heard)
-	r.Took += l.receipt.Took // for as long as the caller waited
+// await goes on waiting for one of them. When that fails, whoever asks for the
+// receipt waits anew.
+func (s *Service) await(ctx context.Context, w *begun) {
+	heard, err := w.fence.Wait(ctx)
+	r := w.receipt.learn(heard)
 	r.Confirmed = err == nil
-	if l.uncounted {
+	if w.uncounted {
 		s.waited(r)
 	}
 	if r.Confirmed {
 		s.receipts.confirm(r)
 	}
+	s.receipts.ended(w)
 }
 
 // WriteReceipts writes down what the receipts of this process rest on, as far as

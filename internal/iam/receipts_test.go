@@ -298,6 +298,77 @@ func TestEachWaitIsHeardOfOnce(t *testing.T) {
 	})
 }
 
+// slow is a fence that confirms six seconds after a change, when the lease of a node
+// that is silent has ended.
+type slow struct{ begun int }
+
+func (f *slow) Begin(seq int64) iam.Waiting {
+	f.begun++
+	return slowWait{seq, time.Now()}
+}
+
+type slowWait struct {
+	seq   int64
+	begun time.Time
+}
+
+func (w slowWait) Wait(ctx context.Context) (iam.Receipt, error) {
+	r := iam.Receipt{Revision: w.seq, Nodes: iam.ReceiptNodes{Total: 2, Confirmed: 1}}
+	select {
+	case <-time.After(time.Until(w.begun.Add(6 * time.Second))):
+		r.Confirmed, r.By, r.Nodes.Expired, r.Took = true, iam.ByExpired, []string{"b"}, 6*time.Second
+		return r, nil
+	case <-ctx.Done():
+		r.Took = time.Since(w.begun)
+		r.Nodes.Waiting = []iam.WaitingNode{{Name: "b", LeaseLeft: 6*time.Second - r.Took}}
+		return r, iam.Errorf(iam.Unconfirmed, "not yet")
+	}
+}
+
+func (slowWait) Close() {}
+
+// Whoever asks for a receipt in the process that made the change, and the process
+// itself when its caller is gone, go on from the commit; another process begins anew.
+func TestEveryoneWhoWaitsForAReceiptGoesOnFromTheCommit(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		stop := w.awaiting()
+		defer stop()
+		c := w.holder(iam.Admin)
+		revoke := changes()["RevokeServiceAccount"].ready(w, c)
+		fence := new(slow)
+		w.Fence = fence
+		begun := time.Now()
+		c.Prefer = iam.Preference{Until: begun.Add(4 * time.Second), Async: true}
+		done, err := revoke(t.Context(), c)
+		if err != nil || done.receipt.Took != 4*time.Second {
+			t.Fatalf("the caller: got %+v, %v; want it unconfirmed after 4 s", done.receipt, err)
+		}
+		c.Prefer = iam.Preference{}
+		for left := 1850 * time.Millisecond; left > time.Second; left -= 150 * time.Millisecond {
+			got, err := w.Receipt(t.Context(), c, "-", done.receipt.ID)
+			if err != nil || len(got.Nodes.Waiting) != 1 || got.Nodes.Waiting[0].LeaseLeft != left || got.Took != 6*time.Second-left {
+				t.Fatalf("after %v: got %+v, %v; want it waited for %v more", time.Since(begun), got, err, left)
+			}
+		}
+		other := w.restarted()
+		if got, err := other.Receipt(t.Context(), c, "-", done.receipt.ID); err != nil || got.Nodes.Waiting[0].LeaseLeft != 5850*time.Millisecond {
+			t.Errorf("another process: got %+v, %v; want it to begin anew", got, err)
+		}
+		c.Prefer.Until = begun.Add(time.Minute)
+		got, err := w.Receipt(t.Context(), c, "-", done.receipt.ID)
+		if err != nil || !got.Confirmed || got.Took != 6*time.Second || time.Since(begun) != 6*time.Second || got.Nodes.Total != 2 || len(got.Nodes.Expired) != 1 {
+			t.Errorf("after %v: got %+v, %v; want it confirmed after 6 s, naming b", time.Since(begun), got, err)
+		}
+		synctest.Wait()
+		if err := w.WriteReceipts(t.Context()); err != nil || text(w.kept(c, got.ID)) != text(got) {
+			t.Errorf("got row %+v, %v, want %+v", w.kept(c, got.ID), err, got)
+		}
+		if fence.begun != 2 {
+			t.Errorf("the two processes began %d times to wait", fence.begun)
+		}
+	})
+}
+
 // A receipt whose caller gave up after four seconds says how long it took from the commit.
 func TestAReceiptSaysHowLongItTookFromTheCommit(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {

@@ -72,7 +72,7 @@ func (f *fleet) works() {
 	if err := f.AdvanceRotations(f.t.Context(), "node-1", func(context.Context) error { return nil }); err != nil {
 		f.t.Fatalf("advance: %v", err)
 	}
-	if _, err := f.Fence.Wait(f.t.Context(), f.head()); err != nil {
+	if _, err := iam.Await(f.t.Context(), f.Fence, f.head()); err != nil {
 		f.t.Fatalf("wait: %v", err)
 	}
 }

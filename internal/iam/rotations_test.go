@@ -99,7 +99,7 @@ func (s *swap) advance() []string {
 		}
 		actions = append(actions, e.Action)
 	}
-	if _, err := s.Fence.Wait(s.t.Context(), s.head()); err != nil {
+	if _, err := iam.Await(s.t.Context(), s.Fence, s.head()); err != nil {
 		s.t.Fatalf("wait: %v", err)
 	}
 	return actions
@@ -448,7 +448,7 @@ func TestTrialEndsThoughNothingCanBeReported(t *testing.T) {
 	if err := s.AdvanceRotations(t.Context(), "node-1", func(context.Context) error { return broken }); !errors.Is(err, broken) {
 		t.Errorf("got error %v, want what was wrong", err)
 	}
-	if _, err := s.Fence.Wait(t.Context(), s.head()); err != nil {
+	if _, err := iam.Await(t.Context(), s.Fence, s.head()); err != nil {
 		t.Fatal(err)
 	}
 	s.wantCodes(replica.Valid, replica.Valid)

@@ -12,11 +12,45 @@ import (
 
 // Fence holds back the answer to a caller until no node can contradict it.
 type Fence interface {
+	// Begin begins to wait for change seq, which must have been committed. What
+	// it returns is of this change alone, whatever gets the same number after a
+	// failover: call it once for each change, right after the commit, for time
+	// counts from then.
+	Begin(seq int64) Waiting
+}
+
+// Waiting is what a process knows of one change from its commit on, until it is
+// closed. It is safe for concurrent use: several may wait, one after the other or
+// together, and none of them from the beginning.
+type Waiting interface {
 	// Wait returns once every node that may answer a verification has applied
-	// the change seq, with a receipt that is confirmed, and says on what it
-	// rests. An error means that this cannot be known: then the change is
-	// recorded, and nothing may be said of its effect.
-	Wait(ctx context.Context, seq int64) (Receipt, error)
+	// the change, with a receipt that is confirmed, and says on what it rests.
+	// An error means that this cannot be known yet: then the change is recorded,
+	// nothing may be said of its effect, and the receipt says how far it is.
+	Wait(ctx context.Context) (Receipt, error)
+	// Close ends it. Those who wait hear of no more.
+	Close()
+}
+
+// WaitFunc is a fence that knows nothing of the waits before: each begins anew.
+type WaitFunc func(ctx context.Context, seq int64) (Receipt, error)
+
+// Begin implements [Fence].
+func (f WaitFunc) Begin(seq int64) Waiting { return anew{f, seq} }
+
+type anew struct {
+	wait WaitFunc
+	seq  int64
+}
+
+func (a anew) Wait(ctx context.Context) (Receipt, error) { return a.wait(ctx, a.seq) }
+func (anew) Close()                                      {}
+
+// Await begins to wait for a change, and waits.
+func Await(ctx context.Context, f Fence, seq int64) (Receipt, error) {
+	w := f.Begin(seq)
+	defer w.Close()
+	return w.Wait(ctx)
 }
 
 // Service does what a caller asks, or says why not. It is safe for concurrent

@@ -105,7 +105,7 @@ func (r *Replica) stop(old *state, cause error) bool {
 }
 
 // Follow keeps the replica up to date until ctx ends, then returns nil. It asks
-// the feed every 200 ms and whenever [Replica.Wait] waits, and loads anew when
+// the feed every 200 ms and whenever somebody waits for a change, and loads anew when
 // the replica is stale, at the beginning too.
 func (r *Replica) Follow(ctx context.Context, feed Feed) error {
 	feed = hurried{feed}

@@ -129,7 +129,7 @@ func TestTheFutureMakesAReplicaStale(t *testing.T) {
 			follow(t, func(t *testing.T, r *followed) {
 				before := r.feed.loaded()
 				at := r.feed.commitPayload(payload)
-				_, err := r.Wait(t.Context(), at.Seq)
+				_, err := iam.Await(t.Context(), r, at.Seq)
 				synctest.Wait()
 				if !errors.Is(err, iam.Unconfirmed) {
 					t.Errorf("wait: got %v, want unconfirmed", err)
@@ -165,7 +165,7 @@ func TestALogThatDivergedMakesAReplicaStale(t *testing.T) {
 				was := iam.Change{Principals: []iam.PrincipalRecord{r.who}, Keys: []iam.KeyRecord{r.key}}
 				tt.end(r.small)
 				c, _ := r.feed.commit(t, iam.Change{Principals: []iam.PrincipalRecord{r.who}, Keys: []iam.KeyRecord{r.key}})
-				if _, err := r.Wait(t.Context(), c.Seq); err != nil {
+				if _, err := iam.Await(t.Context(), r, c.Seq); err != nil {
 					t.Fatalf("wait: %v", err)
 				}
 				r.feed.lose(was) // a failover
@@ -245,7 +245,7 @@ func TestAFeedThatCannotBeAskedIsAskedAgain(t *testing.T) {
 			t.Errorf("the log says %d times that it cannot follow, want once:\n%s", n, r.log)
 		}
 		r.feed.fail(nil)
-		if _, err := r.Wait(t.Context(), seq); err != nil {
+		if _, err := iam.Await(t.Context(), r, seq); err != nil {
 			t.Errorf("wait: %v", err)
 		}
 		r.expect(t, "when it answers again", Revoked)

@@ -16,7 +16,7 @@ var _ iam.Fence = (*Replica)(nil)
 func (r *followed) waiting(ctx context.Context, seq int64) <-chan waited {
 	done := make(chan waited, 1)
 	go func() {
-		receipt, err := r.Wait(ctx, seq)
+		receipt, err := iam.Await(ctx, r, seq)
 		done <- waited{receipt, err}
 	}()
 	return done
@@ -58,7 +58,7 @@ func TestWaitReturnsOnceTheChangeIsPublished(t *testing.T) {
 func TestWaitDoesNotWaitForTheNextPoll(t *testing.T) {
 	follow(t, func(t *testing.T, r *followed) {
 		begun := time.Now()
-		if _, err := r.Wait(t.Context(), r.revoke(t)); err != nil {
+		if _, err := iam.Await(t.Context(), r, r.revoke(t)); err != nil {
 			t.Fatalf("wait: %v", err)
 		}
 		if took := time.Since(begun); took != 0 {
@@ -72,7 +72,7 @@ func TestWaitForWhatIsPublishedAsksNobody(t *testing.T) {
 		r.feed.hold()
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if receipt, err := r.Wait(ctx, 1); err != nil || !receipt.Confirmed {
+		if receipt, err := iam.Await(ctx, r, 1); err != nil || !receipt.Confirmed {
 			t.Errorf("got %+v, %v; want it confirmed", receipt, err)
 		}
 	})
@@ -93,7 +93,7 @@ func TestWaitEndsUnconfirmed(t *testing.T) {
 				tt.hinder(r)
 				ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 				defer cancel()
-				receipt, err := r.Wait(ctx, r.revoke(t))
+				receipt, err := iam.Await(ctx, r, r.revoke(t))
 				if !errors.Is(err, iam.Unconfirmed) || !errors.Is(err, tt.cause) {
 					t.Errorf("got %v, want unconfirmed because of %v", err, tt.cause)
 				}

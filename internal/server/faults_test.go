@@ -52,18 +52,22 @@ func (f *faults) behind(fence iam.Fence) {
 // never is a fence that nobody gets past.
 type never struct{}
 
-// Wait implements iam.Fence.
-func (never) Wait(ctx context.Context, seq int64) (iam.Receipt, error) {
+// Begin implements iam.Fence.
+func (n never) Begin(seq int64) iam.Waiting { return iam.WaitFunc(n.wait).Begin(seq) }
+
+func (never) wait(ctx context.Context, seq int64) (iam.Receipt, error) {
 	<-ctx.Done()
 	return iam.Receipt{Revision: seq, By: "acked", Durability: "local"}, iam.Errorf(iam.Unconfirmed, "revision %d is recorded", seq)
 }
 
-// Wait implements iam.Fence.
-func (f *faults) Wait(ctx context.Context, seq int64) (iam.Receipt, error) {
+// Begin implements iam.Fence, with whichever fence there is each time somebody waits.
+func (f *faults) Begin(seq int64) iam.Waiting { return iam.WaitFunc(f.wait).Begin(seq) }
+
+func (f *faults) wait(ctx context.Context, seq int64) (iam.Receipt, error) {
 	f.mu.Lock()
 	fence := f.fence
 	f.mu.Unlock()
-	receipt, err := fence.Wait(ctx, seq)
+	receipt, err := iam.Await(ctx, fence, seq)
 	if failed := f.run(func() func() error { return f.waited }); failed != nil {
 		receipt.Confirmed = false
 		return receipt, failed

@@ -20,8 +20,10 @@ type impatient struct {
 	deadline time.Time  // of the last; zero: it had none
 }
 
-// Wait implements iam.Fence.
-func (f *impatient) Wait(ctx context.Context, seq int64) (iam.Receipt, error) {
+// Begin implements iam.Fence.
+func (f *impatient) Begin(seq int64) iam.Waiting { return iam.WaitFunc(f.wait).Begin(seq) }
+
+func (f *impatient) wait(ctx context.Context, seq int64) (iam.Receipt, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if deadline, bounded := ctx.Deadline(); bounded { // those who go on waiting have none

@@ -13,7 +13,8 @@ func (s *Server) registerReceipts() {
 		id: "get-receipt", method: http.MethodGet, path: workspacePath + "/receipts/{id}", tag: "Receipts",
 		summary: "Read the receipt of a change",
 		description: "For whoever made the change, and for those who may read the audit log. A receipt that is not known to be " +
-			"confirmed is looked at anew, for a moment or for as long as `Prefer: wait=N` says. The answer is 200 either way: see `confirmed`.",
+			"confirmed is waited for, for a moment or for as long as `Prefer: wait=N` says: on the node that made the change from the change on, " +
+			"on another from the beginning. The answer is 200 either way: see `confirmed`.",
 		access: holder, success: http.StatusOK, patient: true,
 	}, s.getReceipt)
 }

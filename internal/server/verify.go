@@ -201,7 +201,7 @@ func (s *Server) await(ctx context.Context, revision int64) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, replica.Patience)
 	defer cancel()
-	if _, err := s.replica.Wait(ctx, revision); err != nil {
+	if _, err := iam.Await(ctx, s.replica, revision); err != nil {
 		return errStale
 	}
 	return nil
