@@ -178,6 +178,9 @@ func (d *draft) Key(k iam.KeyRecord) error {
 		if number, err = d.keys.add(&k.Hash); err != nil {
 			return fmt.Errorf("key %s: %w", k.ID, err)
 		}
+		if k.Session && k.Expires != 0 {
+			d.sessions.put(d.gen, number)
+		}
 	}
 	row := d.keys.rows.edit(d.gen, number)
 	row.id, row.principal, row.expires, row.marks = id, owner, k.Expires, marksOf(k.Paused, k.Session)

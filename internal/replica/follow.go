@@ -56,7 +56,7 @@ func (r *Replica) Load(ctx context.Context, feed Feed) error {
 }
 
 func (r *Replica) loaded(s *state, kept int) {
-	r.log.Info("replica loaded", "revision", s.position.Seq, "keys", s.keys.rows.len, "principals", s.principals.rows.len)
+	r.log.Info("replica loaded", "revision", s.position.Seq, "keys", s.keys.rows.len-s.keys.spares, "principals", s.principals.rows.len)
 	if kept > 0 {
 		r.log.Error("the database has forgotten the end of keys or principals: they stay denied here, and nowhere else",
 			"revision", s.position.Seq, "count", kept)

@@ -60,6 +60,9 @@ type keyTable struct {
 	rows  vector[keyRecord]
 	names vector[string] // by page
 	index index
+
+	spare  uint32 // number of a record that is no key's, plus one, whose principal is the next such; 0: there is none
+	spares uint32 // how many there are
 }
 
 // hash64 is what the index goes by: SHA-256 spreads evenly by itself.
@@ -102,8 +105,13 @@ type keyEdit struct {
 	changed bool   // text is not what names holds for the page
 }
 
-// add appends a key with a name of no length, and returns its number.
+// add enters a key with a name of no length, and returns its number.
 func (e *keyEdit) add(h *token.Hash) (uint32, error) {
+	if e.spare != 0 {
+		number, row := e.reuse()
+		row.hash = *h
+		return number, e.index.add(e.gen, hash64(h), number, e.hashOf)
+	}
 	number, row := e.rows.grow(e.gen)
 	row.hash = *h
 	if number%pageLen == 0 {

@@ -87,10 +87,11 @@ func (r *Replica) Ready() error { return r.View().Ready() }
 // Position returns the last change that was applied.
 func (r *Replica) Position() iam.Position { return r.current.Load().position }
 
-// Size returns how many keys and principals there are, the ended ones included.
+// Size returns how many keys and principals there are, the ended ones included, and
+// sessions among the keys until they are over.
 func (r *Replica) Size() (keys, principals int) {
 	s := r.current.Load()
-	return int(s.keys.rows.len), int(s.principals.rows.len)
+	return int(s.keys.rows.len - s.keys.spares), int(s.principals.rows.len)
 }
 
 // Lag returns for how long the feed may have had changes that this replica does

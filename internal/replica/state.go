@@ -39,7 +39,9 @@ func (s *state) after(changes []iam.Change, at iam.Position) (*state, error) {
 	if at.Seq != seq {
 		return nil, fmt.Errorf("changes up to %d were said to lead to %d", seq, at.Seq)
 	}
-	next := d.finish(later(at, s.position.Time))
+	at = later(at, s.position.Time)
+	d.letGo(at.Time.UnixMicro())
+	next := d.finish(at)
 	next.lease, next.epoch, next.micros = s.lease, s.epoch, max(s.micros, next.micros)
 	return next, nil
 }
@@ -70,6 +72,7 @@ type tables struct {
 	roles      register[role]
 	workspaces register[workspace]
 	slugs      register[slug]
+	sessions   queue
 	sets       interned[iam.Permissions] // of roles and limits
 	networks   interned[[]netip.Prefix]
 	seed       maphash.Seed // nobody outside knows how ids and sets are spread

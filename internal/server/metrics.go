@@ -114,7 +114,7 @@ func (m *Metrics) watch(r *replica.Replica, d Door, u Usage) error {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
 	}
 	for _, c := range []prometheus.Collector{
-		gauge("postern_replica_keys", "Keys in memory, those that ended included.", func() float64 {
+		gauge("postern_replica_keys", "Keys and sessions in memory, those that ended included.", func() float64 {
 			keys, _ := r.Size()
 			return float64(keys)
 		}),
