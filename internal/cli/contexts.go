@@ -18,6 +18,10 @@ type storedContext struct {
 	Server    string `json:"server"`
 	Workspace string `json:"workspace,omitempty"`
 	PlainHTTP bool   `json:"plain_http,omitempty"`
+
+	// Login is the id of the key, if postern login made it: then it is revoked when
+	// another takes its place. Whoever brought a key of their own goes on using it.
+	Login string `json:"login,omitempty"`
 }
 
 // contexts is the file that holds them.

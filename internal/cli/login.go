@@ -67,14 +67,84 @@ func (a *app) login(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	c.Workspace = "" // the key's own
-	if err := a.keepKey(ctx, name, token.NewSecret(made.AccessToken)); err != nil {
+	c.Workspace, c.Login = "", made.Key.ID // the key's own
+	before, err := a.loggedIn(ctx, name)
+	if err != nil {
+		a.note("What context %q had before cannot be read, and goes on working: %v", name, err)
+	}
+	s.Key = token.NewSecret(made.AccessToken)
+	if err := a.keepKey(ctx, name, s.Key); err != nil {
 		return err
 	}
 	if _, err := a.putContext(name, c, true); err != nil {
 		return err
 	}
+	if _, _, err := call[api.Whoami](ctx, s, http.MethodGet, "/v1/whoami", nil); err != nil {
+		return fmt.Errorf("use the new key: %w", err) // and whatever was there before goes on working
+	}
+	a.endEarlier(ctx, before)
 	return a.say("Signed in to %s as %s, with the key %q. Context %q is the current one.", made.Workspace.Slug, made.Key.Principal.Name, made.Key.Name, name)
+}
+
+// earlier is the key that a login before this one has made.
+type earlier struct {
+	session
+	id string
+}
+
+// loggedIn returns the key of a context, if postern login made it and it is still
+// there. It is for that context's server alone.
+func (a *app) loggedIn(ctx context.Context, name string) (earlier, error) {
+	all, err := a.loadContexts()
+	c := all.Contexts[name]
+	if err != nil || c.Login == "" {
+		return earlier{}, err
+	}
+	key, err := a.storedKey(ctx, name)
+	if err != nil || key.IsZero() {
+		return earlier{}, err
+	}
+	s := session{timeout: a.global.timeout, Client: &postern.Client{
+		Server: c.Server, Key: key, UserAgent: "postern-cli/" + buildVersion(), PlainHTTP: c.PlainHTTP,
+	}}
+	return earlier{s, c.Login}, nil
+}
+
+// endEarlier revokes the key of an earlier login, which another has taken the place of.
+func (a *app) endEarlier(ctx context.Context, before earlier) {
+	if before.id == "" {
+		return
+	}
+	switch end, err := before.end(ctx, "superseded"); {
+	case err != nil:
+		a.note("The key of the login before, %s on %s, could not be revoked, and goes on working: %v", before.id, before.Server, err)
+	case end == revokedNow:
+		a.note("Revoked the key of the login before, %s on %s.", before.id, before.Server)
+	}
+}
+
+// outcome says what became of the key of a login.
+type outcome int
+
+const (
+	notOurs    outcome = iota // somebody has put another in its place
+	refused                   // the server takes it no more, or not from here
+	revokedNow                // no node accepts it
+)
+
+// end revokes the key, unless it is another one by now.
+func (e earlier) end(ctx context.Context, reason string) (outcome, error) {
+	own, _, err := call[api.Key](ctx, e.session, http.MethodGet, "/v1/keys/self", nil)
+	if err == nil && own.ID != e.id {
+		return notOurs, nil
+	}
+	if err == nil {
+		_, _, err = call[api.KeyAnswer](ctx, e.session, http.MethodPost, "/v1/keys/self/revoke", api.Ending{Reason: reason})
+	}
+	if p, ok := errors.AsType[*api.Problem](err); ok && p.Code == api.CodeUnauthenticated {
+		return refused, nil
+	}
+	return revokedNow, err
 }
 
 // awaitApproval asks again and again whether somebody has approved.
@@ -128,31 +198,47 @@ func hostName() string {
 
 func (a *app) logoutCommand() *cobra.Command {
 	return a.leaf(command{
-		use: "logout", short: "Revoke the key of the current context, and forget it",
+		use: "logout", short: "Forget the key of the current context, and revoke it if a login made it",
+		long: "A key that somebody else made, and that postern context add has stored, is forgotten here and goes on working:\n" +
+			"postern key revoke ends it.",
 		examples: [2]string{"postern logout", "postern logout --context work"},
-		run: func(ctx context.Context, _ *cobra.Command, _ []string) error {
-			name, _, err := a.currentContext()
-			if err != nil {
-				return err
-			}
-			if name == "" {
-				return failf(exitSignIn, "there is no current context")
-			}
-			s, err := a.openSession(ctx)
-			if err != nil {
-				return err
-			}
-			if s.Key.IsZero() {
-				return a.say("There is no key for %s.", s.Server)
-			}
-			_, _, err = call[api.KeyAnswer](ctx, s, http.MethodPost, "/v1/keys/self/revoke", api.Ending{Reason: "unused"})
-			if p, ok := errors.AsType[*api.Problem](err); err != nil && !(ok && p.Code == api.CodeUnauthenticated) {
-				return fmt.Errorf("revoke the key: %w", err)
-			}
-			if err := a.forgetKey(ctx, name); err != nil {
-				return err
-			}
-			return a.say("Signed out of %s. No node accepts the key.", s.Server)
-		},
+		run:      func(ctx context.Context, _ *cobra.Command, _ []string) error { return a.logout(ctx) },
 	})
+}
+
+func (a *app) logout(ctx context.Context) error {
+	name, c, err := a.currentContext()
+	if err != nil {
+		return err
+	}
+	if name == "" {
+		return failf(exitSignIn, "there is no current context")
+	}
+	key, err := a.storedKey(ctx, name)
+	if err != nil {
+		return err
+	}
+	if key.IsZero() {
+		return a.say("There is no key for %s.", c.Server)
+	}
+	before, err := a.loggedIn(ctx, name)
+	if err != nil {
+		return err
+	}
+	end := notOurs
+	if before.id != "" {
+		if end, err = before.end(ctx, "unused"); err != nil {
+			return fmt.Errorf("revoke the key: %w", err)
+		}
+	}
+	if err := a.forgetKey(ctx, name); err != nil {
+		return err
+	}
+	switch end {
+	case revokedNow:
+		return a.say("Signed out of %s. No node accepts the key.", c.Server)
+	case refused:
+		return a.say("Forgot the key for %s, which refused it already.", c.Server)
+	}
+	return a.say("Forgot the key for %s. No login made it, and it goes on working: postern key revoke ends it.", c.Server)
 }
