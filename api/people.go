@@ -198,6 +198,13 @@ type DeviceToken struct {
 	Revision    int64        `json:"revision"`
 }
 
+// OAuthError is an error as programs of OAuth 2.0 read it (RFC 6749, 5.2; RFC 8628,
+// 3.5), to those that sent a form.
+type OAuthError struct {
+	Error       string `json:"error" enum:"authorization_pending,slow_down,access_denied,expired_token,invalid_grant,invalid_request,invalid_scope,unsupported_grant_type,temporarily_unavailable,server_error"`
+	Description string `json:"error_description,omitempty"`
+}
+
 // DeviceLookup is the body of POST /v1/device/lookup.
 type DeviceLookup struct {
 	UserCode string `json:"user_code" example:"WDJB-MJHT"`

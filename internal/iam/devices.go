@@ -46,7 +46,11 @@ var (
 	errNoDevice   = Errorf(NotFound, "nothing asks with this code, or it is over")
 	errPending    = Errorf(AuthorizationPending, "nobody has approved this yet")
 	errNotAllowed = Errorf(AccessDenied, "this was refused")
-	errCodeOver   = Errorf(ExpiredToken, "this code does not exist, was used, or is over")
+	errCodeOver   = Errorf(ExpiredToken, "this code is over")
+
+	// ErrNoGrant says that a device's code does not exist, or no longer: it was used,
+	// or it has been over for a while.
+	ErrNoGrant = Errorf(ExpiredToken, "this code does not exist, was used, or is over")
 )
 
 // Device returns the device that asks with a code, for the person who is to approve it.
@@ -132,10 +136,12 @@ func (s *Service) UseDevice(ctx context.Context, c Caller, code token.Secret) (D
 func (d Device) usable(err error, now time.Time) error {
 	switch {
 	case errors.Is(err, NotFound):
-		return errCodeOver
+		return ErrNoGrant
 	case err != nil:
 		return fmt.Errorf("look up a device: %w", err)
-	case !now.Before(d.ExpiresAt) || d.State == DeviceUsed:
+	case d.State == DeviceUsed:
+		return ErrNoGrant
+	case !now.Before(d.ExpiresAt):
 		return errCodeOver
 	case d.State == DevicePending:
 		return errPending

@@ -35,6 +35,8 @@ func readBody(w http.ResponseWriter, r *http.Request, op *operation) ([]byte, er
 		return nil, bodyError(err)
 	}
 	switch {
+	case requestOf(r.Context()).form:
+		return body, nil
 	case len(body) == 0 && op.body == optionalBody:
 		return nil, nil
 	case len(body) == 0:

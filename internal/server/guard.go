@@ -18,6 +18,8 @@ import (
 // repeatable.
 func (s *Server) guard(op *operation, next http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		form := op.form != nil && isForm(r.Header)
+		requestOf(r.Context()).form = form
 		if err := s.admit(w, r, op); err != nil {
 			s.fail(w, r, err)
 			return
@@ -27,6 +29,10 @@ func (s *Server) guard(op *operation, next http.HandlerFunc) http.Handler {
 			ctx, cancel := context.WithTimeout(r.Context(), max(s.longestCall, requestOf(r.Context()).wait))
 			defer cancel()
 			r = r.WithContext(ctx)
+		}
+		if form {
+			s.answerForm(w, r, op)
+			return
 		}
 		next(w, r)
 	})

@@ -63,6 +63,9 @@ func newProblem(code, requestID, detail string) *problem {
 // logged here, once, with the id of the request.
 func (s *Server) failure(ctx context.Context, err error) *problem {
 	id := requestOf(ctx).id
+	if e, ok := errors.AsType[*oauthError](err); ok {
+		return &problem{Problem: api.Problem{Status: http.StatusBadRequest, Code: e.code, Detail: e.description}}
+	}
 	if p, ok := errors.AsType[*problem](err); ok {
 		told := *p // p may be told to many
 		told.RequestID = id
@@ -125,6 +128,10 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 func (s *Server) writeProblem(w http.ResponseWriter, r *http.Request, p *problem) {
 	for name, values := range p.header {
 		w.Header()[name] = values
+	}
+	if requestOf(r.Context()).form {
+		s.writeOAuthError(w, r, p)
+		return
 	}
 	body, err := json.Marshal(p.Problem)
 	if err != nil { // texts and numbers only: it cannot fail

@@ -22,6 +22,7 @@ type request struct {
 	asks       []string        // the permission that the operation needs, as it is written
 	use        *iam.Use        // of the caller's key; nil: there is none to tell of
 	told       bool            // the use was told of
+	form       bool            // it came as a form, of a program that speaks OAuth 2.0
 	denied     bool            // the answer is that the caller may not
 }
 

@@ -37,6 +37,8 @@ type operation struct {
 	keysOnly      bool // a session does not do
 	polled        bool // asked for over and over: it has a limit of its own
 
+	form formAnswer // of programs that send a form; nil: it takes none
+
 	asks  []string // needs, as it is written; found out by register, like the rest
 	body  bodyRule
 	async bool // the answer carries a receipt, so that nobody need wait for its confirmation

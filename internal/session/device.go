@@ -98,7 +98,7 @@ func (p *People) PollDevice(ctx context.Context, c iam.Caller, in api.DeviceToke
 	d, before, now, err := p.iam.Store.PollDevice(ctx, code.Hash())
 	switch {
 	case errors.Is(err, iam.NotFound):
-		return done, value, iam.Errorf(iam.ExpiredToken, "this code does not exist, was used, or is over")
+		return done, value, iam.ErrNoGrant
 	case err != nil:
 		return done, value, err
 	case !before.Equal(d.CreatedAt) && now.Sub(before) < pollInterval-pollSlack:
