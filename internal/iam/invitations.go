@@ -345,11 +345,11 @@ func (w *work) mayBecome(email string, in Acceptance) error {
 	case in.SignIn == nil:
 		return nil
 	}
-	places, err := w.Memberships(w.ctx, person.ID)
+	elsewhere, err := w.IsMember(w.ctx, person.ID)
 	if err != nil {
 		return fmt.Errorf("look for memberships: %w", err)
 	}
-	if len(places) > 0 {
+	if elsewhere {
 		return errLinkFirst
 	}
 	return nil

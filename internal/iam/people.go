@@ -140,6 +140,9 @@ type PeopleReader interface {
 	// Memberships returns the places of a person in workspaces that are not
 	// paused, as long as they are not removed, oldest first.
 	Memberships(ctx context.Context, person PersonID) ([]Membership, error)
+	// IsMember reports whether a person is a member of anything, paused workspaces
+	// included.
+	IsMember(ctx context.Context, person PersonID) (bool, error)
 	Password(ctx context.Context, person PersonID) (Password, error)
 	Passkeys(ctx context.Context, person PersonID) ([]Passkey, error) // oldest first
 	Passkey(ctx context.Context, credential string) (Passkey, error)

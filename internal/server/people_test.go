@@ -372,6 +372,25 @@ func TestWrongPasswordsLock(t *testing.T) {
 	})
 }
 
+// Whoever knows an address can lock the account: that keeps nobody from what they do
+// in a session that they have.
+func TestGuessesOfOthersLockNobodyOutOfTheirSession(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		p := w.tenant(t, "acme").person("viewer")
+		for range 5 {
+			w.do(t, post("/v1/sessions", "", api.SignIn{Email: p.email, Password: "wrong password"})).wantProblem(http.StatusUnauthorized, api.CodeUnauthenticated)
+		}
+		signIn := post("/v1/sessions", "", api.SignIn{Email: p.email, Password: aPassword})
+		w.do(t, signIn).wantProblem(http.StatusTooManyRequests, api.CodeRateLimited)
+		w.do(t, post("/v1/sessions/step_up", p.browser, api.StepUp{Password: aPassword})).want(http.StatusOK, nil)
+		w.do(t, signIn).wantProblem(http.StatusTooManyRequests, api.CodeRateLimited)
+		for range 5 { // and who has only the cookie has no more guesses than others
+			w.do(t, post("/v1/sessions/step_up", p.browser, api.StepUp{Password: "wrong password"})).wantProblem(http.StatusUnauthorized, api.CodeUnauthenticated)
+		}
+		w.do(t, post("/v1/sessions/step_up", p.browser, api.StepUp{Password: aPassword})).wantProblem(http.StatusTooManyRequests, api.CodeRateLimited)
+	})
+}
+
 func TestPasskeySignsInOnceForEachChallenge(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		x := w.tenant(t, "acme")
@@ -387,6 +406,41 @@ func TestPasskeySignsInOnceForEachChallenge(t *testing.T) {
 		w.do(t, post("/v1/sessions", "", api.SignIn{Passkey: x.asserted(&evil, "", "sign_in")})).wantProblem(http.StatusUnauthorized, api.CodeUnauthenticated)
 		other := x.person("viewer")
 		w.do(t, post("/v1/sessions/step_up", other.browser, api.StepUp{Passkey: x.asserted(a, other.browser, "step_up")})).wantProblem(http.StatusUnauthorized, api.CodeUnauthenticated)
+	})
+}
+
+// Who has somebody's authenticator in hand, a copy of it, or a page that frames this one,
+// does not get in.
+func TestPasskeyProvesNothingWithoutItsOwner(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		x := w.tenant(t, "acme")
+		p := x.person("viewer")
+		a, _ := x.passkey(p)
+		for range 2 {
+			w.do(t, post("/v1/sessions", "", api.SignIn{Passkey: x.asserted(a, "", "sign_in")})).want(http.StatusCreated, nil)
+		}
+		for name, spoil := range map[string]func(*sessiontest.Authenticator){
+			"nobody was asked": func(a *sessiontest.Authenticator) { a.Unverified = true },
+			"it is a copy":     func(a *sessiontest.Authenticator) { a.Rewound = true },
+			"it is in a frame": func(a *sessiontest.Authenticator) { a.Framed = true },
+			"of another name":  func(a *sessiontest.Authenticator) { a.RPID = "example.com" },
+		} {
+			bad := *a
+			spoil(&bad)
+			in := w.do(t, post("/v1/sessions", "", api.SignIn{Passkey: x.asserted(&bad, "", "sign_in")}))
+			step := w.do(t, post("/v1/sessions/step_up", p.browser, api.StepUp{Passkey: x.asserted(&bad, p.browser, "step_up")}))
+			if in.status != http.StatusUnauthorized || step.status != http.StatusUnauthorized {
+				t.Errorf("%s: got %d to sign in and %d to step up, want 401", name, in.status, step.status)
+			}
+		}
+		begun := x.ceremony(p.browser, api.PasskeyOptionsRequest{For: "register"})
+		unasked := &sessiontest.Authenticator{Origin: origin, RPID: "localhost", Unverified: true}
+		answer, err := unasked.Create(begun.PublicKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.do(t, post("/v1/passkeys", p.browser, api.NewPasskeyProof{Ceremony: begun.Ceremony, Credential: answer, Name: "laptop"})).
+			wantProblem(http.StatusUnauthorized, api.CodeUnauthenticated)
 	})
 }
 
@@ -462,6 +516,22 @@ func TestInvitationOpensNothingThatThePersonHasElsewhere(t *testing.T) {
 		r := w.do(t, post("/v1/invitations/accept", "", api.AcceptInvitation{Token: invited.Token, Name: "Victim", Password: aPassword})).want(http.StatusCreated, &joined)
 		w.do(t, get(evil.root+"/members", r.cookie())).want(http.StatusForbidden, nil)
 		w.do(t, get(x.root+"/members", r.cookie())).want(http.StatusOK, nil)
+	})
+}
+
+// A workspace that is paused today is resumed tomorrow: nobody becomes its member
+// meanwhile by the invitation of another.
+func TestInvitationOpensNothingThatIsPaused(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		x, evil := w.tenant(t, "acme"), w.tenant(t, "evil")
+		email := x.setupLinkless()
+		w.do(t, post("/v1/workspaces/"+x.id+"/pause", w.owner, nil)).want(http.StatusOK, nil)
+		var invited api.CreatedInvitation
+		w.do(t, post(evil.root+"/invitations", evil.owner, api.CreateInvitation{Email: email, Role: "viewer"})).want(http.StatusCreated, &invited)
+		accept := api.AcceptInvitation{Token: invited.Token, Name: "Mallory", Password: "a password of Mallory's"}
+		w.do(t, post("/v1/invitations/accept", "", accept)).wantProblem(http.StatusUnauthorized, api.CodeUnauthenticated)
+		w.do(t, post("/v1/workspaces/"+x.id+"/resume", w.owner, nil)).want(http.StatusOK, nil)
+		w.do(t, post("/v1/sessions", "", api.SignIn{Email: email, Password: accept.Password})).wantProblem(http.StatusUnauthorized, api.CodeUnauthenticated)
 	})
 }
 

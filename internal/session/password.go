@@ -131,8 +131,13 @@ type guess struct{ account, address string }
 
 // beginGuess counts a guess before anybody looks whether it is right, so that those
 // made at once count too. It refuses it while the account or the address is locked.
+// What somebody guesses who has signed in counts for their session: what others guess
+// at the account locks nobody out of what gives power, nor out of another password.
 func (p *People) beginGuess(ctx context.Context, c iam.Caller, email string) (guess, error) {
 	g := guess{p.bucket("account", fold(email)), p.bucket("address", network(c.Source.IP))}
+	if c.Session != "" {
+		g.account = p.bucket("session", string(c.Session))
+	}
 	until, err := p.iam.Store.CountGuess(ctx, map[string]iam.Guessing{g.account: accountGuesses, g.address: addressGuesses})
 	switch {
 	case err != nil:

@@ -36,6 +36,13 @@ func (r reader) Memberships(ctx context.Context, person iam.PersonID) ([]iam.Mem
 	return all, nil
 }
 
+// IsMember implements [iam.PeopleReader].
+func (r reader) IsMember(ctx context.Context, person iam.PersonID) (bool, error) {
+	places, err := number(ctx, r, "the memberships of a person",
+		`SELECT count(*) FROM principals p WHERE p.person_id = $1 AND p.state <> 'removed'`, string(person))
+	return places > 0, err
+}
+
 // Password implements [iam.PeopleReader].
 func (r reader) Password(ctx context.Context, person iam.PersonID) (iam.Password, error) {
 	return find(ctx, r, "password", func(p *iam.Password) []any { return []any{&p.Encoded, instant{&p.ChangedAt}} },

@@ -19,6 +19,10 @@ type Authenticator struct {
 	Origin string // of the page, such as http://localhost
 	RPID   string // such as localhost
 
+	// What no authenticator, and no browser, should do: use the passkey without asking
+	// whose finger that is, count its uses anew, or do so in a frame of another site.
+	Unverified, Rewound, Framed bool
+
 	id     []byte
 	key    *ecdsa.PrivateKey
 	handle []byte
@@ -54,7 +58,7 @@ func (a *Authenticator) Create(options map[string]any) (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	data := a.data(present | verified | attested)
+	data := a.data(a.asked() | attested)
 	data = append(data, make([]byte, 16)...) // no model
 	data = binary.BigEndian.AppendUint16(data, uint16(len(a.id)))
 	data = append(append(data, a.id...), a.publicKey()...)
@@ -74,8 +78,10 @@ func (a *Authenticator) Get(options map[string]any) (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.count++
-	data := a.data(present | verified)
+	if a.count++; a.Rewound {
+		a.count = 1
+	}
+	data := a.data(a.asked())
 	hash := sha256.Sum256(client)
 	sum := sha256.Sum256(append(append([]byte{}, data...), hash[:]...))
 	signature, err := ecdsa.SignASN1(rand.Reader, a.key, sum[:])
@@ -95,7 +101,15 @@ func (a *Authenticator) credential(response map[string]any) map[string]any {
 }
 
 func (a *Authenticator) client(kind, challenge string) ([]byte, error) {
-	return json.Marshal(map[string]any{"type": kind, "challenge": challenge, "origin": a.Origin, "crossOrigin": false})
+	return json.Marshal(map[string]any{"type": kind, "challenge": challenge, "origin": a.Origin, "crossOrigin": a.Framed})
+}
+
+// asked returns the flags for what its owner was asked.
+func (a *Authenticator) asked() byte {
+	if a.Unverified {
+		return present
+	}
+	return present | verified
 }
 
 // data returns the beginning of authenticator data.
