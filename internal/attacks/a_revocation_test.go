@@ -299,35 +299,51 @@ func aStreamThatOutlivesItsRight(t *testing.T, w *world) {
 	} {
 		account := w.account("-", b.owner, "watcher-"+name, "watcher")
 		value := w.keyOf("-", b.owner, account)
-		read := w.follow(value, "?topics=audit,keys")
-		stop := make(chan struct{})
-		var talking sync.WaitGroup
-		talking.Go(func() {
-			for n := 0; ; n++ {
-				select {
-				case <-stop:
-					return
-				default:
-					w.call("PATCH", in("-", "service_accounts/"+bot), b.owner, body{"description": "talk " + itoa(n)})
-				}
-			}
-		})
-		end(account, w.idOf(value))
-		if name != "pause-workspace" { // then nobody can do anything
-			w.must("PATCH", in("-", "service_accounts/"+bot), b.owner, body{"description": "after " + name})
-		}
-		text, err := read()
-		close(stop)
-		talking.Wait()
+		w.breaksOff(b, bot, name, value, func() { end(account, w.idOf(value)) })
 		if name == "pause-workspace" {
 			w.must("POST", "/v1/workspaces/acme/resume", w.owner, nil)
 		}
-		if !errors.Is(err, io.ErrUnexpectedEOF) {
-			t.Errorf("%s: the stream ended with %v, want it broken off", name, err)
+	}
+	for name, end := range map[string]func(p someone, other string){
+		"sign-out":   func(p someone, _ string) { w.must("DELETE", "/v1/sessions/current", p.browser, nil) },
+		"end-others": func(_ someone, other string) { w.must("POST", "/v1/sessions/end_others", other, nil) },
+		"remove":     func(p someone, _ string) { w.must("DELETE", in("-", "members/"+p.id), b.owner, nil) },
+		"demote": func(p someone, _ string) {
+			w.must("PATCH", in("-", "members/"+p.id), b.owner, body{"role": "operator"})
+		},
+	} {
+		p := w.signedIn(b, "watcher")
+		other := w.again(p)
+		w.breaksOff(b, bot, name, p.browser, func() { end(p, other) })
+	}
+}
+
+// breaksOff follows a stream while there is much to tell, takes its right away, and
+// wants it to end without a word of what is done after that has returned.
+func (w *world) breaksOff(b tenant, bot, name, credential string, end func()) {
+	w.t.Helper()
+	t, read, stop := w.t, w.follow(credential, "?topics=audit,keys"), make(chan struct{})
+	var talking sync.WaitGroup
+	talking.Go(func() {
+		for n := 0; ; n++ {
+			select {
+			case <-stop:
+				return
+			default:
+				w.call("PATCH", in("-", "service_accounts/"+bot), b.owner, body{"description": "talk " + itoa(n)})
+			}
 		}
-		if text == "" || strings.Contains(text, "after "+name) {
-			t.Errorf("%s: what was done after it had returned was told: %.300s", name, text)
-		}
+	})
+	end()
+	w.call("PATCH", in("-", "service_accounts/"+bot), b.owner, body{"description": "after " + name}) // in a paused workspace nobody can
+	text, err := read()
+	close(stop)
+	talking.Wait()
+	if !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("%s: the stream ended with %v, want it broken off", name, err)
+	}
+	if text == "" || strings.Contains(text, "after "+name) {
+		t.Errorf("%s: what was done after it had returned was told: %.300s", name, text)
 	}
 }
 
@@ -340,7 +356,7 @@ func (w *world) follow(key, query string) func() (string, error) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	req.Header.Set("Authorization", "Bearer "+key)
+	identify(req, key)
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil || resp.StatusCode != http.StatusOK {
 		w.t.Fatalf("open a stream: %v, %v", err, resp)

@@ -19,6 +19,7 @@ type operation struct {
 	people           bool // for those who signed in, and no key
 	keysOnly         bool // no session does it
 	body             bool
+	forms            bool // a form is as good as JSON
 }
 
 // operations are all routes, so that a new one is tried without anybody adding it.
@@ -29,7 +30,9 @@ func (w *world) operations(t *testing.T) []operation {
 			OperationID string             `json:"operationId"`
 			Permission  string             `json:"x-postern-permission"`
 			Security    []map[string][]any `json:"security"`
-			RequestBody *struct{}          `json:"requestBody"`
+			RequestBody *struct {
+				Content map[string]any `json:"content"`
+			} `json:"requestBody"`
 		} `json:"paths"`
 	}
 	if err := json.Unmarshal([]byte(w.must("GET", "/v1/openapi.json", "", nil).text), &doc); err != nil {
@@ -38,8 +41,10 @@ func (w *world) operations(t *testing.T) []operation {
 	var all []operation
 	for path, methods := range doc.Paths {
 		for method, op := range methods {
+			forms := op.RequestBody != nil && op.RequestBody.Content["application/x-www-form-urlencoded"] != nil
 			all = append(all, operation{
-				id: op.OperationID, method: strings.ToUpper(method), path: path, permission: op.Permission,
+				forms: forms,
+				id:    op.OperationID, method: strings.ToUpper(method), path: path, permission: op.Permission,
 				open: op.Security != nil && len(op.Security) == 0, body: op.RequestBody != nil,
 				people: takesOnly(op.Security, "session"), keysOnly: takesOnly(op.Security, "key"),
 			})

@@ -21,6 +21,7 @@ import (
 	"github.com/posternhq/postern/internal/replica"
 	"github.com/posternhq/postern/internal/server"
 	"github.com/posternhq/postern/internal/session"
+	"github.com/posternhq/postern/internal/session/providertest"
 	"github.com/posternhq/postern/internal/store"
 	"github.com/posternhq/postern/internal/store/storetest"
 	"github.com/posternhq/postern/internal/token"
@@ -41,13 +42,17 @@ type world struct {
 	url     string // of the store
 	clock   *clock
 	said    *buffer // the log, at its most talkative
-	store   *faulty
+	kept    *store.Store
+	store   *faulty // the same, with its faults
 	replica *replica.Replica
 	service *iam.Service
 	http    *httptest.Server
 	owner   string // the value of a key of the system workspace's owner
 	prober  string // the value of a key that verifies keys of any workspace
 	values  *canaries
+
+	provider *providertest.Provider // of single sign-on; nil: there is none
+	patient  bool                   // a node that is stale for a moment, on a busy machine, is asked again
 }
 
 // often lifts the limits on how often anybody may call, so that what an attack
@@ -62,26 +67,38 @@ var rootSecret = bytes.Repeat([]byte("root secret of the tests. "), 2)
 // newWorld makes an initialised deployment on an empty store.
 func newWorld(t *testing.T, url string) *world {
 	t.Helper()
-	w := &world{t: t, url: url, clock: new(clock), said: new(buffer), values: new(canaries)}
-	st, err := store.Open(t.Context(), url, store.Options{Now: w.clock.now})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := st.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	w.store = &faulty{Store: st, err: errDatabase}
-	setup := &iam.Service{Store: st, Fence: iam.Nobody{}, Now: w.clock.now}
-	_, secret, err := setup.Initialize(t.Context(), iam.Initialization{Workspace: "Operations", Email: "root@example.com", KeyName: "first"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.owner = w.values.plant(secret.Reveal())
+	w := openWorld(t, url)
+	w.initialize()
 	w.start()
 	w.prober = w.keyOf("-", w.owner, w.account("-", w.owner, "prober", "verifier"))
 	return w
+}
+
+// openWorld opens a store, and no more.
+func openWorld(t *testing.T, url string) *world {
+	t.Helper()
+	w := &world{t: t, url: url, clock: new(clock), said: new(buffer), values: new(canaries)}
+	var err error
+	if w.kept, err = store.Open(t.Context(), url, store.Options{Now: w.clock.now}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := w.kept.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	w.store = &faulty{Store: w.kept, err: errDatabase}
+	return w
+}
+
+func (w *world) initialize() {
+	w.t.Helper()
+	setup := &iam.Service{Store: w.kept, Fence: iam.Nobody{}, Now: w.clock.now}
+	_, secret, err := setup.Initialize(w.t.Context(), iam.Initialization{Workspace: "Operations", Email: "root@example.com", KeyName: "first"})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.owner = w.values.plant(secret.Reveal())
 }
 
 // start begins to serve from the store, as a process that has just been started.
@@ -98,18 +115,25 @@ func (w *world) start() {
 	w.serve(w.replica)
 }
 
-// serve answers HTTP from a replica.
-func (w *world) serve(mem *replica.Replica) {
+// answerer is what a node answers from: the memory of the only one, or one of several.
+type answerer interface {
+	iam.Fence
+	iam.Roster
+	server.Door
+}
+
+// serve answers HTTP from a replica, as the only node.
+func (w *world) serve(mem *replica.Replica) { w.serveAs("node-1", mem, mem) }
+
+// serveAs answers HTTP from a replica as one of the nodes.
+func (w *world) serveAs(name string, mem *replica.Replica, node answerer) {
 	w.t.Helper()
-	w.service = &iam.Service{Store: w.store, Fence: mem, Roster: mem, Now: w.clock.now}
-	people, err := session.New(session.Options{IAM: w.service, Secret: rootSecret, Now: w.clock.now, URL: func() string { return origin }})
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	w.service = &iam.Service{Store: w.store, Fence: node, Roster: node, Now: w.clock.now}
+	people := w.people(w.service)
 	srv, err := server.New(server.Options{
-		People: people,
-		IAM:    w.service, Replica: mem, Prefixes: token.Prefixes{token.DefaultPrefix}, Secret: rootSecret,
-		Log: slog.New(slog.NewTextHandler(w.said, &slog.HandlerOptions{Level: slog.LevelDebug})), Node: "node-1", Now: w.clock.now,
+		People: people, SSO: w.sso(people), Door: node,
+		IAM: w.service, Replica: mem, Prefixes: token.Prefixes{token.DefaultPrefix}, Secret: rootSecret,
+		Log: slog.New(slog.NewTextHandler(w.said, &slog.HandlerOptions{Level: slog.LevelDebug})), Node: name, Now: w.clock.now,
 		Limits: server.Limits{Management: often, Acceptance: often},
 	})
 	if err != nil {
@@ -117,6 +141,31 @@ func (w *world) serve(mem *replica.Replica) {
 	}
 	w.http = httptest.NewServer(srv.Handler())
 	w.t.Cleanup(w.http.Close)
+}
+
+// people returns those who sign in.
+func (w *world) people(service *iam.Service) *session.People {
+	w.t.Helper()
+	people, err := session.New(session.Options{IAM: service, Secret: rootSecret, Now: w.clock.now, URL: func() string { return origin }})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return people
+}
+
+// sso returns single sign-on with the world's provider, if it has one.
+func (w *world) sso(people *session.People) server.SSO {
+	w.t.Helper()
+	if w.provider == nil {
+		return nil
+	}
+	s, err := session.NewSSO(people, session.SSOOptions{
+		Issuer: w.provider.Issuer, ClientID: providertest.ClientID, Secret: token.NewSecret(providertest.Secret), Name: "SSO",
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return s
 }
 
 // clock is the time of day, moved or stopped by a test.
@@ -171,19 +220,43 @@ type body map[string]any
 // is sent as it stands, or anything that JSON can say.
 func (w *world) call(method, path, key string, in any, headers ...string) answer {
 	w.t.Helper()
-	var content io.Reader
-	switch in := in.(type) {
-	case nil:
-	case string:
-		content = strings.NewReader(in)
-	case body:
-		if in != nil {
+	return w.steady(func() answer {
+		var content io.Reader
+		switch in := in.(type) {
+		case nil:
+		case string:
+			content = strings.NewReader(in)
+		case body:
+			if in != nil {
+				content = w.json(in)
+			}
+		default:
 			content = w.json(in)
 		}
-	default:
-		content = w.json(in)
+		return w.request(method, path, key, content, headers)
+	})
+}
+
+// steady sends a request until the node that it is sent to is not stale.
+func (w *world) steady(send func() answer) answer {
+	late := time.Now().Add(30 * time.Second)
+	for {
+		a := send()
+		if !w.patient || a.str("code") != "stale" || time.Now().After(late) {
+			return a
+		}
 	}
-	return w.request(method, path, key, content, headers)
+}
+
+// identify adds a credential to a request: a key, or the cookie of somebody who has
+// signed in.
+func identify(req *http.Request, credential string) {
+	switch {
+	case strings.HasPrefix(credential, "sess_"):
+		req.AddCookie(&http.Cookie{Name: "postern_session", Value: credential})
+	case credential != "":
+		req.Header.Set("Authorization", "Bearer "+credential)
+	}
 }
 
 func (w *world) json(in any) io.Reader {
@@ -204,21 +277,19 @@ func (w *world) request(method, path, key string, content io.Reader, headers []s
 	if content != nil && !slices.Contains(headers, "Content-Type") {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	switch {
-	case strings.HasPrefix(key, "sess_"): // the cookie of somebody who signed in
-		req.AddCookie(&http.Cookie{Name: "postern_session", Value: key})
-	case key != "":
-		req.Header.Set("Authorization", "Bearer "+key)
-	}
+	identify(req, key)
 	for i := 0; i < len(headers); i += 2 {
 		req.Header.Add(headers[i], headers[i+1])
 	}
 	return w.send(req)
 }
 
+// asIs is a client that follows no redirects.
+var asIs = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+
 func (w *world) send(req *http.Request) answer {
 	w.t.Helper()
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := asIs.Do(req)
 	if err != nil {
 		w.t.Fatal(err)
 	}
