@@ -158,7 +158,10 @@ func TestWhatWorksOnceIsUsedOnceOnManyNodes(t *testing.T) {
 // worked once.
 func usedOnce(t *testing.T, all []*world, name string, use func(w *world, n string) error) {
 	t.Helper()
-	const hands, times = 4, 21 // of each node, and of each hand
+	hands, times := 4, 21 // of each node, and of each hand
+	if testing.Short() {
+		times = 3
+	}
 	var worked, refused atomic.Int64
 	var working sync.WaitGroup
 	for i, w := range all {
