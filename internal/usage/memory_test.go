@@ -20,6 +20,20 @@ func (sink) Report(context.Context, iam.UsageReport) (time.Time, error) { return
 
 func intoSink(o *Options) { o.Store = sink{} }
 
+// widest is one that remembers how many sources, and how many asks, a key had at most
+// in one report.
+type widest struct {
+	sink
+	sources, asks int
+}
+
+func (w *widest) Report(_ context.Context, r iam.UsageReport) (time.Time, error) {
+	for _, k := range r.Keys {
+		w.sources, w.asks = max(w.sources, len(k.Sources)), max(w.asks, len(k.Asks))
+	}
+	return epoch, nil
+}
+
 // held returns what the heap holds more after fn than before.
 func held(fn func()) int64 {
 	var before, after runtime.MemStats
@@ -70,9 +84,10 @@ func TestMillionSourcesTakeBoundedMemory(t *testing.T) {
 	for _, tt := range []struct {
 		keys int
 		most int64 // bytes
-	}{{1, 16 << 20}, {20_000, 76 << 20}} {
+	}{{1, 5 << 20}, {20_000, 76 << 20}} {
 		t.Run(fmt.Sprint(tt.keys), func(t *testing.T) {
-			b := newBench(t, intoSink)
+			reports := new(widest)
+			b := newBench(t, func(o *Options) { o.Store = reports })
 			got := held(func() {
 				for i := range sources {
 					u := use(i%tt.keys, fmt.Sprintf("docs/%d:read", i))
@@ -91,6 +106,10 @@ func TestMillionSourcesTakeBoundedMemory(t *testing.T) {
 			b.flush(t)
 			if b.Gathering().Counted != int64(sources) || b.Gathering().Dropped == 0 {
 				t.Errorf("got %+v, want that all are counted, and not all told apart", b.Gathering())
+			}
+			// And the sum of the others; of asks those without ids besides.
+			if reports.sources > perKey+1 || reports.asks > 2*perKey+1 {
+				t.Errorf("a report told %d sources and %d asks of a key apart, want %d of each", reports.sources, reports.asks, perKey)
 			}
 		})
 	}

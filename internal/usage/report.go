@@ -11,8 +11,10 @@ import (
 
 const (
 	every         = time.Second             // between the beginnings of two rounds of reports
-	short         = 50 * time.Millisecond   // is a round that the database and the processors hardly notice
-	everyLong     = 1500 * time.Millisecond // as every, for longer rounds: what they say is still known after two seconds
+	short         = 50 * time.Millisecond   // is a round that the database and the processors hardly notice, if it is
+	few           = 256                     // of so many keys at most
+	everyLong     = 1500 * time.Millisecond // as every, for other rounds: what they say is still known after two seconds
+	knownAfter    = 1750 * time.Millisecond // the same, as long as they do not take longer than usual
 	soonest       = 50 * time.Millisecond   // between two looks, however full a side is
 	longestReport = 5 * time.Second         // that a report is waited for
 	again         = 200 * time.Millisecond  // between two attempts at the last report
@@ -45,10 +47,10 @@ func (g *Gatherer) Run(ctx context.Context) {
 		select {
 		case <-next.C:
 			began := g.moment()
-			if err := g.round(ctx); err != nil { // it is logged, and tried again soon
+			if keys, err := g.round(ctx); err != nil { // it is logged, and tried again soon
 				next.Reset(every)
 			} else {
-				next.Reset(rest(time.Duration(g.moment() - began)))
+				next.Reset(rest(time.Duration(g.moment()-began), keys))
 			}
 		case <-g.full:
 			g.gather()
@@ -59,27 +61,29 @@ func (g *Gatherer) Run(ctx context.Context) {
 	}
 }
 
-// rest returns for how long nothing is reported after a round that took some time.
-// The database has other things to do too: reports never take more than half of the
-// time, however many keys are in use.
-func rest(took time.Duration) time.Duration {
-	if took <= short {
+// rest returns for how long nothing is reported after a round of so many keys that
+// took some time. The database has other things to do too, and most keys that are in
+// use are in use all the time: the fewer rounds, the fewer rows. Reports never take
+// more than half of the time, however many keys are in use.
+func rest(took time.Duration, keys int) time.Duration {
+	if took <= short && keys <= few {
 		return every - took
 	}
-	return max(everyLong-took, took)
+	return max(knownAfter-2*took, everyLong-took, took)
 }
 
 // round reports what there is, and writes down when that begins to fail and when
-// it no longer does.
-func (g *Gatherer) round(ctx context.Context) error {
+// it no longer does. It returns of how many keys that was.
+func (g *Gatherer) round(ctx context.Context) (keys int, err error) {
 	if err := g.begin(ctx); err != nil {
-		return err
+		return 0, err
 	}
 	defer g.end()
 	if g.finished {
-		return nil
+		return 0, nil
 	}
-	err := g.all(ctx)
+	g.lately = 0
+	err = g.all(ctx)
 	if err == nil && g.heartbeat > 0 && g.moment()-g.reported >= moment(g.heartbeat) {
 		err = g.nothing(ctx)
 	}
@@ -92,7 +96,7 @@ func (g *Gatherer) round(ctx context.Context) error {
 		g.failing = false
 		g.log.Info("the use of keys is reported again")
 	}
-	return err
+	return g.lately, err
 }
 
 // Flush returns nil once everything that was counted before it was called is in
@@ -233,6 +237,7 @@ func (g *Gatherer) send(ctx context.Context) error {
 	g.heard(now, sent)
 	g.attempted, g.number, g.told, g.reported = nil, a.report.Number, a.covered, g.moment()
 	g.finished = a.report.Last
+	g.lately += len(a.report.Keys)
 	if a.then > 0 {
 		// The store read its clock before it answered, so that this is not after
 		// the moment.

@@ -99,6 +99,7 @@ type Gatherer struct {
 	covered   moment        // the same by our clock: all that was counted before it has been reported
 	told      moment        // what the last report said of it
 	reported  moment        // when the last report was taken
+	lately    int           // how many keys were in the reports of this round
 	attempted *attempt      // that was not seen to succeed; nil: none
 	outgoing  *sums         // what reports are made of; nil: all of it was
 	done      int           // how many of its keys are in reports
