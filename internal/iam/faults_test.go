@@ -3,6 +3,7 @@ package iam_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -159,6 +160,16 @@ func (s faultyStore) Change(ctx context.Context, first iam.First, fn func(iam.Tx
 		return iam.Commit{}, err
 	}
 	return commit, nil
+}
+
+func (s faultyStore) Evidences(ctx context.Context, ws iam.WorkspaceID, pairs [][2]iam.KeyID) ([]iam.Evidence, error) {
+	s.faults.mu.Lock()
+	known := s.faults.known
+	s.faults.mu.Unlock()
+	if known != nil {
+		return slices.Repeat([]iam.Evidence{*known}, len(pairs)), nil
+	}
+	return s.Store.Evidences(ctx, ws, pairs)
 }
 
 func (s faultyStore) Evidence(ctx context.Context, ws iam.WorkspaceID, old, fresh iam.KeyID) (iam.Evidence, error) {

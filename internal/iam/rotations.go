@@ -166,11 +166,17 @@ func (s *Service) rotations(ctx context.Context, ws WorkspaceID, f RotationFilte
 	if err != nil {
 		return List[JudgedRotation]{}, err
 	}
-	list := List[JudgedRotation]{Next: found.Next, Items: make([]JudgedRotation, len(found.Items))}
+	pairs := make([][2]KeyID, len(found.Items))
 	for i, r := range found.Items {
-		if list.Items[i], err = judged(ctx, s.Store, r, s.Now()); err != nil {
-			return List[JudgedRotation]{}, err
-		}
+		pairs[i] = [2]KeyID{r.Old.ID, r.New.ID}
+	}
+	known, err := s.Store.Evidences(ctx, ws, pairs)
+	if err != nil {
+		return List[JudgedRotation]{}, err
+	}
+	list, now := List[JudgedRotation]{Next: found.Next, Items: make([]JudgedRotation, len(found.Items))}, s.Now()
+	for i, r := range found.Items {
+		list.Items[i] = JudgedRotation{r, r.judge(known[i], now)}
 	}
 	return list, nil
 }

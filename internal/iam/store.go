@@ -162,6 +162,8 @@ type Reader interface {
 	AskedBeyond(ctx context.Context, ws WorkspaceID, q AskQuery, first int) (ok int64, err error)
 	// Evidence returns what is known, at one moment, of the use of two keys.
 	Evidence(ctx context.Context, ws WorkspaceID, old, new KeyID) (Evidence, error)
+	// Evidences is Evidence of several pairs of an old and a new key, of one moment.
+	Evidences(ctx context.Context, ws WorkspaceID, pairs [][2]KeyID) ([]Evidence, error)
 
 	// Initialized reports whether there is a system workspace.
 	Initialized(ctx context.Context) (bool, error)

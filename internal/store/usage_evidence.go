@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/posternhq/postern/internal/iam"
@@ -38,14 +39,30 @@ func testimonyFields(t *testimony) []any {
 	return append(append([]any{&t.kind}, sourceFields(&t.sourceUse)...), &t.name, &t.covers, &t.ended, &t.began, &t.firstOK, &t.endOK)
 }
 
-// Evidence implements [iam.Reader]. It reads with one statement: what is known and
+// Evidence implements [iam.Reader].
+func (r reader) Evidence(ctx context.Context, ws iam.WorkspaceID, old, new iam.KeyID) (iam.Evidence, error) {
+	all, err := r.Evidences(ctx, ws, [][2]iam.KeyID{{old, new}})
+	if err != nil {
+		return iam.Evidence{}, err
+	}
+	return all[0], nil
+}
+
+// Evidences implements [iam.Reader]. It reads with one statement: what is known and
 // up to when are of one moment, for a report writes both in one transaction. A node
 // without a reporter is of a release that does not count, and is not known of.
-func (r reader) Evidence(ctx context.Context, ws iam.WorkspaceID, old, new iam.KeyID) (iam.Evidence, error) {
+func (r reader) Evidences(ctx context.Context, ws iam.WorkspaceID, pairs [][2]iam.KeyID) ([]iam.Evidence, error) {
+	if len(pairs) == 0 {
+		return nil, nil
+	}
+	var ids []string
+	for _, pair := range pairs {
+		ids = append(ids, string(pair[0]), string(pair[1]))
+	}
 	clock, args := r.asked()
 	w := &where{args: args}
-	w.add(`u.key_id IN (?, ?) AND EXISTS (SELECT 1 FROM keys k WHERE k.id = u.key_id AND k.workspace_id = ?)`,
-		string(old), string(new), string(ws))
+	w.in("u.key_id", ids)
+	w.add(`EXISTS (SELECT 1 FROM keys k WHERE k.id = u.key_id AND k.workspace_id = ?)`, string(ws))
 	const none = `'', 0, '', '', '', 0, 0, 0, 0, 0, 0, 0, 0`
 	found, err := collect(ctx, r, testimonyFields, fmt.Sprintf(`
 		SELECT %[1]d, %[5]s, '', 0, 0, 0, 0, 0 FROM usage_sources u WHERE %[7]s
@@ -62,9 +79,26 @@ func (r reader) Evidence(ctx context.Context, ws iam.WorkspaceID, old, new iam.K
 		ORDER BY 1, 3, 8 DESC, 4, 5, 15`,
 		sourceRow, lastRow, reporterRow, clockRow, sourceColumns, none, w, clock), w.args...)
 	if err != nil {
-		return iam.Evidence{}, fmt.Errorf("read what is known of the use of %s and %s: %w", old, new, err)
+		return nil, fmt.Errorf("read what is known of the use of keys: %w", err)
 	}
-	return weigh(found, old, new), nil
+	return weighAll(found, pairs), nil
+}
+
+// weighAll gives each pair what is about it. What is about no key is about all.
+func weighAll(found []testimony, pairs [][2]iam.KeyID) []iam.Evidence {
+	about := map[iam.KeyID][]testimony{}
+	for _, t := range found {
+		about[iam.KeyID(t.key)] = append(about[iam.KeyID(t.key)], t)
+	}
+	all := make([]iam.Evidence, len(pairs))
+	for i, pair := range pairs {
+		parts := [][]testimony{about[pair[0]], about[pair[1]], about[""]}
+		if pair[0] == pair[1] {
+			parts[1] = nil
+		}
+		all[i] = weigh(slices.Concat(parts...), pair[0], pair[1])
+	}
+	return all
 }
 
 // weigh puts evidence together. The last row says what time it is.

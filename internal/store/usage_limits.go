@@ -112,7 +112,7 @@ func (t *tx) sumSources(ctx context.Context, keys []string) error {
 	if err := t.writeAll(ctx, gone); err != nil {
 		return err
 	}
-	return t.writeAll(ctx, sourceStatements("", inOrder(others, func(a, b sourceUse) int { return a.compare(b.source) })))
+	return t.writeAll(ctx, sourceStatements(t.store.words, "", inOrder(others, func(a, b sourceUse) int { return a.compare(b.source) })))
 }
 
 const askColumns = `key_id, day, others, ask, principal_id, last_at, ok, refused`
@@ -146,7 +146,7 @@ func (t *tx) sumAsks(ctx context.Context, keys []string, day int64) error {
 	if err := t.writeAll(ctx, gone); err != nil {
 		return err
 	}
-	return t.writeAll(ctx, askStatements(inOrder(others, func(a, b askUse) int { return a.compare(b.ask) })))
+	return t.writeAll(ctx, askStatements(t.store.words, inOrder(others, func(a, b askUse) int { return a.compare(b.ask) })))
 }
 
 func inOrder[K cmp.Ordered | ask, V any](all map[K]V, compare func(a, b V) int) []V {

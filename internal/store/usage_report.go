@@ -132,19 +132,19 @@ func (t *tx) addUse(ctx context.Context, from origin, s sums) error {
 	if err != nil {
 		return err
 	}
-	if err := t.writeAll(ctx, lastStatements(from.name, s.last)); err != nil {
+	if err := t.writeAll(ctx, lastStatements(t.store.words, from.name, s.last)); err != nil {
 		return err
 	}
-	if err := t.writeAll(ctx, sourceStatements(from.name, s.sources)); err != nil {
+	if err := t.writeAll(ctx, sourceStatements(t.store.words, from.name, s.sources)); err != nil {
 		return err
 	}
-	if err := t.writeAll(ctx, askStatements(s.asks)); err != nil {
+	if err := t.writeAll(ctx, askStatements(t.store.words, s.asks)); err != nil {
 		return err
 	}
 	if err := t.keepWithin(ctx, s); err != nil {
 		return err
 	}
-	return t.writeAll(ctx, pointStatements(points))
+	return t.writeAll(ctx, pointStatements(t.store.words, points))
 }
 
 // writeAll writes statements, and sends them as they become many.

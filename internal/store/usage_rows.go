@@ -29,7 +29,10 @@ func chunks[T any](all []T) iter.Seq[[]T] {
 
 // inserts returns the statements that insert rows, many at a time. then says what
 // becomes of those that are there.
-func inserts[T any](into string, rows []T, values func(T) []any, then string) []statement {
+func inserts[T any](d words, into string, rows []T, values func(T) []any, then string) []statement {
+	if d.arrays {
+		return arrayInserts(into, rows, values, then)
+	}
 	var all []statement
 	for chunk := range chunks(rows) {
 		var text strings.Builder
@@ -52,6 +55,41 @@ func inserts[T any](into string, rows []T, values func(T) []any, then string) []
 	return all
 }
 
+// arrayInserts are [inserts] whose columns are one argument each, of texts or of
+// numbers: to read thousands of arguments takes longer than to write their rows.
+func arrayInserts[T any](into string, rows []T, values func(T) []any, then string) []statement {
+	const most = 4096 // rows of a statement
+	var all []statement
+	for chunk := range slices.Chunk(rows, most) {
+		var texts [][]string
+		var numbers [][]*int64
+		for i, row := range chunk {
+			for column, v := range values(row) {
+				if i == 0 {
+					texts, numbers = append(texts, nil), append(numbers, nil)
+				}
+				switch v := v.(type) {
+				case string:
+					texts[column] = append(texts[column], v)
+				case int64:
+					numbers[column] = append(numbers[column], &v)
+				default: // there is none
+					numbers[column] = append(numbers[column], nil)
+				}
+			}
+		}
+		list, args := make([]string, len(texts)), make([]any, len(texts))
+		for i := range list {
+			list[i], args[i] = fmt.Sprintf("$%d::BIGINT[]", i+1), numbers[i]
+			if texts[i] != nil {
+				list[i], args[i] = fmt.Sprintf("$%d::TEXT[]", i+1), texts[i]
+			}
+		}
+		all = append(all, statement{text: into + ` SELECT * FROM unnest(` + strings.Join(list, ", ") + `)` + then, args: args})
+	}
+	return all
+}
+
 // in adds the condition that an expression is one of texts.
 func (w *where) in(expression string, texts []string) {
 	marks := make([]string, len(texts))
@@ -69,8 +107,8 @@ func orNever(at int64) any {
 	return at
 }
 
-func lastStatements(node string, rows []lastUse) []statement {
-	return inserts(`
+func lastStatements(d words, node string, rows []lastUse) []statement {
+	return inserts(d, `
 		INSERT INTO usage_last (
 			key_id, principal_id, workspace_id, first_ok_at, last_ok_at, last_refused_at, ip, user_agent, node, told
 		)`, rows, func(u lastUse) []any {
@@ -107,8 +145,8 @@ const (
 	gapFound = `(CASE WHEN ` + gapNow + ` > excluded.gap THEN ` + gapNow + ` ELSE excluded.gap END)`
 )
 
-func sourceStatements(node string, rows []sourceUse) []statement {
-	return inserts(`
+func sourceStatements(d words, node string, rows []sourceUse) []statement {
+	return inserts(d, `
 		INSERT INTO usage_sources (
 			key_id, others, ip, user_agent, node, first_at, last_at, last_ok_at, ok, refused, gap, gap_before, gap_period
 		)`, rows, func(u sourceUse) []any {
@@ -136,8 +174,8 @@ func sourceStatements(node string, rows []sourceUse) []statement {
 				ELSE usage_sources.gap_period END`)
 }
 
-func askStatements(rows []askUse) []statement {
-	return inserts(`
+func askStatements(d words, rows []askUse) []statement {
+	return inserts(d, `
 		INSERT INTO usage_asks (key_id, day, others, ask, principal_id, last_at, ok, refused)`, rows, func(u askUse) []any {
 		return []any{u.key, u.day, bit(u.others), u.ask.ask, u.principal, u.last, u.ok, u.refused}
 	}, `
@@ -146,8 +184,8 @@ func askStatements(rows []askUse) []statement {
 			ok = usage_asks.ok + excluded.ok, refused = usage_asks.refused + excluded.refused`)
 }
 
-func pointStatements(points map[point]counts) []statement {
-	return inserts(`
+func pointStatements(d words, points map[point]counts) []statement {
+	return inserts(d, `
 		INSERT INTO usage_points (subject_id, step, at, ok, refused)`,
 		slices.SortedFunc(maps.Keys(points), point.compare), func(p point) []any {
 			return []any{p.subject, p.step, p.at, points[p].ok, points[p].refused}
