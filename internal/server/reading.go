@@ -58,6 +58,8 @@ func fieldOf(err error) api.ProblemField {
 		f.Pointer, f.Code, f.Detail = f.Pointer+"/"+name, "required", "must be there"
 	case detail.Message == validation.MsgUnexpectedProperty, detail.Message == "unknown query parameter":
 		f.Code, f.Detail = api.CodeUnknownField, "there is no such field"
+	case detail.Message == emptyList:
+		f.Code, f.Detail = "required", "has no ids: leave it out to ask about the whole workspace"
 	case slices.Contains(typeMessages(), detail.Message):
 		f.Code, f.Detail = "wrong_type", "must be "+strings.TrimPrefix(detail.Message, "expected ")
 	case detail.Message == validation.MsgExpectedRFC3339DateTime || strings.HasPrefix(detail.Message, "invalid date/time"):
@@ -69,6 +71,9 @@ func fieldOf(err error) api.ProblemField {
 	}
 	return f
 }
+
+// emptyList is what a list says whose emptiness would be taken for something else.
+const emptyList = "empty list"
 
 func typeMessages() []string {
 	return []string{

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"github.com/posternhq/postern/api"
 	"github.com/posternhq/postern/internal/iam"
 )
@@ -27,7 +29,7 @@ func (s *Server) registerUsage() {
 		id: "get-usage", method: http.MethodGet, path: usagePath, tag: usageTag,
 		summary: "How many keys, service accounts, or the workspace were used",
 		description: "One request for a page of small charts. With `keys` or `service_accounts`, at most 200 ids; with neither, " +
-			"the whole workspace. `service_accounts` needs `iam.service_accounts:read` as well.",
+			"the whole workspace; an empty list of them is refused. `service_accounts` needs `iam.service_accounts:read` as well.",
 		access: permission, needs: iam.ReadKeys, success: http.StatusOK,
 	}, s.usageOfMany)
 }
@@ -62,6 +64,19 @@ type usageInput struct {
 	Accounts []string `query:"service_accounts" doc:"Ids of service accounts, with commas between them."`
 	Step     string   `query:"step" enum:"1m,1h,1d" default:"1d" doc:"How long each step is. Days are those of UTC."`
 	Days     int      `query:"days" default:"30" minimum:"1" maximum:"3650" doc:"How many days to go back, today included."`
+}
+
+// Resolve implements [huma.Resolver]. A list of no ids is a mistake of whoever made
+// it: to answer it as if it had been left out would tell of the whole workspace.
+func (in *usageInput) Resolve(ctx huma.Context) (errs []error) {
+	at := ctx.URL()
+	query := at.Query()
+	for name, ids := range map[string][]string{"keys": in.Keys, "service_accounts": in.Accounts} {
+		if query.Has(name) && len(ids) == 0 {
+			errs = append(errs, &huma.ErrorDetail{Location: "query." + name, Message: emptyList})
+		}
+	}
+	return errs
 }
 
 func (s *Server) usageOfMany(ctx context.Context, c iam.Caller, in *usageInput) (*answer[api.Usage], error) {

@@ -59,6 +59,7 @@ func TestUseIsShownWhereItIsLookedFor(t *testing.T) {
 		}
 		for query, pointer := range map[string]string{
 			"/usage?days=0": "days", "/usage?step=1m&days=30": "from", "/usage?keys=a&service_accounts=b": "service_accounts",
+			"/usage?keys=": "keys", "/usage?service_accounts=&days=7": "service_accounts",
 			"/keys/" + key.ID + "/usage?step=2h": "step", "/keys/" + key.ID + "/usage?from=soon": "from",
 			"/keys/" + key.ID + "/usage?to=2020-01-01T00:00:00Z&from=2021-01-01T00:00:00Z": "from",
 		} {
