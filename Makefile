@@ -67,6 +67,7 @@ bench: ## the figures of docs/benchmarks.md: ratios within one run, on a disk
 	$(GO) test -run '^$$' -bench Touch -timeout 20m ./internal/usage
 	POSTERN_TEST_CLUSTER_DIR=$${TMPDIR:-/tmp} $(PG) $(GO) test -run '^$$' -bench CreateKey -benchtime 40x -timeout 20m ./internal/store
 	POSTERN_TEST_CLUSTER_DIR=$${TMPDIR:-/tmp} $(PG) $(GO) test -run '^$$' -bench 'Report|UsagePage' -benchtime 5x -timeout 20m ./internal/store
+	POSTERN_TEST_CLUSTER_DIR=$${TMPDIR:-/tmp} $(PG) $(GO) test -run '^$$' -bench Inventory -benchtime 1x -timeout 20m ./internal/store
 	POSTERN_TEST_CLUSTER_DIR=$${TMPDIR:-/tmp} $(PG) $(GO) test -run '^$$' -bench StartUp -benchtime 5x -timeout 20m ./internal/store
 	POSTERN_TEST_CLUSTER_DIR=$${TMPDIR:-/tmp} $(PG) $(GO) test -run '^$$' -bench . -benchtime 1x -timeout 20m ./internal/fence
 

@@ -125,24 +125,12 @@ func (s *Service) countAccounts(ctx context.Context, ws WorkspaceID, o *Overview
 	return err
 }
 
-func (s *Service) countKeys(ctx context.Context, ws WorkspaceID, o *Overview) (err error) {
-	o.Keys = &KeyNumbers{}
-	for _, n := range []struct {
-		of *int64
-		f  KeyFilter
-	}{
-		{&o.Keys.Active, KeyFilter{}},
-		{&o.Keys.Expiring, KeyFilter{ExpiresBefore: o.At.Add(expiringWithin)}},
-		{&o.Keys.Unused, KeyFilter{UnusedSince: o.At.Add(-unusedFor)}},
-		{&o.Keys.NeverUsed, KeyFilter{NeverUsed: true}},
-		{&o.Keys.NeverExpires, KeyFilter{NeverExpires: true}},
-	} {
-		n.f.State, n.f.Now = Active, o.At
-		if *n.of, err = s.Store.CountKeys(ctx, ws, n.f); err != nil {
-			return err
-		}
-	}
-	return nil
+func (s *Service) countKeys(ctx context.Context, ws WorkspaceID, o *Overview) error {
+	n, err := s.numbers.of(ctx, ws, o.At, func(ctx context.Context) (KeyNumbers, error) {
+		return s.Store.KeyNumbers(ctx, ws, o.At, o.At.Add(expiringWithin), o.At.Add(-unusedFor))
+	})
+	o.Keys = &n
+	return err
 }
 
 func (s *Service) countRequests(ctx context.Context, ws WorkspaceID, o *Overview) error {

@@ -74,6 +74,7 @@ type Service struct {
 	refusals refusals
 	receipts ledger
 	round    round
+	numbers  numbers
 }
 
 // Done is the end of a call that changed something, or found it already so. Its

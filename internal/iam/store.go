@@ -109,6 +109,9 @@ type Reader interface {
 	Key(ctx context.Context, ws WorkspaceID, id KeyID) (Key, error)
 	Keys(ctx context.Context, ws WorkspaceID, f KeyFilter, page Page) (List[Key], error)
 	CountKeys(ctx context.Context, ws WorkspaceID, f KeyFilter) (int64, error)
+	// KeyNumbers counts the keys that work now, and what an overview tells apart, in
+	// one pass: those that end before a time, and that nobody has used since another.
+	KeyNumbers(ctx context.Context, ws WorkspaceID, now, expireBefore, unusedSince time.Time) (KeyNumbers, error)
 	// Descendants returns the keys and accounts that were made with key id, or
 	// with a key that was itself made so, oldest first. Those already revoked
 	// are among them.

@@ -13,7 +13,7 @@ func (s *Server) registerOverview() {
 		id: "get-overview", method: http.MethodGet, path: workspacePath + "/overview", tag: usageTag,
 		summary: "How many of what there is, and what needs attention",
 		description: "For the first page that somebody sees. Needs no permission by itself: what its caller may not read is left out, " +
-			"and `hidden` says which permission it takes.",
+			"and `hidden` says which permission it takes. How many keys there are can be 30 seconds old where there are more than 10 000.",
 		access: holder, success: http.StatusOK,
 	}, s.overview)
 }

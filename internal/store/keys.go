@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/posternhq/postern/internal/iam"
 )
@@ -66,10 +67,28 @@ func (r reader) CountKeys(ctx context.Context, ws iam.WorkspaceID, f iam.KeyFilt
 	return keys.count(ctx, r, keysLike(ws, f))
 }
 
+// KeyNumbers implements [iam.Reader].
+func (r reader) KeyNumbers(ctx context.Context, ws iam.WorkspaceID, now, expireBefore, unusedSince time.Time) (iam.KeyNumbers, error) {
+	w := &where{}
+	soon, since := w.arg(expireBefore.UnixMicro()), w.arg(unusedSince.UnixMicro())
+	w.add(`k.workspace_id = ?`, string(ws))
+	w.keyState(iam.KeyFilter{State: iam.Active, Now: now})
+	return find(ctx, r, "numbers of keys", func(n *iam.KeyNumbers) []any {
+		return []any{&n.Active, &n.Expiring, &n.Unused, &n.NeverUsed, &n.NeverExpires}
+	}, fmt.Sprintf(`
+		SELECT COUNT(*),
+			COUNT(CASE WHEN k.expires_at < %[1]s THEN 1 END),
+			COUNT(CASE WHEN k.created_at < %[2]s AND COALESCE(used.last_ok_at, 0) < %[2]s THEN 1 END),
+			COUNT(CASE WHEN used.last_ok_at IS NULL THEN 1 END),
+			COUNT(CASE WHEN k.expires_at IS NULL THEN 1 END)
+		FROM keys k JOIN principals p ON p.id = k.principal_id LEFT JOIN usage_last used ON used.key_id = k.id
+		WHERE %[3]s`, soon, since, w), w.args...)
+}
+
 // keysLike is the condition that a filter stands for.
 func keysLike(ws iam.WorkspaceID, f iam.KeyFilter) *where {
 	w := &where{}
-	w.add(`k.workspace_id = ?`, string(ws))
+	w.inWorkspace(ws, f)
 	match(w, `k.principal_id = ?`, f.Principal)
 	match(w, `p.type = ?`, f.PrincipalType)
 	match(w, `k.name = ?`, f.Name)
@@ -83,6 +102,24 @@ func keysLike(ws iam.WorkspaceID, f iam.KeyFilter) *where {
 	w.keyUse(f)
 	w.holds(f.Query, "k.name_folded", "p.name_folded")
 	return w
+}
+
+// inWorkspace adds the condition that a key is of a workspace. Where another one leads
+// to much less, the workspace is hidden from the planner, as in [keyByID]: of a few
+// days there are few keys in all workspaces, and of a workspace few are of members.
+func (w *where) inWorkspace(ws iam.WorkspaceID, f iam.KeyFilter) {
+	const fewDays = 4 * 24 * time.Hour
+	soon := f.State == iam.Active && !f.ExpiresBefore.IsZero() && f.ExpiresBefore.Before(f.Now.Add(fewDays))
+	if !soon && !f.MachineLike {
+		w.add(`k.workspace_id = ?`, string(ws))
+		return
+	}
+	w.add(`k.workspace_id || '' = ?`, string(ws))
+	if f.MachineLike {
+		w.add(`k.principal_id IN (SELECT m.id FROM principals m WHERE m.workspace_id = ? AND m.type = 'member')`, string(ws))
+	} else {
+		w.add(`k.expires_at > ?`, f.Now.UnixMicro())
+	}
 }
 
 // keyUse adds the condition that a key is used as a filter says.
@@ -100,7 +137,7 @@ func (w *where) keyUse(f iam.KeyFilter) {
 	}
 	if f.MachineLike {
 		days := f.Now.UnixMicro() - f.Now.UnixMicro()%dayStep
-		w.add(`p.type = 'member' AND `+machineDays+` >= ?`,
+		w.add(machineDays+` >= ?`,
 			days-iam.MachineWindow*dayStep, days, int64(iam.MachineHours), int64(iam.MachineUses), int64(iam.MachineDays))
 	}
 }
