@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -112,6 +113,64 @@ func TestUsesOverThreeNodesAddUpToWhatWasVerified(t *testing.T) {
 	}
 	if n := c.ask(`SELECT count(*) FROM usage_reporters WHERE ended_at IS NULL OR covers < ended_at`); n != 0 {
 		t.Errorf("%d of the nodes that left may have used the key and not said so", n)
+	}
+}
+
+// whileItMay verifies the key for as long as a server that its database has left may
+// answer, and returns how often that accepted it.
+func (c *counting) whileItMay(s *server) (accepted int64) {
+	c.t.Helper()
+	for end := time.Now().Add(patience); time.Now().Before(end); {
+		switch code := s.verify(c.owner, c.value); code {
+		case "valid":
+			accepted++
+		case "stale":
+			return accepted
+		default:
+			c.t.Fatalf("the key is %s, want valid or stale", code)
+		}
+	}
+	c.t.Fatal("it does not say that it is stale")
+	return 0
+}
+
+// Two servers of one name are two that count. What one of them accepts while its
+// database is away is known once it is back, and by the other's reports meanwhile
+// nothing is lost. One that has to end without its database says what that costs.
+func TestUsesOfAnOutageAreKnownOnceItIsOver(t *testing.T) {
+	t.Parallel()
+	const n = 50
+	c, one := newCounting(t, storetest.Postgres(t))
+	way := c.path()
+	two := c.serve(way.url) // both are called as their machine is
+	two.becomes("/readyz", 200, "ok")
+	if nodes, names := c.ask(`SELECT count(*) FROM nodes`), c.ask(`SELECT count(DISTINCT name) FROM usage_reporters`); nodes != 2 || names != 1 {
+		t.Fatalf("there are %d nodes of %d names, want 2 of one", nodes, names)
+	}
+	c.verify(n, "valid", one, two)
+	want := int64(2 * n)
+	c.becomes(used{ok: want})
+	for accepted := int64(0); accepted == 0; { // a slow machine may need more than one try
+		way.close()
+		accepted = c.whileItMay(two)
+		c.verify(n, "valid", one)
+		c.becomes(used{ok: want + n})
+		way.open()
+		two.becomes("/readyz", 200, "ok")
+		want += n + accepted
+		c.becomes(used{ok: want})
+		t.Logf("%d uses of the outage are known", accepted)
+	}
+	way.close()
+	accepted := c.whileItMay(two)
+	if err := two.interrupt(); err == nil || !strings.Contains(two.words(), "uses since the last report are lost") {
+		t.Errorf("it ends with %v, and says:\n%s", err, two.words())
+	}
+	if err := one.interrupt(); err != nil {
+		t.Error(err)
+	}
+	if got := c.known(); got.ok != want {
+		t.Errorf("%d uses are known, want %d and none of the %d that were lost", got.ok, want, accepted)
 	}
 }
 
