@@ -89,6 +89,7 @@ type words struct {
 	unhurried []statement // opens a transaction that may take long
 	exclusive []statement // opens a transaction that changes tables
 	patient   []statement // makes a transaction that holds nobody up wait longer for others
+	lateral   bool        // a table can be looked through once for each row before it, and only so
 	arrays    bool        // many rows are inserted as an array for each column
 	alone     bool        // no other process answers from the same database
 	tables    string      // a query for the names of the tables that there are

@@ -37,8 +37,8 @@ var keys = listing[iam.Key]{
 	orders: []order{
 		{name: "created_at", expression: "k.created_at", number: true, descending: true},
 		{name: "name", expression: "k.name_folded"},
-		{name: "expires_at", expression: fmt.Sprintf("COALESCE(k.expires_at, %d)", int64(math.MaxInt64)), number: true},                   // never: last
-		{name: "last_used_at", expression: "COALESCE((SELECT lu.last_ok_at FROM usage_last lu WHERE lu.key_id = k.id), 0)", number: true}, // never: first
+		{name: "expires_at", expression: fmt.Sprintf("COALESCE(k.expires_at, %d)", int64(math.MaxInt64)), number: true},                       // never: last
+		{name: "last_used_at", expression: "COALESCE(lu.last_ok_at, 0)", joined: "LEFT JOIN usage_last lu ON lu.key_id = k.id", number: true}, // never: first
 	},
 }
 

@@ -35,8 +35,9 @@ type listing[T any] struct {
 type order struct {
 	name       string // as callers write it
 	expression string
-	number     bool // BIGINT, not TEXT
-	descending bool // when it is the list's own
+	joined     string // what the expression needs besides: "LEFT JOIN …", or nothing
+	number     bool   // BIGINT, not TEXT
+	descending bool   // when it is the list's own
 }
 
 // page returns the part of a list that p asks for, of the rows that w lets
@@ -65,7 +66,7 @@ func (l listing[T]) page(ctx context.Context, r reader, w *where, p iam.Page) (i
 			ORDER BY value %[7]s, id %[7]s LIMIT %[8]s
 		) page JOIN %[9]s ON %[2]s = page.id %[10]s
 		ORDER BY page.value %[7]s, page.id %[7]s`,
-		l.columns, l.id, by.expression, l.rows, l.joined, w, direction, w.arg(int64(limit+1)), l.rows, l.tables)
+		l.columns, l.id, by.expression, l.rows, l.joined+" "+by.joined, w, direction, w.arg(int64(limit+1)), l.rows, l.tables)
 	found, err := collect(ctx, r, l.entry, query, w.args...)
 	if err != nil {
 		return iam.List[T]{}, fmt.Errorf("list %s: %w", l.nouns, err)

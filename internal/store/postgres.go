@@ -114,6 +114,7 @@ func (db *postgres) words() words {
 			{text: `SELECT pg_advisory_xact_lock(` + migrationLock + `)`},
 		},
 		patient: []statement{{text: `SET LOCAL lock_timeout = '20s'`}},
+		lateral: true,
 		arrays:  true,
 		tables:  `SELECT CAST(tablename AS TEXT) FROM pg_tables WHERE schemaname = ANY (current_schemas(false))`,
 		schema:  func(text string) string { return textType.ReplaceAllString(text, `TEXT COLLATE "C"`) },

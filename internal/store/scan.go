@@ -21,6 +21,7 @@ type reader struct {
 	// asked returns an expression for the database's time, and what stands for $1
 	// in it.
 	asked func() (expression string, args []any)
+	words words
 }
 
 func unheard(_ context.Context, _ time.Time, err error) error { return err }

@@ -75,7 +75,7 @@ func newStore(db database, o Options) *Store {
 	if s.observe == nil {
 		s.observe = func(string, time.Duration, error) {}
 	}
-	s.reader = reader{querier: db, heard: s.heard, clock: s.localTime, asked: s.clock}
+	s.reader = reader{querier: db, heard: s.heard, clock: s.localTime, asked: s.clock, words: s.words}
 	return s
 }
 

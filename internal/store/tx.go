@@ -99,7 +99,7 @@ func (s *Store) begin(ctx context.Context, m mode, first iam.First, query string
 		return nil, err
 	}
 	t.tx = begun
-	t.reader = reader{querier: t, heard: t.heard, clock: t.Now, asked: s.clock}
+	t.reader = reader{querier: t, heard: t.heard, clock: t.Now, asked: s.clock, words: s.words}
 	return t, nil
 }
 

@@ -43,9 +43,13 @@ func (r reader) points(ctx context.Context, ws iam.WorkspaceID, subjects []strin
 	begin -= begin % width
 	wanted := w.wanted(ws, subjects)
 	at := `p.at >= ` + w.arg(begin) + ` AND p.at < ` + w.arg(to.UnixMicro())
-	const parts = `SELECT p.subject_id, p.at, p.ok, p.refused
+	parts := `SELECT p.subject_id, p.at, p.ok, p.refused
 		FROM wanted JOIN usage_points p ON p.subject_id = wanted.id CROSS JOIN usage_state s
 		WHERE p.step = %d AND %s AND %s`
+	if r.words.lateral { // or, as long as there are no statistics, it may read the points of all that there is
+		parts = `SELECT p.subject_id, p.at, p.ok, p.refused FROM wanted CROSS JOIN usage_state s CROSS JOIN LATERAL (
+			SELECT * FROM usage_points p WHERE p.subject_id = wanted.id AND p.step = %d AND %s AND %s OFFSET 0) p`
+	}
 	hours := fmt.Sprintf(`s.minutes_to - s.minutes_to %% %d`, hourStep)
 	days := fmt.Sprintf(`s.hours_to - s.hours_to %% %d`, dayStep)
 	var texts []string

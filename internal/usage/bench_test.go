@@ -22,9 +22,12 @@ func BenchmarkTouch(b *testing.B) {
 	b.Run("one", func(b *testing.B) {
 		g, u := gatherer(b), use(1, "agents:execute")
 		b.ReportAllocs()
+		n, began := 0, processor(b)
 		for b.Loop() {
+			n++
 			g.Touch(u)
 		}
+		b.ReportMetric(float64(processor(b)-began)/float64(n), "cpu-ns/op")
 	})
 	b.Run("one,all", func(b *testing.B) {
 		g := gatherer(b)
