@@ -42,30 +42,20 @@ func (r reader) points(ctx context.Context, ws iam.WorkspaceID, subjects []strin
 	begin := from.UnixMicro()
 	begin -= begin % width
 	wanted := w.wanted(ws, subjects)
-	at := `p.at >= ` + w.arg(begin) + ` AND p.at < ` + w.arg(to.UnixMicro())
-	parts := `SELECT p.subject_id, p.at, p.ok, p.refused
-		FROM wanted JOIN usage_points p ON p.subject_id = wanted.id CROSS JOIN usage_state s
-		WHERE p.step = %d AND %s AND %s`
-	if r.words.lateral { // or, as long as there are no statistics, it may read the points of all that there is
-		parts = `SELECT p.subject_id, p.at, p.ok, p.refused FROM wanted CROSS JOIN usage_state s CROSS JOIN LATERAL (
-			SELECT * FROM usage_points p WHERE p.subject_id = wanted.id AND p.step = %d AND %s AND %s OFFSET 0) p`
-	}
+	since, until := bound{`>=`, w.arg(begin)}, bound{`<`, w.arg(to.UnixMicro())}
 	hours := fmt.Sprintf(`s.minutes_to - s.minutes_to %% %d`, hourStep)
 	days := fmt.Sprintf(`s.hours_to - s.hours_to %% %d`, dayStep)
 	var texts []string
 	switch step {
 	case time.Minute:
-		texts = []string{fmt.Sprintf(parts, minuteStep, at, `1 = 1`)}
+		texts = []string{r.part(minuteStep, since, until)}
 	case time.Hour:
-		texts = []string{
-			fmt.Sprintf(parts, hourStep, at, `p.at < `+hours),
-			fmt.Sprintf(parts, minuteStep, at, `p.at >= `+hours),
-		}
+		texts = []string{r.part(hourStep, since, until, bound{`<`, hours}), r.part(minuteStep, since, until, bound{`>=`, hours})}
 	default:
 		texts = []string{
-			fmt.Sprintf(parts, dayStep, at, `p.at < `+days),
-			fmt.Sprintf(parts, hourStep, at, `p.at >= `+days+` AND p.at < `+hours),
-			fmt.Sprintf(parts, minuteStep, at, `p.at >= `+hours),
+			r.part(dayStep, since, until, bound{`<`, days}),
+			r.part(hourStep, since, until, bound{`>=`, days}, bound{`<`, hours}),
+			r.part(minuteStep, since, until, bound{`>=`, hours}),
 		}
 	}
 	bucket := fmt.Sprintf(`u.at - u.at %% %d`, width)
@@ -73,6 +63,30 @@ func (r reader) points(ctx context.Context, ws iam.WorkspaceID, subjects []strin
 		WITH wanted (id) AS (%s)
 		SELECT u.subject_id, %[2]s, CAST(SUM(u.ok) AS BIGINT), CAST(SUM(u.refused) AS BIGINT) FROM (%[3]s) u
 		GROUP BY u.subject_id, %[2]s ORDER BY 1, 2`, wanted, bucket, strings.Join(texts, " UNION ALL ")), w.args...)
+}
+
+// bound is one that the time of a point has: ">= $3".
+type bound struct{ operator, time string }
+
+// part is the query for the points of what is wanted, of one step. There is a bound
+// from below and one from above.
+func (r reader) part(step int64, bounds ...bound) string {
+	conditions := make([]string, len(bounds))
+	if !r.words.lateral {
+		for i, b := range bounds {
+			conditions[i] = fmt.Sprintf(`p.at %s %s`, b.operator, b.time)
+		}
+		return fmt.Sprintf(`SELECT p.subject_id, p.at, p.ok, p.refused
+			FROM wanted JOIN usage_points p ON p.subject_id = wanted.id CROSS JOIN usage_state s
+			WHERE p.step = %d AND %s`, step, strings.Join(conditions, " AND "))
+	}
+	// As long as there are no statistics PostgreSQL would read the points of all that
+	// there is, by the index that begins with the step and the time.
+	for i, b := range bounds {
+		conditions[i] = fmt.Sprintf(`(p.step, p.at) %s (%d, %s)`, b.operator, step, b.time)
+	}
+	return fmt.Sprintf(`SELECT p.subject_id, p.at, p.ok, p.refused FROM wanted CROSS JOIN usage_state s CROSS JOIN LATERAL (
+		SELECT * FROM usage_points p WHERE p.subject_id = wanted.id AND %s OFFSET 0) p`, strings.Join(conditions, " AND "))
 }
 
 // wanted is the query for those of the subjects that are of a workspace, or are it.
