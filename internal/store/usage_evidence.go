@@ -86,13 +86,17 @@ func (r reader) Evidences(ctx context.Context, ws iam.WorkspaceID, pairs [][2]ia
 
 // weighAll gives each pair what is about it. What is about no key is about all.
 func weighAll(found []testimony, pairs [][2]iam.KeyID) []iam.Evidence {
-	about := map[iam.KeyID][]testimony{}
+	about, common := map[iam.KeyID][]testimony{}, []testimony(nil)
 	for _, t := range found {
-		about[iam.KeyID(t.key)] = append(about[iam.KeyID(t.key)], t)
+		if t.key == "" {
+			common = append(common, t)
+		} else {
+			about[iam.KeyID(t.key)] = append(about[iam.KeyID(t.key)], t)
+		}
 	}
 	all := make([]iam.Evidence, len(pairs))
 	for i, pair := range pairs {
-		parts := [][]testimony{about[pair[0]], about[pair[1]], about[""]}
+		parts := [][]testimony{about[pair[0]], about[pair[1]], common}
 		if pair[0] == pair[1] {
 			parts[1] = nil
 		}
