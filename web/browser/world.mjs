@@ -1,6 +1,6 @@
 // A server of its own for each test file, with something in it, and a browser.
 import { spawn } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -198,6 +198,20 @@ export async function fill(server) {
   return { keys: made, rotation: rotation.rotation, jo, event: events.data[0] };
 }
 
+/** documented are the methods and paths of the API's document, as what matches them. */
+const documented = Object.entries(
+  JSON.parse(readFileSync(resolve(import.meta.dirname, "../../api/openapi.json"), "utf8")).paths,
+).flatMap(([path, methods]) =>
+  Object.keys(methods).map((method) => new RegExp(`^${method} ${path.replaceAll(/\{\w+\}/g, "[^/]+")}$`, "i")),
+);
+
+/** isDocumented reports whether a request of the console is an operation of the API's
+    document, or for something that is no operation: a page, or a part of one. */
+function isDocumented(request) {
+  const { pathname } = new URL(request.url());
+  return !pathname.startsWith("/v1/") || documented.some((o) => o.test(`${request.method()} ${pathname}`));
+}
+
 /** Browser is a Chromium whose pages are listened to. */
 export class Browser {
   static async start() {
@@ -241,6 +255,7 @@ export class Browser {
     page.setDefaultTimeout(30_000);
     const note = (text) => this.wrong.push(`${new URL(page.url()).pathname}: ${text}`);
     page.on("pageerror", (e) => note(e.message));
+    page.on("request", (r) => isDocumented(r) || note(`not an operation of the API: ${r.method()} ${r.url()}`));
     page.on("console", (m) => {
       const expected = failed && m.text().startsWith("Failed to load resource");
       if (["error", "warning"].includes(m.type()) && !expected) note(m.text());
