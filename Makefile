@@ -10,7 +10,7 @@ STATICCHECK_VERSION := v0.8.2
 export GOFLAGS     := -trimpath
 export CGO_ENABLED := 0
 
-.PHONY: run build test race chaos torture lint bench fuzz generate web web-test browser clean
+.PHONY: run build test race chaos torture lint bench fuzz generate web web-test browser picture clean
 
 run: ## a development server on localhost:7070, its data in postern-dev.db
 	$(GO) run ./cmd/postern dev
@@ -33,6 +33,12 @@ browser: web/node_modules ## the console in Chromium; pictures of every screen i
 		apt-get install -y -qq --no-install-recommends chromium; } || { echo "missing: chromium (Debian package chromium)"; exit 1; }
 	$(GO) build -o $(TOOLS)/postern-browser ./cmd/postern
 	$(PG) node --test --test-concurrency=3 --test-reporter=spec web/browser/*.test.mjs
+
+picture: ## the README's picture, from the browser test that looks at what is on it
+	$(GO) build -o $(TOOLS)/postern-browser ./cmd/postern
+	$(PG) node --test --test-name-pattern=README web/browser/screens.test.mjs
+	cp web/pictures/readme-light.png docs/pictures/account-light.png
+	cp web/pictures/readme-dark.png docs/pictures/account-dark.png
 
 web/node_modules: web/package-lock.json
 	@node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 20 || a == 20 && b >= 19 ? 0 : 1)' || \
@@ -68,6 +74,7 @@ bench: ## the figures of docs/benchmarks.md: ratios within one run, on a disk
 	POSTERN_TEST_CLUSTER_DIR=$${TMPDIR:-/tmp} $(PG) $(GO) test -run '^$$' -bench CreateKey -benchtime 40x -timeout 20m ./internal/store
 	POSTERN_TEST_CLUSTER_DIR=$${TMPDIR:-/tmp} $(PG) $(GO) test -run '^$$' -bench 'Report|UsagePage' -benchtime 5x -timeout 20m ./internal/store
 	POSTERN_TEST_CLUSTER_DIR=$${TMPDIR:-/tmp} $(PG) $(GO) test -run '^$$' -bench Inventory -benchtime 1x -timeout 20m ./internal/store
+	POSTERN_TEST_CLUSTER_DIR=$${TMPDIR:-/tmp} $(PG) $(GO) test -run '^$$' -bench Lists -benchtime 50x -timeout 60m ./internal/server
 	POSTERN_TEST_CLUSTER_DIR=$${TMPDIR:-/tmp} $(PG) $(GO) test -run '^$$' -bench StartUp -benchtime 5x -timeout 20m ./internal/store
 	POSTERN_TEST_CLUSTER_DIR=$${TMPDIR:-/tmp} $(PG) $(GO) test -run '^$$' -bench . -benchtime 1x -timeout 20m ./internal/fence
 

@@ -19,7 +19,7 @@ var events = listing[iam.AuditEvent]{
 		return []any{event(&e.Event), text(&e.ActorState)}
 	},
 	orders: []order{
-		{name: "seq", expression: "e.seq", number: true, descending: true},
+		{name: "seq", expression: "e.seq", number: true, descending: true, unique: true},
 		{name: "at", expression: "e.at", number: true},
 	},
 }
@@ -39,28 +39,6 @@ func event(to *audit.Event) column {
 // Event implements [iam.Reader].
 func (r reader) Event(ctx context.Context, ws iam.WorkspaceID, id iam.EventID) (iam.AuditEvent, error) {
 	return events.one(ctx, r, "event", `e.workspace_id = $1 AND e.id = $2`, string(ws), string(id))
-}
-
-// Events implements [iam.Reader].
-func (r reader) Events(ctx context.Context, ws iam.WorkspaceID, f iam.EventFilter, p iam.Page) (iam.List[iam.AuditEvent], error) {
-	w := &where{}
-	w.add(`e.workspace_id = ?`, string(ws))
-	if !f.From.IsZero() {
-		w.add(`e.at >= ?`, f.From.UnixMicro())
-	}
-	if !f.To.IsZero() {
-		w.add(`e.at < ?`, f.To.UnixMicro())
-	}
-	match(w, `e.actor_id = ?`, f.Actor)
-	match(w, `e.actor_type = ?`, f.ActorType)
-	match(w, `e.action = ?`, f.Action)
-	match(w, `e.target_id = ?`, f.Target)
-	match(w, `e.outcome = ?`, f.Outcome)
-	match(w, `e.ip = ?`, f.Source)
-	if err := w.terms(ws, f.Query); err != nil {
-		return iam.List[iam.AuditEvent]{}, err
-	}
-	return events.page(ctx, r, w, p)
 }
 
 // EventsAbout implements [iam.Reader].

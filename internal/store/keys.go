@@ -100,26 +100,41 @@ func keysLike(ws iam.WorkspaceID, f iam.KeyFilter) *where {
 	}
 	w.keyState(f)
 	w.keyUse(f)
-	w.holds(f.Query, "k.name_folded", "p.name_folded")
+	w.keysNamed(ws, f.Query)
 	return w
 }
 
 // inWorkspace adds the condition that a key is of a workspace. Where another one leads
 // to much less, the workspace is hidden from the planner, as in [keyByID]: of a few
-// days there are few keys in all workspaces, and of a workspace few are of members.
+// days there are few keys in all workspaces, and of a workspace few are of members, or
+// of one principal.
 func (w *where) inWorkspace(ws iam.WorkspaceID, f iam.KeyFilter) {
 	const fewDays = 4 * 24 * time.Hour
 	soon := f.State == iam.Active && !f.ExpiresBefore.IsZero() && f.ExpiresBefore.Before(f.Now.Add(fewDays))
-	if !soon && !f.MachineLike {
+	people := f.MachineLike || f.PrincipalType == iam.MemberType
+	if !soon && !people && f.Principal == "" {
 		w.add(`k.workspace_id = ?`, string(ws))
 		return
 	}
 	w.add(`k.workspace_id || '' = ?`, string(ws))
-	if f.MachineLike {
+	switch {
+	case f.Principal != "":
+	case people:
 		w.add(`k.principal_id IN (SELECT m.id FROM principals m WHERE m.workspace_id = ? AND m.type = 'member')`, string(ws))
-	} else {
+	default:
 		w.add(`k.expires_at > ?`, f.Now.UnixMicro())
 	}
+}
+
+// keysNamed adds the condition that a key's name or its owner's holds a text. The
+// owners are found first: they are fewer, and an index has their names.
+func (w *where) keysNamed(ws iam.WorkspaceID, text string) {
+	const owned = `k.principal_id IN (SELECT o.id FROM principals o WHERE o.workspace_id = %s AND o.name_folded %%s)`
+	if text == "" || len(text) > maxSearched {
+		w.holds(text)
+		return
+	}
+	w.holds(text, "k.name_folded", fmt.Sprintf(owned, w.arg(string(ws))))
 }
 
 // keyUse adds the condition that a key is used as a filter says.

@@ -38,6 +38,20 @@ type order struct {
 	joined     string // what the expression needs besides: "LEFT JOIN …", or nothing
 	number     bool   // BIGINT, not TEXT
 	descending bool   // when it is the list's own
+	unique     bool   // no two rows have the same: the id adds nothing
+}
+
+// by returns what a page is sorted by, and the condition for what is beyond a row.
+func (o order) by(id string, descending bool) (sorted func(value, id string) string, beyond string) {
+	direction, than := "ASC", ">"
+	if descending {
+		direction, than = "DESC", "<"
+	}
+	if o.unique {
+		return func(value, _ string) string { return value + " " + direction }, o.expression + " " + than + " ?"
+	}
+	return func(value, id string) string { return value + " " + direction + ", " + id + " " + direction },
+		fmt.Sprintf("(%s, %s) %s (?, ?)", o.expression, id, than)
 }
 
 // page returns the part of a list that p asks for, of the rows that w lets
@@ -47,26 +61,17 @@ func (l listing[T]) page(ctx context.Context, r reader, w *where, p iam.Page) (i
 	if err != nil {
 		return iam.List[T]{}, err
 	}
-	direction, beyond := "ASC", ">"
-	if descending {
-		direction, beyond = "DESC", "<"
-	}
+	sorted, beyond := by.by(l.id, descending)
 	if p.After != nil {
 		value, id, err := by.read(p.After)
 		if err != nil {
 			return iam.List[T]{}, err
 		}
-		w.add(fmt.Sprintf(`(%s, %s) %s (?, ?)`, by.expression, l.id, beyond), value, id)
+		w.add(beyond, []any{value, id}[:strings.Count(beyond, "?")]...)
 	}
 	limit := min(max(p.Limit, 1), maxPage)
-	query := fmt.Sprintf(`
-		SELECT page.id, CAST(page.value AS TEXT), %[1]s
-		FROM (
-			SELECT %[2]s AS id, %[3]s AS value FROM %[4]s %[5]s WHERE %[6]s
-			ORDER BY value %[7]s, id %[7]s LIMIT %[8]s
-		) page JOIN %[9]s ON %[2]s = page.id %[10]s
-		ORDER BY page.value %[7]s, page.id %[7]s`,
-		l.columns, l.id, by.expression, l.rows, l.joined+" "+by.joined, w, direction, w.arg(int64(limit+1)), l.rows, l.tables)
+	query := fmt.Sprintf(`SELECT page.id, CAST(page.value AS TEXT), %[1]s FROM (%[2]s) page JOIN %[3]s ON %[4]s = page.id %[5]s ORDER BY %[6]s`,
+		l.columns, l.found(w, by, sorted("value", "id"), w.arg(int64(limit+1))), l.rows, l.id, l.tables, sorted("page.value", "page.id"))
 	found, err := collect(ctx, r, l.entry, query, w.args...)
 	if err != nil {
 		return iam.List[T]{}, fmt.Errorf("list %s: %w", l.nouns, err)
@@ -74,7 +79,24 @@ func (l listing[T]) page(ctx context.Context, r reader, w *where, p iam.Page) (i
 	return cut(found, limit), nil
 }
 
-// count returns how many rows w lets through.
+// found is the query for the ids of a page. Of rows that are in one of several parts
+// each part has its own, so that an index yields it in order.
+func (l listing[T]) found(w *where, by order, sorted, limit string) string {
+	of := func(condition string) string {
+		return fmt.Sprintf(`SELECT %s AS id, %s AS value FROM %s %s WHERE %s ORDER BY %s LIMIT %s`,
+			l.id, by.expression, l.rows, l.joined+" "+by.joined, condition, sorted, limit)
+	}
+	if len(w.parts) == 0 {
+		return of(w.String())
+	}
+	parts := make([]string, len(w.parts))
+	for i, condition := range w.parts {
+		parts[i] = fmt.Sprintf(`SELECT id, value FROM (%s) part%d`, of(w.String()+" AND "+condition), i)
+	}
+	return fmt.Sprintf(`SELECT id, value FROM (%s) parts ORDER BY %s LIMIT %s`, strings.Join(parts, " UNION ALL "), sorted, limit)
+}
+
+// count returns how many rows w lets through, all of its parts together.
 func (l listing[T]) count(ctx context.Context, r reader, w *where) (int64, error) {
 	return number(ctx, r, "how many "+l.nouns, fmt.Sprintf(`SELECT COUNT(*) FROM %s %s WHERE %s`, l.rows, l.joined, w), w.args...)
 }
@@ -143,6 +165,7 @@ func (o order) read(after []string) (value, id any, err error) {
 type where struct {
 	conditions []string
 	args       []any
+	parts      []string // conditions of which one holds besides, never two; none: nothing more is asked
 }
 
 // arg keeps a value and returns the placeholder that stands for it.
@@ -167,7 +190,8 @@ func match[S ~string](w *where, condition string, value S) {
 }
 
 // holds adds the condition that one of the expressions, which are lower case,
-// holds a text. No character of it is a wildcard.
+// holds a text. No character of it is a wildcard. An expression may be a condition,
+// in which %s stands for that it holds the text.
 func (w *where) holds(text string, expressions ...string) {
 	if text == "" {
 		return
@@ -176,10 +200,13 @@ func (w *where) holds(text string, expressions ...string) {
 		w.add(`1 = 0`)
 		return
 	}
-	pattern := w.arg("%" + literal(strings.ToLower(text)) + "%")
+	like := ` LIKE ` + w.arg("%"+literal(strings.ToLower(text))+"%") + ` ESCAPE '\'`
 	var either []string
 	for _, e := range expressions {
-		either = append(either, e+` LIKE `+pattern+` ESCAPE '\'`)
+		if !strings.Contains(e, "%s") {
+			e += "%s"
+		}
+		either = append(either, fmt.Sprintf(e, like))
 	}
 	w.conditions = append(w.conditions, "("+strings.Join(either, " OR ")+")")
 }

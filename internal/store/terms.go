@@ -10,7 +10,6 @@ import (
 	"unicode"
 
 	"github.com/posternhq/postern/internal/audit"
-	"github.com/posternhq/postern/internal/iam"
 )
 
 // The words of events are found in an index of their own, event_terms. A row of
@@ -25,26 +24,6 @@ const (
 	maxTermLen    = 64 // bytes
 	maxQueryWords = 8
 )
-
-// terms adds, for each word of a query, the condition that a term of the event
-// begins with it.
-func (w *where) terms(ws iam.WorkspaceID, query string) error {
-	words := strings.Fields(query)
-	if len(words) > maxQueryWords {
-		return iam.Invalid("/q", "too_many_words", "has more than %d words", maxQueryWords)
-	}
-	for _, word := range words {
-		word = clip(strings.ToLower(word))
-		// The last character there is comes after all that may follow the word.
-		w.add(fmt.Sprintf(`e.seq IN (
-			SELECT t.seq FROM event_terms t WHERE t.workspace_id = ? AND t.term >= ? AND t.term < ?
-			UNION ALL
-			SELECT l.seq FROM events l WHERE l.workspace_id = ? AND l.words LIKE ? ESCAPE '\'
-				AND l.seq > (SELECT h.seq / %[1]d * %[1]d FROM audit_heads h WHERE h.workspace_id = ?)
-		)`, termBlock), string(ws), word, word+"\U0010FFFF", string(ws), "%\n"+literal(word)+"%", string(ws))
-	}
-	return nil
-}
 
 // indexTerms puts the events of each block that became complete into the index.
 // placed says how many were placed just now, by workspace.
