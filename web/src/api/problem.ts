@@ -28,17 +28,20 @@ export class ProblemError extends Error {
   }
 }
 
+/** unreachable is one object, for a summary takes the focus when there is another. */
+const unreachable: Problem = {
+  status: 0,
+  code: "unreachable",
+  title: "The server cannot be reached",
+  detail: "Nothing was changed that was not confirmed. Look at the network, then try again.",
+};
+
 /** problemOf returns what an error says to people, whatever it is. */
 export function problemOf(error: unknown): Problem {
   if (error instanceof ProblemError) {
     return error.problem;
   }
-  return {
-    status: 0,
-    code: "unreachable",
-    title: "The server cannot be reached",
-    detail: "Nothing was changed that was not confirmed. Look at the network, then try again.",
-  };
+  return unreachable;
 }
 
 /** fieldError returns what a problem says of one field: the one at a JSON pointer. */
