@@ -5,6 +5,7 @@ import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { axe, contrast, wcag } from "./axe.mjs";
+import { thirtyDays } from "./readme.mjs";
 import { answers, screens } from "./screens.mjs";
 import { Browser, fill, pictures, Server } from "./world.mjs";
 
@@ -36,6 +37,8 @@ async function open(page, screen, state) {
   await page.locator(".skeleton").first().waitFor({ state: "detached" });
   if (state !== "filled") await page.locator(".empty").first().waitFor();
 }
+
+const renew = "the README's picture is not of this page any more: make picture";
 
 const cells = () => screens(world).flatMap((s) => ["filled", ...(s.states ?? [])].map((state) => ({ s, state })));
 
@@ -87,6 +90,28 @@ describe("every screen, each look in a page of its own", { concurrency: true }, 
     assert.deepEqual(wide, []);
   });
 });
+
+for (const scheme of ["light", "dark"]) {
+  it(`is shown in the README as it is, in ${scheme}`, async () => {
+    const page = await browser.page(server, { scheme, width: 1180, height: 530 });
+    await page.route("**/v1/**/usage?*", thirtyDays);
+    await page.goto("/w/acme/settings/service-accounts/support-bot-prod");
+    await page.getByText("4,016", { exact: false }).first().waitFor();
+    // What can be seen on the picture in docs/pictures: who changes it makes a new one.
+    const words = (role) => page.getByRole(role).filter({ visible: true }).allInnerTexts();
+    assert.deepEqual(await words("heading"), ["support-bot-prod"], renew);
+    assert.deepEqual(
+      (await words("columnheader")).map((w) => w.toLowerCase()),
+      ["name", "value", "traffic 30 d", "last used", "expires", "state", "actions"],
+      renew,
+    );
+    for (const said of ["New key", "Permissions", "prod-2026-08", "Retiring", "1 node in step"])
+      await page.getByText(said, { exact: true }).first().waitFor();
+    await page.screenshot({ path: join(pictures, `readme-${scheme}.png`) });
+    await page.unrouteAll({ behavior: "ignoreErrors" }); // it is asked again and again
+    await page.context().close();
+  });
+}
 
 describe("every screen", () => {
   it("is in the table", () => {
