@@ -1,12 +1,14 @@
 package server
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -51,15 +53,22 @@ func newLists(b *testing.B, at string) *lists {
 		}
 	})
 	r := replica.New(replica.Options{Node: "bench"})
+	if err := r.Load(b.Context(), s); err != nil {
+		b.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	var following sync.WaitGroup
+	following.Go(func() { _ = r.Follow(ctx, s) }) // until it is stopped
+	b.Cleanup(func() {
+		stop()
+		following.Wait()
+	})
 	service := &iam.Service{Store: s, Fence: r, Roster: r, Now: time.Now}
 	_, key, err := service.Initialize(b.Context(), iam.Initialization{Workspace: "Acme", Email: "maya@example.com", KeyName: "first"})
 	if err != nil {
 		b.Fatal(err)
 	}
 	if err := storetest.Shipped.Fill(b.Context(), s); err != nil {
-		b.Fatal(err)
-	}
-	if err := r.Load(b.Context(), s); err != nil {
 		b.Fatal(err)
 	}
 	srv, err := New(Options{

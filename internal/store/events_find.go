@@ -175,7 +175,7 @@ func (s eventSearch) windows(ctx context.Context, rarest string, last int64, fai
 			yield(window{func(w *where) { w.add(`e.seq <= ?`, border) }, true})
 			return
 		}
-		for some := int64(4 * maxPage); border > 0; some *= 8 {
+		for some := int64(maxPage); border > 0; some *= 8 {
 			begin, err := number(ctx, s.reader, "where words are", fmt.Sprintf(`
 				SELECT COALESCE(MIN(seq), 0) FROM (
 					SELECT DISTINCT seq FROM event_terms WHERE workspace_id = $1 AND term >= $2 AND term < $3 AND seq <= $4

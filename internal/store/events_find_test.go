@@ -28,6 +28,7 @@ func TestSearchesOfALongLogFindWhatIsThere(t *testing.T) {
 			"what few have":              {Query: "rare"},
 			"what most have":             {Query: "nightly"},
 			"what only old ones have":    {Query: "once"},
+			"only the oldest of these":   {Query: "once", Action: "role.updated"},
 			"the beginning of a word":    {Query: "nig rar"},
 			"few and an action":          {Query: "rare", Action: "key.revoked"},
 			"most and refused":           {Query: "nightly", Outcome: audit.Refused},
@@ -109,6 +110,9 @@ func (w *seeded) longLog(t *testing.T, s *store.Store, n int) (all []audit.Event
 			e.Reason, e.Outcome, e.Source.IP = "rare", audit.Refused, "192.0.2.9"
 		case i < 300:
 			e.Reason = "once"
+			if i < 120 {
+				e.Action = "role.updated"
+			}
 		}
 		all = append(all, e)
 	}
