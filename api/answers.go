@@ -7,6 +7,19 @@ type List[T any] struct {
 	NextCursor *string `json:"next_cursor" doc:"For the parameter cursor; null on the last page."`
 }
 
+// ServiceAccountList answers GET W/service_accounts.
+type ServiceAccountList struct {
+	List[ServiceAccount]
+	Counts *StateCounts `json:"counts,omitempty" doc:"When it is asked for: how many accounts of each state the other filters let through."`
+}
+
+// StateCounts is how many accounts there are of each state.
+type StateCounts struct {
+	Active   int64 `json:"active"`
+	Paused   int64 `json:"paused"`
+	Inactive int64 `json:"inactive"`
+}
+
 // CreatedServiceAccount answers POST W/service_accounts.
 type CreatedServiceAccount struct {
 	ServiceAccount

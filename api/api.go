@@ -376,16 +376,18 @@ type WaitingNode struct {
 
 // Node is a process that answers verifications from memory.
 type Node struct {
-	ID          string `json:"id" doc:"Random, and another one each time that the process joins: two nodes may have the same name."`
-	Name        string `json:"name"`
-	Kind        string `json:"kind" enum:"server"`
-	Version     string `json:"version" doc:"Of the program."`
-	Self        bool   `json:"self" doc:"It is the node that answers this request."`
-	Consistency string `json:"consistency" enum:"strict,bounded" doc:"A bounded node goes on for a while without the database, and receipts name it."`
-	Revision    int64  `json:"revision" doc:"The node answers from this change or a later one, or not at all."`
-	Lag         int64  `json:"lag" doc:"Changes that it has not confirmed yet."`
-	LeaseTTLMS  *int64 `json:"lease_ttl_ms" doc:"For how long the node may answer after it last reached the database. Null for a node that is alone, which needs no lease."`
-	LeaseLeftMS *int64 `json:"lease_left_ms" doc:"What is left of that, if nothing more is heard of the node: 0 says that it is dead or cut off. Null for a node that is alone."`
-	LastContact Time   `json:"last_contact" doc:"When it last wrote to the database, as far as the node that answers has watched."`
-	StartedAt   Time   `json:"started_at" doc:"When it joined."`
+	ID                string   `json:"id" doc:"Random, and another one each time that the process joins: two nodes may have the same name."`
+	Name              string   `json:"name"`
+	Kind              string   `json:"kind" enum:"server"`
+	Version           string   `json:"version" doc:"Of the program."`
+	Self              bool     `json:"self" doc:"It is the node that answers this request."`
+	Consistency       string   `json:"consistency" enum:"strict,bounded" doc:"A bounded node goes on for a while without the database, and receipts name it."`
+	Revision          int64    `json:"revision" doc:"The node answers from this change or a later one, or not at all."`
+	Lag               int64    `json:"lag" doc:"Changes that it has not confirmed yet."`
+	LeaseTTLMS        *int64   `json:"lease_ttl_ms" doc:"For how long the node may answer after it last reached the database. Null for a node that is alone, which needs no lease."`
+	LeaseLeftMS       *int64   `json:"lease_left_ms" doc:"What is left of that, if nothing more is heard of the node: 0 says that it is dead or cut off. Null for a node that is alone."`
+	RequestsPerSecond *float64 `json:"requests_per_second" doc:"How often keys were accepted or refused there, over about ten seconds. Null where nobody looked: in the stream."`
+
+	LastContact Time `json:"last_contact" doc:"When it last wrote to the database, as far as the node that answers has watched."`
+	StartedAt   Time `json:"started_at" doc:"When it joined."`
 }

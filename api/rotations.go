@@ -83,6 +83,13 @@ type StartRotation struct {
 	Deadline   *Time   `json:"deadline,omitempty" doc:"When the rotation is overdue if it is not ready. Nothing is revoked by that."`
 }
 
+// UpdateRotation is the body of PATCH W/rotations/{id}.
+type UpdateRotation struct {
+	QuietFor   Optional[string] `json:"quiet_for,omitzero" doc:"For how long the old key must be quiet, 1s to 30d. Null: what the workspace's policy says, or twice the longest gap between two uses that was seen." example:"1h"`
+	AutoRevoke *bool            `json:"auto_revoke,omitempty" doc:"Revoke the old key as soon as the rotation is ready. That never happens while the old key is in use, or may be."`
+	Deadline   Optional[Time]   `json:"deadline,omitzero" doc:"When the rotation is overdue if it is not ready. Null: never. Nothing is revoked by that."`
+}
+
 // StartedRotation answers the start of a rotation. It is the only time that the value
 // of the new key is shown.
 type StartedRotation struct {

@@ -137,6 +137,7 @@ var valid = map[string]any{
 	"update-role":                body{"title": "changed"},
 	"replace-permission-types":   []body{{"type": "docs", "actions": []string{"publish"}}},
 	"check":                      body{"principal": "all-but-one", "permission": "docs:read"},
+	"update-rotation":            body{"quiet_for": "1h"},
 	"finish-rotation":            body{"force": true},
 	"cancel-rotation":            body{"keep": "old"},
 	"try-without-old-key":        body{"for": "1s"},

@@ -34,6 +34,7 @@ func Kinds() []Kind {
 		{"key.resumed", "It works again."},
 		{"key.revoked", "It stopped, for good."},
 		{"rotation.started", "A key has a successor, and both work."},
+		{"rotation.updated", "Its quiet period, its deadline or whether it ends by itself changed."},
 		{"rotation.first_use", "The new key was accepted for the first time."},
 		{"rotation.overlapping", "Both keys are in use again, after the old one had been quiet."},
 		{"rotation.ready", "The old key has been quiet for as long as was asked."},

@@ -32,8 +32,17 @@ func nodeColumns() []column[api.Node] {
 		{name: "revision", text: func(x api.Node) string { return strconv.FormatInt(x.Revision, 10) }},
 		{name: "lag", text: func(x api.Node) string { return strconv.FormatInt(x.Lag, 10) }},
 		{name: "lease_left", text: func(x api.Node) string { return leaseLeft(x.LeaseLeftMS) }},
+		{name: "requests_per_second", text: func(x api.Node) string { return perSecond(x.RequestsPerSecond) }},
 		{name: "last_contact", text: func(x api.Node) string { return when(x.LastContact) }},
 	}
+}
+
+// perSecond says how often keys are used at a node.
+func perSecond(rate *float64) string {
+	if rate == nil {
+		return ""
+	}
+	return strconv.FormatFloat(*rate, 'f', 1, 64)
 }
 
 // leaseLeft says for how long a node may still answer if it is not heard of again.

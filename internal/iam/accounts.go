@@ -299,6 +299,28 @@ func (s *Service) ServiceAccounts(ctx context.Context, c Caller, ws string, f Ac
 	return s.Store.ServiceAccounts(ctx, id, f, page)
 }
 
+// StateCounts is how many accounts there are of each state.
+type StateCounts struct{ Active, Paused, Inactive int64 }
+
+// CountServiceAccounts returns how many accounts of each state a filter lets
+// through, whatever it says of the state.
+func (s *Service) CountServiceAccounts(ctx context.Context, c Caller, ws string, f AccountFilter) (n StateCounts, err error) {
+	id, err := s.reading(ctx, c, ws, ReadAccounts, audit.Target{Type: "service_account"})
+	if err != nil {
+		return n, err
+	}
+	if f.Need, err = s.settled(ctx, id, f.Need); err != nil {
+		return n, err
+	}
+	for state, into := range map[State]*int64{Active: &n.Active, Paused: &n.Paused, Inactive: &n.Inactive} {
+		f.State = state
+		if *into, err = s.Store.CountServiceAccounts(ctx, id, f); err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
 // reading resolves the workspace that a path names and decides whether the
 // caller may read there.
 func (s *Service) reading(ctx context.Context, c Caller, ws string, p Permission, t audit.Target) (WorkspaceID, error) {

@@ -102,6 +102,21 @@ func rotationEnds() map[string]change {
 				}
 			},
 		},
+		"UpdateRotation": {
+			needs: "iam.keys:write",
+			writes: []event{{
+				action: "rotation.updated", target: "rotation",
+				before: audit.Fields{"quiet_for": "10m", "auto_revoke": false}, after: audit.Fields{"quiet_for": "1h", "auto_revoke": true},
+			}},
+			ready: func(w *world, _ iam.Caller) call {
+				id := w.rotation().ID
+				return func(ctx context.Context, c iam.Caller) (result, error) {
+					return plain(w.UpdateRotation(ctx, c, "-", id, iam.RotationPatch{
+						QuietFor: &iam.Optional[time.Duration]{Value: new(time.Hour)}, AutoRevoke: new(true),
+					}))
+				}
+			},
+		},
 		"TryWithout": {
 			needs: "iam.keys:write",
 			writes: []event{

@@ -47,7 +47,7 @@ func (g *game) rotate(rt *rapid.T) {
 // turnRotation ends a rotation, or tries to do without its old key.
 func (g *game) turnRotation(rt *rapid.T) {
 	c, id := pick(rt, "caller", g.callers), pick(rt, "rotation", g.rotations)
-	turn := rapid.SampledFrom([]string{"try", "try", "shorten", "cancel", "abandon", "finish", "force"}).Draw(rt, "turn")
+	turn := rapid.SampledFrom([]string{"try", "try", "shorten", "update", "cancel", "abandon", "finish", "force"}).Draw(rt, "turn")
 	g.try(turn+" rotation", c, nil, func(ctx context.Context, c iam.Caller) (iam.Receipt, error) {
 		var d iam.Done[iam.JudgedRotation]
 		var err error
@@ -56,6 +56,10 @@ func (g *game) turnRotation(rt *rapid.T) {
 			d, err = g.TryWithout(ctx, c, "-", id, time.Hour)
 		case "shorten":
 			d, err = g.TryWithout(ctx, c, "-", id, time.Second)
+		case "update":
+			d, err = g.UpdateRotation(ctx, c, "-", id, iam.RotationPatch{
+				QuietFor: &iam.Optional[time.Duration]{Value: new(time.Second)}, AutoRevoke: new(true),
+			})
 		case "cancel":
 			d, err = g.CancelRotation(ctx, c, "-", id, iam.KeepBoth)
 		case "abandon":

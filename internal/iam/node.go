@@ -74,6 +74,7 @@ type NodeStatus struct {
 	Lag         int64         // changes that it has not acknowledged
 	LastContact time.Time     // the database's time at its last sign of life
 	LeaseLeft   time.Duration // for how long it may answer, if that was its last
+	UsesPerSec  *float64      // how often keys are used there; nil: nobody has looked
 }
 
 // Leased reports whether the node answers only under a lease. Only one that is

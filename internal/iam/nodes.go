@@ -27,6 +27,9 @@ func (s *Service) Nodes(ctx context.Context, c Caller, ws string, page Page) (Li
 		return n.Kind != ServerNode && !c.System || page.After != nil && compare(n, nodePlace(page.After)) <= 0
 	})
 	slices.SortFunc(all, compare)
+	if err := s.addRates(ctx, all); err != nil {
+		return List[NodeStatus]{}, err
+	}
 	limit := max(page.Limit, 1)
 	if len(all) <= limit {
 		return List[NodeStatus]{Items: all}, nil
@@ -34,6 +37,25 @@ func (s *Service) Nodes(ctx context.Context, c Caller, ws string, page Page) (Li
 	all = all[:limit]
 	last := all[limit-1]
 	return List[NodeStatus]{Items: all, Next: []string{last.Name, last.Incarnation}}, nil
+}
+
+// addRates says of each node how often keys are used there. One that is alone has
+// no row that names its reporter: there, the name does.
+func (s *Service) addRates(ctx context.Context, nodes []NodeStatus) error {
+	rates, err := s.Store.UseRates(ctx)
+	if err != nil {
+		return err
+	}
+	for i := range nodes {
+		n, sum := &nodes[i], 0.0
+		for _, r := range rates {
+			if r.Reporter == n.Reporter || n.Reporter == "" && r.Node == n.Name {
+				sum += r.PerSecond
+			}
+		}
+		n.UsesPerSec = &sum
+	}
+	return nil
 }
 
 // nodeOrder returns the order that a list of nodes is asked for in.

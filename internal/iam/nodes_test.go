@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/posternhq/postern/internal/iam"
 )
@@ -56,6 +57,35 @@ func TestNodesAreListedByNameWhateverThePages(t *testing.T) {
 		for _, after := range [][]string{{}, {"a"}, {"a", "2", "x"}} {
 			if _, err := w.Nodes(t.Context(), w.owner, "-", iam.Page{Limit: 1, After: after}); err != nil {
 				t.Errorf("after %q: %v", after, err)
+			}
+		}
+	})
+}
+
+// A node is told by the id of who reports for it, and one that is alone by its name.
+func TestNodesSayHowOftenKeysAreUsedThere(t *testing.T) {
+	eachWorld(t, func(t *testing.T, w *world) {
+		for id, name := range map[string]string{"r1": "a", "r2": "b"} {
+			if _, err := w.Store.Register(t.Context(), iam.Reporter{ID: id, Name: name, Kind: iam.ServerNode}); err != nil {
+				t.Fatalf("register %s: %v", id, err)
+			}
+		}
+		minutes := []iam.UsePoint{{At: w.Now().Truncate(time.Minute), OK: 30}}
+		if _, err := w.Report(t.Context(), iam.UsageReport{Reporter: "r2", Number: 1, Keys: []iam.KeyUse{{
+			Key: w.freshKey(), Principal: w.owner.Principal.ID, Workspace: w.owner.Workspace.ID, Minutes: minutes, LastOK: w.Now(),
+		}}}); err != nil {
+			t.Fatalf("report: %v", err)
+		}
+		one, other, alone := nodeRow("a", "1", iam.ServerNode), nodeRow("b", "2", iam.ServerNode), nodeRow("b", "3", iam.ServerNode)
+		one.Reporter, other.Reporter = "r1", "r2"
+		w.Roster = roster{one, other, alone}
+		list, err := w.Nodes(t.Context(), w.owner, "-", iam.Page{Limit: 10})
+		if err != nil || len(list.Items) != 3 {
+			t.Fatalf("got %d nodes and error %v, want 3", len(list.Items), err)
+		}
+		for i, used := range []bool{false, true, true} {
+			if rate := list.Items[i].UsesPerSec; rate == nil || (*rate > 0) != used {
+				t.Errorf("%s is used %v times in a second, want more than 0: %t", list.Items[i].Incarnation, rate, used)
 			}
 		}
 	})

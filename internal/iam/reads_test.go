@@ -33,6 +33,10 @@ func readingsOfWhoMay() map[string]reading {
 			_, err := w.ServiceAccount(ctx, c, "-", "subject")
 			return err
 		}},
+		"CountServiceAccounts": {"iam.service_accounts:read", "service_account.read", func(ctx context.Context, w *world, c iam.Caller) error {
+			_, err := w.CountServiceAccounts(ctx, c, "-", iam.AccountFilter{})
+			return err
+		}},
 		"ServiceAccounts": {"iam.service_accounts:read", "service_account.read", func(ctx context.Context, w *world, c iam.Caller) error {
 			_, err := w.ServiceAccounts(ctx, c, "-", iam.AccountFilter{}, page)
 			return err

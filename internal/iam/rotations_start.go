@@ -118,17 +118,7 @@ func (w *work) rotatable(old Key, in NewRotation) error {
 	if err := w.notEnded(old); err != nil {
 		return err
 	}
-	var v validation
-	if in.QuietFor != 0 && (in.QuietFor < time.Second || in.QuietFor > maxQuietFor) {
-		v.add("/quiet_for", "out_of_range", "must be between 1s and 30d")
-	}
-	if !in.Deadline.IsZero() && !in.Deadline.After(w.Now()) {
-		v.add("/deadline", "in_the_past", "must be in the future")
-	}
-	if in.Deadline.After(w.Now().Add(maxDays * day)) {
-		v.add("/deadline", "out_of_range", "is more than a hundred years away; leave it out")
-	}
-	if err := v.err(); err != nil {
+	if err := w.possible(in.QuietFor, in.Deadline); err != nil {
 		return err
 	}
 	switch state := old.State(w.Now()); {
@@ -140,6 +130,22 @@ func (w *work) rotatable(old Key, in NewRotation) error {
 		return Invalid("", "not_active", "the key is %s: resume it first, or create a new one", state)
 	}
 	return nil
+}
+
+// possible returns an error unless a rotation can have a quiet period and a
+// deadline. Zero stands for none of them.
+func (w *work) possible(quietFor time.Duration, deadline time.Time) error {
+	var v validation
+	if quietFor != 0 && (quietFor < time.Second || quietFor > maxQuietFor) {
+		v.add("/quiet_for", "out_of_range", "must be between 1s and 30d")
+	}
+	if !deadline.IsZero() && !deadline.After(w.Now()) {
+		v.add("/deadline", "in_the_past", "must be in the future")
+	}
+	if deadline.After(w.Now().Add(maxDays * day)) {
+		v.add("/deadline", "out_of_range", "is more than a hundred years away; leave it out")
+	}
+	return v.err()
 }
 
 // successor makes the key that is to take the place of an old one: it has the same
@@ -247,11 +253,9 @@ func (w *work) insertRotation(old, fresh Key, in NewRotation) (JudgedRotation, e
 		Deadline: in.Deadline.UTC().Truncate(time.Microsecond), StartedAt: w.Now(), StartedBy: w.caller.createdBy(), Version: w.Seq(),
 	}
 	if r.Learnt {
-		policy, err := ParseDuration(w.ws.Policy.QuietFor)
-		if err != nil {
-			return JudgedRotation{}, fmt.Errorf("read the policy's quiet_for: %w", err)
+		if r.QuietFor, err = w.learnt(e); err != nil {
+			return JudgedRotation{}, err
 		}
-		r.QuietFor = learnQuietFor(policy, e.LongestGap)
 	}
 	w.issued = string(r.ID)
 	w.event.Target, w.event.After = r.target(), r.fields()
@@ -262,6 +266,16 @@ func (w *work) insertRotation(old, fresh Key, in NewRotation) (JudgedRotation, e
 		return JudgedRotation{}, err
 	}
 	return JudgedRotation{r, r.judge(e, w.Now())}, nil
+}
+
+// learnt returns for how long the old key of a rotation must be quiet where nobody
+// says.
+func (w *work) learnt(e Evidence) (time.Duration, error) {
+	policy, err := ParseDuration(w.ws.Policy.QuietFor)
+	if err != nil {
+		return 0, fmt.Errorf("read the policy's quiet_for: %w", err)
+	}
+	return learnQuietFor(policy, e.LongestGap), nil
 }
 
 func rotated(k Key) RotatedKey {

@@ -146,6 +146,9 @@ type Reader interface {
 	// subjects without any, are left out. Minutes are kept for three days, hours
 	// for thirty-five, days for as long as the policy says.
 	UsagePoints(ctx context.Context, ws WorkspaceID, subjects []string, from, to time.Time, step time.Duration) (map[string][]UsePoint, error)
+	// UseRates returns how often keys were accepted and refused in the last ten
+	// seconds or so, by reporter. Who counted nothing may be left out.
+	UseRates(ctx context.Context) ([]UseRate, error)
 	// UsageSubjects returns those of the ids that are of keys or principals of the
 	// workspace, or its own, in any order.
 	UsageSubjects(ctx context.Context, ws WorkspaceID, ids []string) ([]string, error)
@@ -310,6 +313,7 @@ type AccountFilter struct {
 	State State  // active, paused or inactive
 	Role  string // id or name
 	Owner string
+	Name  string // the whole name, which the account has or had: names are not given twice
 	Query string // part of the name, the description or the owner
 	Need  Need
 }

@@ -108,6 +108,14 @@ type LastUse struct {
 	KeyName string
 }
 
+// UseRate is how often keys are accepted and refused by those whom one reporter
+// speaks for.
+type UseRate struct {
+	Reporter  string
+	Node      string // its name
+	PerSecond float64
+}
+
 // Evidence is what is known of the use of a key and of the one that is to replace
 // it. What is not known must be taken for use.
 type Evidence struct {

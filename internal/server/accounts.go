@@ -78,18 +78,37 @@ type listAccountsInput struct {
 	State string `query:"state" enum:"active,paused,inactive" doc:"Only accounts in this state."`
 	Role  string `query:"role" doc:"Only accounts with this role: its id or name."`
 	Owner string `query:"owner" doc:"Only accounts of this team: its whole name."`
+	Name  string `query:"name" doc:"Only the account that has, or had, this whole name: names are not given twice."`
 	Query string `query:"q" doc:"Only accounts whose name, description or owner has this in it."`
 	Need  string `query:"need" enum:"owner,keys,less_power" doc:"Only accounts that have not ended and need something: no team is named as the owner; no key could work; the role is Admin-level, and nothing was changed with it for 90 days."`
+
+	Counts bool `query:"counts" doc:"Say also how many accounts of each state there are, whatever state is asked for."`
 }
 
-func (s *Server) listAccounts(ctx context.Context, c iam.Caller, in *listAccountsInput) (*answer[api.List[api.ServiceAccount]], error) {
-	f := iam.AccountFilter{State: iam.State(in.State), Role: in.Role, Owner: in.Owner, Query: in.Query, Need: iam.Need{What: iam.Needed(in.Need)}}
+func (in *listAccountsInput) filter() iam.AccountFilter {
+	return iam.AccountFilter{
+		State: iam.State(in.State), Role: in.Role, Owner: in.Owner, Name: in.Name, Query: in.Query, Need: iam.Need{What: iam.Needed(in.Need)},
+	}
+}
+
+func (s *Server) listAccounts(ctx context.Context, c iam.Caller, in *listAccountsInput) (*answer[api.ServiceAccountList], error) {
+	f := in.filter()
 	p, err := s.page(c, in.Paging, accountsPath, f)
 	if err != nil {
 		return nil, err
 	}
-	list, err := s.iam.ServiceAccounts(ctx, c, in.Workspace, f, p.Page)
-	return listed(p, list, err, serviceAccount)
+	found, err := s.iam.ServiceAccounts(ctx, c, in.Workspace, f, p.Page)
+	if err != nil {
+		return nil, ofQuery(err)
+	}
+	list, err := listOf(p, found, serviceAccount)
+	if err != nil || !in.Counts {
+		return &answer[api.ServiceAccountList]{api.ServiceAccountList{List: list}}, err
+	}
+	n, err := s.iam.CountServiceAccounts(ctx, c, in.Workspace, f)
+	return &answer[api.ServiceAccountList]{api.ServiceAccountList{
+		List: list, Counts: &api.StateCounts{Active: n.Active, Paused: n.Paused, Inactive: n.Inactive},
+	}}, err
 }
 
 type createAccountInput struct {

@@ -336,6 +336,42 @@ func TestPagingIsStableUnderInserts(t *testing.T) {
 	})
 }
 
+// A name is looked for as a whole, among those that were given ever; and accounts
+// are counted by their state, as far as the other filters let them through.
+func TestAccountsAreFoundByNameAndCounted(t *testing.T) {
+	eachTown(t, func(t *testing.T, w *town) {
+		c := w.acme.in(t)
+		active, paused, gone := c.account("viewer"), c.account("viewer"), c.account("operator")
+		for _, a := range []api.CreatedServiceAccount{active, paused, gone} {
+			c.patch(here("/service_accounts/"+a.ID), `{"owner":"Counted"}`).want(http.StatusOK, nil)
+		}
+		c.post(here("/service_accounts/"+paused.ID+"/pause"), nil).want(http.StatusOK, nil)
+		c.patch(here("/service_accounts/"+gone.ID), `{"name":"`+gone.Name+`-2"}`).want(http.StatusOK, nil)
+		c.post(here("/service_accounts/"+gone.ID+"/revoke"), nil).want(http.StatusOK, nil)
+		for query, want := range map[string]struct {
+			ids    []string
+			counts *api.StateCounts
+		}{
+			"name=" + active.Name:                              {[]string{active.ID}, nil},
+			"name=" + gone.Name:                                {[]string{gone.ID}, nil}, // which it had once
+			"name=" + active.Name + "x":                        {nil, nil},
+			"owner=Counted&state=paused&counts=true":           {[]string{paused.ID}, &api.StateCounts{Active: 1, Paused: 1, Inactive: 1}},
+			"owner=Counted&role=operator&counts=true":          {[]string{gone.ID}, &api.StateCounts{Inactive: 1}},
+			"owner=Counted&need=keys&state=active&counts=true": {[]string{active.ID}, &api.StateCounts{Active: 1, Paused: 1}},
+		} {
+			var list api.ServiceAccountList
+			c.get(here("/service_accounts?"+query)).want(http.StatusOK, &list)
+			var ids []string
+			for _, a := range list.Data {
+				ids = append(ids, a.ID)
+			}
+			if !slices.Equal(ids, want.ids) || (list.Counts == nil) != (want.counts == nil) || want.counts != nil && *list.Counts != *want.counts {
+				t.Errorf("%s: got %v, counts %+v; want %v, %+v", query, ids, list.Counts, want.ids, want.counts)
+			}
+		}
+	})
+}
+
 // accountPages yields every account, page by page.
 func (c *client) accountPages(limit int, sort string) func(func(api.ServiceAccount) bool) {
 	return func(yield func(api.ServiceAccount) bool) {

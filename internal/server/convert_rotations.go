@@ -79,6 +79,30 @@ func newRotation(in *api.StartRotation) (out iam.NewRotation, err error) {
 	return out, nil
 }
 
+func rotationPatch(in api.UpdateRotation) (out iam.RotationPatch, err error) {
+	out.AutoRevoke = in.AutoRevoke
+	if text, set := in.QuietFor.Get(); set {
+		out.QuietFor = &iam.Optional[time.Duration]{}
+		if text != nil {
+			d, err := duration("/quiet_for", *text)
+			if err != nil {
+				return out, err
+			}
+			out.QuietFor.Value = &d
+		}
+	}
+	if at, set := in.Deadline.Get(); set {
+		out.Deadline = &iam.Optional[time.Time]{}
+		if at != nil {
+			if at.IsZero() { // package iam would read it as none
+				return out, iam.Invalid("/deadline", "in_the_past", "must be in the future")
+			}
+			out.Deadline.Value = &at.Time
+		}
+	}
+	return out, nil
+}
+
 // durationOf reads a duration that may be absent, which is zero.
 func durationOf(pointer string, text *string) (time.Duration, error) {
 	if text == nil {

@@ -200,6 +200,7 @@ func rotationSamples() map[string]sample {
 		},
 		"rotate-self":         func(x *tenant) call { return post("/v1/keys/self/rotations", x.keyOf("viewer"), api.StartRotation{}) },
 		"list-self-rotations": func(x *tenant) call { return get("/v1/keys/self/rotations", x.keyOf("viewer")) },
+		"update-rotation":     one(http.MethodPatch, "", api.UpdateRotation{QuietFor: api.Value("1h")}),
 		"finish-rotation":     one(http.MethodPost, "/finish", api.FinishRotation{Force: true}),
 		"cancel-rotation":     one(http.MethodPost, "/cancel", api.CancelRotation{Keep: "old"}),
 		"try-without-old-key": one(http.MethodPost, "/try_without", api.TryWithout{For: "1s"}),

@@ -39,6 +39,7 @@ func node(n iam.NodeStatus) api.Node {
 	out := api.Node{
 		ID: n.Incarnation, Name: n.Name, Kind: n.Kind, Version: n.Version, Self: n.Own, Consistency: "strict",
 		Revision: n.Acked, Lag: n.Lag, LastContact: api.NewTime(n.LastContact), StartedAt: api.NewTime(n.StartedAt),
+		RequestsPerSecond: n.UsesPerSec,
 	}
 	if n.Bounded > 0 {
 		out.Consistency = "bounded"

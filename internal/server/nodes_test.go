@@ -56,7 +56,10 @@ func TestAListOfNodesSaysWhatIsKnownOfEach(t *testing.T) {
 		}
 		got := second.Data[0]
 		ttl, left := *got.LeaseTTLMS, *got.LeaseLeftMS
-		got.LeaseTTLMS, got.LeaseLeftMS = nil, nil
+		if got.RequestsPerSecond == nil || *got.RequestsPerSecond != 0 {
+			t.Errorf("got %v requests in a second, want 0: nobody reports for it", got.RequestsPerSecond)
+		}
+		got.LeaseTTLMS, got.LeaseLeftMS, got.RequestsPerSecond = nil, nil, nil
 		want := api.Node{ID: "2", Name: "b", Kind: "server", Version: "v1", Consistency: "bounded", Revision: 7, Lag: 3, LastContact: api.NewTime(began.Add(time.Hour)), StartedAt: api.NewTime(began)}
 		if got != want || ttl != 15_000 || left != 1500 {
 			t.Errorf("got %+v, lease %d of %d ms; want %+v, 1500 of 15000", got, left, ttl, want)

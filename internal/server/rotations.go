@@ -67,6 +67,13 @@ func (s *Server) registerRotationStarts() {
 
 func (s *Server) registerRotationActions() {
 	register(s, operation{
+		id: "update-rotation", method: http.MethodPatch, path: rotationPath, tag: rotationsTag,
+		summary: "Change how a rotation under way is judged",
+		description: "Members that are left out stay as they are. A shorter quiet period may make the rotation ready at once, " +
+			"and revoke the old key by itself where that was asked for.",
+		access: permission, needs: iam.WriteKeys, success: http.StatusOK, problems: []string{api.CodeGone},
+	}, s.updateRotation)
+	register(s, operation{
 		id: "finish-rotation", method: http.MethodPost, path: rotationPath + "/finish", tag: rotationsTag,
 		summary: "Revoke the old key of a rotation",
 		description: "Refused as `not_ready`, with what is in the way, until the old key is known to have been quiet for long enough; `force` revokes it all the same. " +
@@ -188,6 +195,19 @@ type finishRotationInput struct {
 func (s *Server) finishRotation(ctx context.Context, c iam.Caller, in *finishRotationInput) (*acted[api.RotationAnswer], error) {
 	force := in.Body != nil && in.Body.Force
 	return s.turned(s.iam.FinishRotation(ctx, c, in.Workspace, iam.RotationID(in.ID), force))
+}
+
+type updateRotationInput struct {
+	InRotation
+	Body api.UpdateRotation
+}
+
+func (s *Server) updateRotation(ctx context.Context, c iam.Caller, in *updateRotationInput) (*acted[api.RotationAnswer], error) {
+	patch, err := rotationPatch(in.Body)
+	if err != nil {
+		return nil, err
+	}
+	return s.turned(s.iam.UpdateRotation(ctx, c, in.Workspace, iam.RotationID(in.ID), patch))
 }
 
 type cancelRotationInput struct {

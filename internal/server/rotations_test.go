@@ -151,6 +151,48 @@ func TestRotationNamesWhoHasNotMoved(t *testing.T) {
 	})
 }
 
+// What is asked of a rotation can be changed while it is under way: a quiet period
+// that is over makes it ready at once.
+func TestRotationIsChangedUnderWay(t *testing.T) {
+	eachTown(t, func(t *testing.T, w *town) {
+		c := w.acme.in(t)
+		old := c.keyOf(c.account("operator").ID, api.CreateKey{})
+		uses := c.counter()
+		begun := c.rotate(old.ID, api.StartRotation{QuietFor: new("24h")})
+		id := begun.Rotation.ID
+		uses.saw(begun.NewKey.Key, "10.0.0.1", true)
+		if got := c.rotation(id); got.Ready || got.QuietFor != "1d" {
+			t.Errorf("got ready %t after %s, want not, and 1d", got.Ready, got.QuietFor)
+		}
+		var out api.RotationAnswer
+		c.patch(here("/rotations/"+id), `{"quiet_for":"1s","auto_revoke":true,"deadline":"2100-01-01T00:00:00Z"}`).want(http.StatusOK, &out)
+		if r := out.Rotation; r.QuietFor != "1s" || r.QuietForLearnt || !r.AutoRevoke || r.Deadline == nil || r.Deadline.Year() != 2100 {
+			t.Errorf("got %+v", r)
+		}
+		for end := time.Now().Add(30 * time.Second); !c.rotation(id).Ready; uses.tell() { // a second after it began
+			if time.Now().After(end) {
+				t.Fatalf("it is not ready: got %+v", c.rotation(id).Blockers)
+			}
+		}
+		c.patch(here("/rotations/"+id), `{"quiet_for":null,"deadline":null}`).want(http.StatusOK, &out)
+		if r := out.Rotation; r.QuietFor != "10m" || !r.QuietForLearnt || !r.AutoRevoke || r.Deadline != nil || r.Ready {
+			t.Errorf("got %+v, want what the policy says, and that it goes on revoking by itself", r)
+		}
+		for body, pointer := range map[string]string{
+			`{"quiet_for":"0s"}`:                  "/quiet_for",
+			`{"quiet_for":"31d"}`:                 "/quiet_for",
+			`{"quiet_for":"soon"}`:                "/quiet_for",
+			`{"deadline":"2020-01-01T00:00:00Z"}`: "/deadline",
+			`{"deadline":"0001-01-01T00:00:00Z"}`: "/deadline",
+			`{"auto_revoke":"yes"}`:               "/auto_revoke",
+		} {
+			c.patch(here("/rotations/"+id), body).problemAt(http.StatusUnprocessableEntity, api.CodeValidationFailed, pointer)
+		}
+		c.post(here("/rotations/"+id+"/cancel"), `{"keep":"both"}`).want(http.StatusOK, nil)
+		c.patch(here("/rotations/"+id), `{"quiet_for":"1h"}`).wantProblem(http.StatusGone, api.CodeGone)
+	})
+}
+
 // A trial is as strict as a pause, and tells who was refused.
 func TestTrialTellsWhoWasRefused(t *testing.T) {
 	eachTown(t, func(t *testing.T, w *town) {

@@ -51,7 +51,12 @@ var accounts = listing[iam.ServiceAccount]{
 	orders: []order{
 		{name: "name", expression: "p.name_folded"},
 		{name: "owner", expression: "COALESCE(p.owner, '')"},
+		{name: "role", expression: "r.name"},
 		{name: "created_at", expression: "p.created_at", number: true},
+		{
+			name:       "last_used",
+			expression: "COALESCE((SELECT MAX(l.last_ok_at) FROM usage_last l WHERE l.principal_id = p.id), 0)", number: true,
+		},
 	},
 }
 
@@ -87,6 +92,9 @@ func (w *where) accountsLike(ws iam.WorkspaceID, f iam.AccountFilter) {
 	w.add(`p.workspace_id = ? AND p.type = 'service_account'`, string(ws))
 	match(w, `p.state = ?`, f.State)
 	match(w, `p.owner = ?`, f.Owner)
+	if f.Name != "" {
+		w.add(`p.id = (SELECT n.principal_id FROM account_names n WHERE n.workspace_id = ? AND n.name = ?)`, string(ws), f.Name)
+	}
 	w.role(f.Role)
 	w.holds(f.Query, "p.name_folded", "p.text_folded")
 	w.need(f.Need)

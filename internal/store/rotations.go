@@ -140,9 +140,12 @@ func (t *tx) UpdateRotation(_ context.Context, r iam.Rotation) error {
 		text: `
 			UPDATE rotations SET
 				state = $3, first_use_at = $4, overdue_at = $5, trial = $6, trial_until = $7, disturbed_at = $8,
-				ended_at = $9, ended_by_id = $10, ended_by_type = $11, ended_by_name = $12, version = $13
+				ended_at = $9, ended_by_id = $10, ended_by_type = $11, ended_by_name = $12, version = $13,
+				quiet_for = $14, learnt = $15, auto_revoke = $16, deadline = $17
 			WHERE workspace_id = $1 AND id = $2`,
-		args:    append([]any{string(r.Workspace), string(r.ID)}, t.progress(r)...),
+		args: slices.Concat([]any{string(r.Workspace), string(r.ID)}, t.progress(r), []any{
+			r.QuietFor.Microseconds(), bit(r.Learnt), bit(r.AutoRevoke), micros(r.Deadline),
+		}),
 		missing: iam.Errorf(iam.NotFound, "there is no rotation %s", r.ID),
 	})
 }

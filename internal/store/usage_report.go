@@ -117,9 +117,14 @@ func taking(r iam.UsageReport, now time.Time) statement {
 	return statement{
 		text: `
 			UPDATE usage_reporters SET
-				number = $2, covers = CASE WHEN covers > $3 AND covers <= $5 THEN covers ELSE $3 END, ended_at = COALESCE($4, ended_at)
+				number = $2, covers = CASE WHEN covers > $3 AND covers <= $5 THEN covers ELSE $3 END, ended_at = COALESCE($4, ended_at),
+				window_before = CASE WHEN window_at = $6 THEN window_before WHEN window_at = $7 THEN window_uses ELSE 0 END,
+				window_uses = CASE WHEN window_at = $6 THEN window_uses + $8 ELSE $8 END,
+				window_at = $6
 			WHERE id = $1 AND number < $2`,
-		args:    []any{r.Reporter, r.Number, covers, ended, now.UnixMicro()},
+		args: []any{
+			r.Reporter, r.Number, covers, ended, now.UnixMicro(), windowOf(now), windowOf(now) - 1, usesIn(r),
+		},
 		missing: errReported,
 	}
 }

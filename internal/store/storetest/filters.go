@@ -15,6 +15,7 @@ import (
 var filters = []contract{
 	{"WorkspaceFilters", testWorkspaceFilters},
 	{"AccountFilters", testAccountFilters},
+	{"AccountsAreSortedByTheirLastUse", testUsedAccountsInOrder},
 	{"MemberFiltersAndSeats", testMemberFilters},
 	{"RoleFilters", testRoleFilters},
 	{"KeyFilters", testKeyFilters},
@@ -81,12 +82,47 @@ func testAccountFilters(t *testing.T, open Open) {
 		{iam.AccountFilter{Role: string(w.role.ID)}, []string{"bot", "paused"}},
 		{iam.AccountFilter{Role: string(w.role.ID), State: iam.Inactive}, []string{}},
 		{iam.AccountFilter{Owner: "Support"}, []string{"paused"}},
+		{iam.AccountFilter{Name: "paused"}, []string{"paused"}},
+		{iam.AccountFilter{Name: "revoked", State: iam.Active}, []string{}},
+		{iam.AccountFilter{Name: "pause"}, []string{}},
 		{iam.AccountFilter{Query: "AUS"}, []string{"paused"}},
 		{iam.AccountFilter{Query: "tickets"}, []string{"paused"}},
 		{iam.AccountFilter{Query: "support"}, []string{"paused"}},
 	}, func(f iam.AccountFilter) (iam.List[iam.ServiceAccount], error) {
 		return w.s.ServiceAccounts(t.Context(), w.ws.ID, f, everything)
 	}, func(a iam.ServiceAccount) string { return a.Name })
+}
+
+// The account that was used last comes last, and those that never were come first;
+// and by their roles, as these are called.
+func testUsedAccountsInOrder(t *testing.T, open Open) {
+	u := newCounting(t, open)
+	early, never := u.newAccount("early"), u.newAccount("a-never")
+	role := u.roleIn(u.ws.ID, "zz", "*:read")
+	never.Role.ID = role.ID
+	key := u.newKey("of-early")
+	key.Principal.ID = early.ID
+	u.change(func(tx iam.Tx) error {
+		return errors.Join(tx.InsertRole(t.Context(), role),
+			tx.InsertServiceAccount(t.Context(), early), tx.InsertServiceAccount(t.Context(), never), tx.InsertKey(t.Context(), key))
+	})
+	before := u.use(u.now.Add(-time.Hour), 1, 0)
+	before.Key, before.Principal = key.ID, early.ID
+	u.report(u.use(u.now, 1, 0), before)
+	for sort, want := range map[string][]string{
+		"last_used": {"a-never", "early", "bot"}, "-last_used": {"bot", "early", "a-never"}, "role": {"bot", "early", "a-never"},
+	} {
+		var got []string
+		for _, a := range pages(t, 1, func(p iam.Page) (iam.List[iam.ServiceAccount], error) {
+			p.Sort = sort
+			return u.s.ServiceAccounts(t.Context(), u.ws.ID, iam.AccountFilter{}, p)
+		}) {
+			got = append(got, a.Name)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("by %s: got %q, want %q", sort, got, want)
+		}
+	}
 }
 
 func testMemberFilters(t *testing.T, open Open) {

@@ -25,6 +25,7 @@ var usage = []contract{
 	{"TextsOfAnySortAreCounted", testOddTexts},
 	{"ReportsAtOnceAreAllCounted", testConcurrentReports},
 	{"UnusedKeysAreThoseNotAcceptedSince", testUnusedSince},
+	{"RatesAreOfTheLastTenSeconds", testRates},
 }
 
 // counting is a reporter of a world, and the time.
@@ -433,4 +434,29 @@ func testUnusedSince(t *testing.T, open Open) {
 	}, func(f iam.KeyFilter) (iam.List[iam.Key], error) {
 		return u.s.Keys(t.Context(), u.ws.ID, f, everything)
 	}, func(k iam.Key) string { return k.Name })
+}
+
+func testRates(t *testing.T, open Open) {
+	u := newCounting(t, open)
+	rates := func(when string, want ...iam.UseRate) {
+		t.Helper()
+		equal(t, when, must[[]iam.UseRate](t, "rates")(u.s.UseRates(t.Context())), append([]iam.UseRate{}, want...))
+	}
+	of := func(perSecond float64) iam.UseRate {
+		return iam.UseRate{Reporter: "r1", Node: "n1", PerSecond: perSecond}
+	}
+	rates("before anything was used")
+	u.report(u.use(u.now, 20, 10))
+	rates("at the beginning of a window", of(3))
+	u.now = u.now.Add(5 * time.Second)
+	u.report(u.use(u.now, 10, 0))
+	rates("in the middle of it", of(4))
+	u.send(iam.UsageReport{Reporter: "r1", Number: u.number, Keys: []iam.KeyUse{u.use(u.now, 10, 0)}})
+	rates("after a report that was taken before", of(4))
+	u.now = u.now.Add(10 * time.Second)
+	rates("in the next window, half of what was before", of(2))
+	u.report(u.use(u.now, 10, 0))
+	rates("with more in it", of(3))
+	u.now = u.now.Add(20 * time.Second)
+	rates("when nothing was used for long")
 }
