@@ -137,6 +137,11 @@ describe("people", () => {
     await button("Approve").click();
     await heading("Approved").waitFor();
     assert.equal(await ended, 0, told);
+    await page.goto("/account");
+    await page
+      .getByRole("table", { name: "Command line logins" })
+      .getByRole("link", { name: /^Revoke cli/ })
+      .waitFor();
   });
 
   it("see where they are signed in, and end the rest", async () => {

@@ -31,9 +31,18 @@ const S = "/w/acme/settings";
 const bot = `${S}/service-accounts/support-bot-prod`;
 
 /** screens: path is where it is; states are those besides "filled" and the call that
-    is made to answer so; ready is what is on it when it is there. */
+    is made to answer so; ready is what is on it when it is there. without says why a
+    screen has fewer states than all. What is a dialog, what is another look of a screen,
+    and what asks the server nothing before somebody acts, has none of its own. */
 export const screens = (world) => [
-  { name: "overview", path: "/w/acme", ready: "Overview" },
+  {
+    name: "overview",
+    path: "/w/acme",
+    ready: "Overview",
+    call: "**/overview",
+    states: ["error"],
+    without: "it always has numbers; what one may not see of them is left out",
+  },
   {
     name: "accounts",
     path: `${S}/service-accounts`,
@@ -41,9 +50,20 @@ export const screens = (world) => [
     call: "**/service_accounts?*",
     states: ["empty", "error", "forbidden", "stale"],
   },
-  { name: "accounts-none-match", path: `${S}/service-accounts?q=nothing-is-called-this`, ready: "Service accounts" },
-  { name: "accounts-all", path: `${S}/service-accounts?state=all`, ready: "Service accounts" },
+  {
+    name: "accounts-none-match",
+    path: `${S}/service-accounts?q=nothing-is-called-this`,
+    ready: "Service accounts",
+    of: "accounts",
+  },
+  { name: "accounts-all", path: `${S}/service-accounts?state=all`, ready: "Service accounts", of: "accounts" },
   { name: "account-new", path: `${S}/service-accounts/new`, ready: "New service account", dialog: true },
+  {
+    name: "account-move",
+    path: `${S}/service-accounts/new?move=${world.jo.key.id}`,
+    ready: "Move laptop to a service account",
+    dialog: true,
+  },
   {
     name: "account-keys",
     path: bot,
@@ -51,10 +71,22 @@ export const screens = (world) => [
     call: "**/support-bot-prod/keys?*",
     states: ["empty", "error", "forbidden"],
   },
-  { name: "account-paused", path: `${S}/service-accounts/staging-bot`, ready: "staging-bot" },
-  { name: "account-inactive", path: `${S}/service-accounts/old-bot`, ready: "old-bot" },
-  { name: "account-gone", path: `${S}/service-accounts/never-was`, ready: "Not found", failed: true },
-  { name: "account-permissions", path: `${bot}/permissions`, ready: "What it may do" },
+  { name: "account-paused", path: `${S}/service-accounts/staging-bot`, ready: "staging-bot", of: "account-keys" },
+  { name: "account-inactive", path: `${S}/service-accounts/old-bot`, ready: "old-bot", of: "account-keys" },
+  {
+    name: "account-gone",
+    path: `${S}/service-accounts/never-was`,
+    ready: "Not found",
+    failed: true,
+    of: "account-keys",
+  },
+  {
+    name: "account-permissions",
+    path: `${bot}/permissions`,
+    ready: "What it may do",
+    call: "**/service_accounts/*/permissions",
+    states: ["empty", "error", "forbidden"],
+  },
   {
     name: "account-audit",
     path: `${bot}/audit`,
@@ -62,7 +94,7 @@ export const screens = (world) => [
     call: "**/audit_events*",
     states: ["empty", "error", "forbidden"],
   },
-  { name: "account-settings", path: `${bot}/settings`, ready: "Danger zone" },
+  { name: "account-settings", path: `${bot}/settings`, ready: "Danger zone", of: "account-keys" },
   { name: "account-revoke", path: `${bot}/revoke`, ready: "Revoke support-bot-prod?", dialog: true },
   { name: "account-role", path: `${bot}/role`, ready: "Change the role of support-bot-prod", dialog: true },
   { name: "key-new", path: `${bot}/keys/new`, ready: "New key", dialog: true },
@@ -85,8 +117,20 @@ export const screens = (world) => [
     ready: "Rotate pipeline",
     dialog: true,
   },
-  { name: "rotation", path: `${bot}/rotations/${world.rotation.id}`, ready: "Cancel rotation" },
-  { name: "api-keys", path: `${S}/api-keys`, ready: "API keys", call: "**/me/keys*", states: ["empty", "error"] },
+  { name: "rotation", path: `${bot}/rotations/${world.rotation.id}`, ready: "Cancel rotation", of: "account-keys" },
+  {
+    name: "rotation-change",
+    path: `${bot}/rotations/${world.rotation.id}/change`,
+    ready: "Change when it may end",
+    dialog: true,
+  },
+  {
+    name: "api-keys",
+    path: `${S}/api-keys`,
+    ready: "API keys",
+    call: "**/me/keys*",
+    states: ["empty", "error", "forbidden"],
+  },
   {
     name: "api-keys-everyone",
     path: `${S}/api-keys?of=everyone`,
@@ -112,10 +156,17 @@ export const screens = (world) => [
     dialog: true,
   },
   { name: "member-remove", path: `${S}/members/${world.jo.member.id}/remove`, ready: "Remove Jo Park?", dialog: true },
-  { name: "roles", path: `${S}/roles`, ready: "Roles", call: "**/roles?*", states: ["error", "forbidden"] },
-  { name: "role-new", path: `${S}/roles/new`, ready: "New role" },
-  { name: "role", path: `${S}/roles/ticket-bot`, ready: "Ticket bot" },
-  { name: "role-built-in", path: `${S}/roles/operator`, ready: "Operator" },
+  {
+    name: "roles",
+    path: `${S}/roles`,
+    ready: "Roles",
+    call: "**/roles?*",
+    states: ["error", "forbidden"],
+    without: "some are built in",
+  },
+  { name: "role-new", path: `${S}/roles/new`, ready: "New role", of: "roles" },
+  { name: "role", path: `${S}/roles/ticket-bot`, ready: "Ticket bot", of: "roles" },
+  { name: "role-built-in", path: `${S}/roles/operator`, ready: "Operator", of: "roles" },
   {
     name: "nodes",
     path: `${S}/nodes`,
@@ -123,7 +174,15 @@ export const screens = (world) => [
     call: "**/v1/**/nodes",
     states: ["empty", "error", "forbidden"],
   },
-  { name: "general", path: `${S}/general`, ready: "General" },
+  { name: "drill", path: `${S}/nodes/drill`, ready: "Start the drill", dialog: true },
+  {
+    name: "general",
+    path: `${S}/general`,
+    ready: "General",
+    call: "**/v1/workspaces/acme",
+    states: ["error", "forbidden"],
+    without: "a workspace always has a name",
+  },
   {
     name: "audit",
     path: "/w/acme/audit",
@@ -132,11 +191,30 @@ export const screens = (world) => [
     states: ["empty", "error", "forbidden"],
   },
   { name: "audit-event", path: `/w/acme/audit/${world.event.id}`, ready: "As JSON", dialog: true },
-  { name: "signin", path: "/signin", ready: "Sign in" },
-  { name: "setup", path: "/setup#setup_example", ready: "Set up Postern", fresh: true },
-  { name: "invite", path: "/invite#inv_example", ready: "Join the workspace", fresh: true },
-  { name: "link-not-complete", path: "/invite", ready: "This link is not complete", fresh: true },
-  { name: "device", path: "/device", ready: "Sign in a device", fresh: true },
-  { name: "my-account", path: "/account", ready: "Your account" },
-  { name: "nowhere", path: "/w/acme/nothing/here", ready: "There is nothing at this address" },
+  { name: "signin", path: "/signin", ready: "Sign in", alone: true },
+  { name: "setup", path: "/setup#setup_example", ready: "Set up Postern", fresh: true, alone: true },
+  { name: "invite", path: "/invite#inv_example", ready: "Join the workspace", fresh: true, alone: true },
+  { name: "link-not-complete", path: "/invite", ready: "This link is not complete", fresh: true, alone: true },
+  { name: "device", path: "/device", ready: "Sign in a device", fresh: true, alone: true },
+  {
+    name: "my-account",
+    path: "/account",
+    ready: "Your account",
+    call: "**/v1/sessions/current",
+    states: ["error"],
+    without: "it is of oneself, which nobody may not see",
+  },
+  { name: "nowhere", path: "/w/acme/nothing/here", ready: "There is nothing at this address", alone: true },
 ];
+
+/** gaps are the cells of the table that are missing: each screen has every state, or
+    says why not. */
+export function gaps(table) {
+  const all = ["empty", "error", "forbidden"];
+  const named = new Set(table.map((s) => s.name));
+  return table.flatMap((s) => {
+    if (s.dialog || s.alone || named.has(s.of)) return [];
+    if (!s.states?.includes("error")) return [`${s.name}: error`];
+    return s.without ? [] : all.filter((state) => !s.states.includes(state)).map((state) => `${s.name}: ${state}`);
+  });
+}

@@ -6,7 +6,7 @@ import { join, resolve } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { axe, contrast, wcag } from "./axe.mjs";
 import { thirtyDays } from "./readme.mjs";
-import { answers, screens } from "./screens.mjs";
+import { answers, gaps, screens } from "./screens.mjs";
 import { Browser, fill, pictures, Server } from "./world.mjs";
 
 let server;
@@ -121,6 +121,7 @@ describe("every screen", () => {
       (file) => !Object.hasOwn(pictured, file) || !screens(world).some((s) => s.name === pictured[file]),
     );
     assert.deepEqual(missing, [], "these screens are in the router and not in the table");
+    assert.deepEqual(gaps(screens(world)), [], "these cells of the table are missing");
   });
 
   it("had no error, no warning and nothing that the policy refused", () => assert.deepEqual(browser.wrong, []));
@@ -149,6 +150,7 @@ const pictured = {
   "accounts/settings": "account-settings",
   "rotations/start": "key-rotate",
   "rotations/assistant": "rotation",
+  "rotations/change": "rotation-change",
   "keys/mine": "api-keys",
   "keys/newmine": "api-key-new",
   "keys/drawer": "api-key",
@@ -162,6 +164,7 @@ const pictured = {
   "roles/role": "role",
   "settings/nodes": "nodes",
   "settings/general": "general",
+  "settings/drill": "drill",
   "audit/log": "audit",
   "audit/event": "audit-event",
 };

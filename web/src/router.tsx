@@ -96,9 +96,14 @@ export interface AccountSearch {
   state?: "paused" | "inactive" | "all";
   role?: string;
   owner?: string;
+  need?: (typeof needs)[number];
   q?: string;
-  sort?: "name" | "-name" | "created_at" | "-created_at";
+  sort?: (typeof accountOrders)[number];
 }
+
+const needs = ["owner", "keys", "less_power"] as const;
+
+const accountOrders = ["-name", "owner", "-owner", "role", "-role", "last_used", "-last_used"] as const;
 
 const accounts = createRoute({
   getParentRoute: () => settings,
@@ -106,7 +111,8 @@ const accounts = createRoute({
   validateSearch: (search: Record<string, unknown>): AccountSearch => ({
     ...oneOf(search, "state", ["paused", "inactive", "all"]),
     ...texts(search, ["role", "owner", "q"]),
-    ...oneOf(search, "sort", ["name", "-name", "created_at", "-created_at"]),
+    ...oneOf(search, "need", needs),
+    ...oneOf(search, "sort", accountOrders),
   }),
   component: lazy(() => import("./screens/accounts/list"), "AccountList"),
 });
@@ -114,6 +120,7 @@ const accounts = createRoute({
 const newAccount = createRoute({
   getParentRoute: () => accounts,
   path: "new",
+  validateSearch: (search: Record<string, unknown>): { move?: string } => texts(search, ["move"]),
   component: lazy(() => import("./screens/accounts/new"), "NewAccount"),
 });
 
@@ -161,6 +168,12 @@ const accountRotation = createRoute({
   component: lazy(() => import("./screens/rotations/assistant"), "Assistant"),
 });
 
+const accountRotationChange = createRoute({
+  getParentRoute: () => accountRotation,
+  path: "change",
+  component: lazy(() => import("./screens/rotations/change"), "ChangeRotation"),
+});
+
 const accountKeyEdit = createRoute({
   getParentRoute: () => accountKeys,
   path: "keys/$key/edit",
@@ -188,6 +201,7 @@ const accountPermissions = createRoute({
 const accountAudit = createRoute({
   getParentRoute: () => account,
   path: "audit",
+  validateSearch: (search: Record<string, unknown>): { by?: "actor" } => oneOf(search, "by", ["actor"]),
   component: lazy(() => import("./screens/accounts/audit"), "AccountAudit"),
 });
 
@@ -202,6 +216,7 @@ export interface KeySearch {
   of?: "everyone";
   q?: string;
   state?: "active" | "paused" | "expired" | "revoked";
+  traffic?: "machine";
 }
 
 const apiKeys = createRoute({
@@ -211,6 +226,7 @@ const apiKeys = createRoute({
     ...oneOf(search, "of", ["everyone"]),
     ...texts(search, ["q"]),
     ...oneOf(search, "state", ["active", "paused", "expired", "revoked"]),
+    ...oneOf(search, "traffic", ["machine"]),
   }),
   component: lazy(() => import("./screens/keys/mine"), "APIKeys"),
 });
@@ -293,6 +309,12 @@ const nodes = createRoute({
   component: lazy(() => import("./screens/settings/nodes"), "Nodes"),
 });
 
+const drill = createRoute({
+  getParentRoute: () => nodes,
+  path: "drill",
+  component: lazy(() => import("./screens/settings/drill"), "Drill"),
+});
+
 const general = createRoute({
   getParentRoute: () => settings,
   path: "general",
@@ -309,6 +331,8 @@ export interface AuditSearch {
   target?: string;
   outcome?: "done" | "refused";
   q?: string;
+  /** The list stands still, whatever happens. */
+  live?: "off";
 }
 
 const audit = createRoute({
@@ -318,6 +342,7 @@ const audit = createRoute({
     ...texts(search, ["from", "to", "actor", "action", "target", "q"]),
     ...oneOf(search, "actor_type", ["member", "service_account", "system", "anonymous"]),
     ...oneOf(search, "outcome", ["done", "refused"]),
+    ...oneOf(search, "live", ["off"]),
   }),
   component: lazy(() => import("./screens/audit/log"), "AuditLog"),
 });
@@ -351,7 +376,7 @@ const routes = root.addChildren([
           accountRevoke,
           accountRole,
         ]),
-        accountRotation,
+        accountRotation.addChildren([accountRotationChange]),
         accountPermissions,
         accountAudit,
         accountSettings,
@@ -361,7 +386,7 @@ const routes = root.addChildren([
       roles,
       newRole,
       role,
-      nodes,
+      nodes.addChildren([drill]),
       general,
     ]),
   ]),

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { api, data } from "./client";
-import { present } from "./lists";
+import { only, present } from "./lists";
 import { fieldError, ProblemError, problemOf } from "./problem";
 import { began } from "./queries";
 
@@ -41,6 +41,11 @@ it("finds what a problem says of a field", () => {
 
 it("leaves out of an address what is not there", () => {
   expect(present({ a: 1, b: undefined, c: "", d: "x" })).toEqual({ a: 1, d: "x" });
+});
+
+it("asks the API for what it knows, whatever else an address holds", () => {
+  const search: { q?: string; role?: string } = { q: "bot", ...{ move: "key_1" } };
+  expect(only(search, "q", "role")).toEqual({ q: "bot" });
 });
 
 it("counts steps back from the one that runs", () => {

@@ -97,6 +97,17 @@ export const revokeAccount = (ws: string, id: string) => (body: Schema["Reason"]
 export const createKey = (ws: string, id: string) => (body: Schema["CreateKey"], header: Headers) =>
   data(api.POST("/v1/workspaces/{workspace}/service_accounts/{id}/keys", { params: { ...at(ws, id), header }, body }));
 
+/** verifyWith asks the node that answers whether it accepts a key, as a service does:
+    with a key that may ask that, and without the session of who looks on. */
+export const verifyWith = (checker: string, key: string) =>
+  data(
+    api.POST("/v1/verify", {
+      body: { key },
+      headers: { Authorization: `Bearer ${checker}` },
+      credentials: "omit",
+    }),
+  );
+
 /** createMyKey makes a personal key. */
 export const createMyKey = (workspace: string) => (body: Schema["CreateKey"], header: Headers) =>
   data(api.POST("/v1/workspaces/{workspace}/me/keys", { params: { path: { workspace }, header }, body }));
@@ -168,6 +179,10 @@ export function receiptOf(change: Change<never, { receipt: Receipt }>): Receipt 
 /** startRotation makes the second key; its value is in the answer, and nowhere after. */
 export const startRotation = (ws: string, key: string) => (body: Schema["StartRotation"], header: Headers) =>
   data(api.POST("/v1/workspaces/{workspace}/keys/{id}/rotations", { params: { ...at(ws, key), header }, body }));
+
+/** updateRotation says anew when a rotation may end. */
+export const updateRotation = (ws: string, id: string) => (body: Schema["UpdateRotation"]) =>
+  data(api.PATCH("/v1/workspaces/{workspace}/rotations/{id}", { params: at(ws, id), body }));
 
 /** finishRotation revokes the old key. */
 export const finishRotation = (ws: string, id: string) => (body: Schema["FinishRotation"], header: Headers) =>

@@ -24,6 +24,12 @@ export function rowsOf<T>(data: InfiniteData<Listed<T>, unknown> | undefined): T
   return data?.pages.flatMap((p) => p.data) ?? [];
 }
 
+/** only keeps those fields that have one of some names: an address may hold others, of
+    which the API has never heard. */
+export function only<T extends object, const Name extends keyof T>(of: T, ...names: Name[]): Pick<T, Name> {
+  return Object.fromEntries(names.filter((n) => n in of).map((n) => [n, of[n]])) as never;
+}
+
 /** present leaves out what is not there, which an address or the API would take for
     a value. */
 export function present<T extends object>(of: T): { [K in keyof T]?: Exclude<T[K], undefined> } {

@@ -41,6 +41,7 @@ export interface AccountFilters {
   state?: "active" | "paused" | "inactive" | undefined;
   role?: string | undefined;
   owner?: string | undefined;
+  need?: "owner" | "keys" | "less_power" | undefined;
   q?: string | undefined;
   sort?: string | undefined;
 }
@@ -57,6 +58,37 @@ export const accounts = (ws: string, filters: AccountFilters) => ({
   ),
   refetchInterval: live,
 });
+
+/** accountCounts are how many accounts of each state some filters let through. */
+export const accountCounts = (ws: string, filters: Omit<AccountFilters, "state" | "sort">) =>
+  queryOptions({
+    queryKey: [ws, "accounts", "counts", present(filters)] as const,
+    queryFn: async ({ signal }) =>
+      (
+        await data(
+          api.GET("/v1/workspaces/{workspace}/service_accounts", {
+            params: { ...inside(ws), query: { ...present(filters), counts: true, limit: 1 } },
+            signal,
+          }),
+        )
+      ).counts,
+    placeholderData: keepPreviousData,
+  });
+
+/** accountNamed is the account that has a name, or had it: names are not given twice. */
+export const accountNamed = (ws: string, name: string) =>
+  queryOptions({
+    queryKey: [ws, "accounts", "named", name] as const,
+    queryFn: async ({ signal }) =>
+      (
+        await data(
+          api.GET("/v1/workspaces/{workspace}/service_accounts", {
+            params: { ...inside(ws), query: { name, limit: 1 } },
+            signal,
+          }),
+        )
+      ).data[0] ?? null,
+  });
 
 /** account is one service account, by name or id. */
 export const account = (ws: string, id: string) =>
@@ -92,6 +124,7 @@ export interface KeyFilters {
   state?: "active" | "paused" | "expired" | "revoked" | undefined;
   expires_before?: string | undefined;
   unused_for?: string | undefined;
+  machine_like?: boolean | undefined;
   q?: string | undefined;
 }
 
@@ -207,9 +240,10 @@ export interface AuditFilters {
   q?: string | undefined;
 }
 
-/** auditEvents are the audit log, the newest first. */
-export const auditEvents = (ws: string, filters: AuditFilters) =>
-  listed<AuditEvent>([ws, "audit", present(filters)], (cursor, signal) =>
+/** auditEvents are the audit log, the newest first. What stands still is not asked for
+    again because something happened. */
+export const auditEvents = (ws: string, filters: AuditFilters, still = false) =>
+  listed<AuditEvent>([ws, still ? "audit at rest" : "audit", present(filters)], (cursor, signal) =>
     data(
       api.GET("/v1/workspaces/{workspace}/audit_events", {
         params: { ...inside(ws), query: present({ ...filters, cursor }) },

@@ -44,8 +44,12 @@ it("shows at once what changed of a key", () => {
 });
 
 it("takes the nodes as they are told, and everything anew after a gap", () => {
-  tell("nodes", { nodes: [{ id: "a" }] });
-  expect(queries.getQueryData(["acme", "nodes"])).toEqual([{ id: "a" }]);
+  queries.setQueryData(["acme", "nodes"], [{ id: "a", requests_per_second: 3 }]);
+  tell("nodes", { nodes: [{ id: "a", lag: 1, requests_per_second: null }, { id: "b" }] });
+  expect(queries.getQueryData(["acme", "nodes"])).toEqual([
+    { id: "a", lag: 1, requests_per_second: 3 },
+    { id: "b", requests_per_second: null },
+  ]);
   tell("reset", { reason: "too_old" });
   vi.advanceTimersByTime(300);
   expect(asked).toEqual([["acme"]]);

@@ -2,9 +2,9 @@ import { type QueryClient, useQuery, useQueryClient } from "@tanstack/react-quer
 import { useEffect } from "react";
 import type { Schema } from "../api/client";
 import { allows } from "../api/permissions";
-import { nodes, whoami } from "../api/queries";
+import { type Node, nodes, whoami } from "../api/queries";
 import { sentence } from "../screens/audit/words";
-import { announce, stale } from "./live";
+import { announce, heardEvents, stale } from "./live";
 
 /** topics are what a stream tells of, and what hearing of it needs. */
 const topics = [
@@ -59,12 +59,22 @@ export function listen(source: EventSource, ws: string, queries: QueryClient): (
   on<Schema["StreamChange"]>("rotation", (c) => again([ws, "rotation", c.id], [ws, "keys"]));
   on<Schema["AuditEvent"]>("audit", (e) => {
     announce(sentence(e));
+    heardEvents.set(heardEvents.get() + 1);
     again([ws, "audit"], [ws, "overview"]);
   });
-  on<Schema["StreamNodes"]>("nodes", (n) => queries.setQueryData(nodes(ws).queryKey, n.nodes));
+  on<Schema["StreamNodes"]>("nodes", (n) =>
+    queries.setQueryData(nodes(ws).queryKey, (shown) => n.nodes.map((node) => withRate(node, shown))),
+  );
   on("reset", () => again([ws]));
   on<{ reason: string }>("end", (end) => end.reason === "stale" && stale.set(true));
   return () => clearTimeout(timer);
+}
+
+/** withRate is a node as the stream tells of it, which does not say how often keys are
+    used there: what was known of that stays. */
+function withRate(node: Node, shown: Node[] | undefined): Node {
+  const known = shown?.find((n) => n.id === node.id)?.requests_per_second;
+  return { ...node, requests_per_second: node.requests_per_second ?? known ?? null };
 }
 
 const plain = ["name", "limit", "allowed_networks", "expires_at"];

@@ -9,6 +9,12 @@ interface Who {
 const icons: Record<string, typeof Bot> = { member: UserRound, service_account: Bot, system: Cog };
 const kinds: Record<string, string> = { member: "Person", service_account: "Service account", system: "Postern" };
 
+/** nameOf is what somebody is called in a sentence, and whether they are still there. */
+export function nameOf(of: Pick<Who, "name" | "state">): string {
+  const gone = of.state === "removed" ? " (removed)" : of.state === "inactive" ? " (inactive)" : "";
+  return `${of.name || "Postern"}${gone}`;
+}
+
 /** Actor is who did something: what sort they are, their name, and whether they are
     still there. */
 export function Actor({ of }: { of: Who }) {

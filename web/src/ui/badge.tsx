@@ -1,14 +1,32 @@
-import { Ban, CircleCheck, CirclePause, Clock, Hourglass, Replace, UserMinus } from "lucide-react";
+import {
+  Ban,
+  CircleAlert,
+  CircleCheck,
+  CirclePause,
+  Clock,
+  Hourglass,
+  Replace,
+  TriangleAlert,
+  UserMinus,
+} from "lucide-react";
 import type { ReactNode } from "react";
 import { days } from "./time";
 
 type Tone = "ok" | "warn" | "danger" | "off";
 
+/** usual are the icons of those badges that say of nothing else which. */
+const usual: Record<Tone, ReactNode> = {
+  ok: <CircleCheck aria-hidden />,
+  warn: <TriangleAlert aria-hidden />,
+  danger: <CircleAlert aria-hidden />,
+  off: null,
+};
+
 /** Badge is an icon, a word and a colour, which all say the same. */
 export function Badge({ tone = "off", icon, children }: { tone?: Tone; icon?: ReactNode; children: ReactNode }) {
   return (
     <span className="badge" data-tone={tone}>
-      {icon}
+      {icon ?? usual[tone]}
       {children}
     </span>
   );

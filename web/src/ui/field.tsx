@@ -9,10 +9,12 @@ interface FieldProps extends Omit<ComponentProps<"input">, "id" | "children"> {
   hint?: ReactNode;
   /** What the server said of it. */
   error?: string | undefined;
+  /** What is right about it, where that is worth saying. */
+  good?: string | undefined;
 }
 
 /** Field is a line of text with a name, a hint, and what is wrong with it. */
-export function Field({ label, hint, error, required, ...rest }: FieldProps) {
+export function Field({ label, hint, error, good, required, ...rest }: FieldProps) {
   const id = useId();
   return (
     <div className="field">
@@ -33,11 +35,18 @@ export function Field({ label, hint, error, required, ...rest }: FieldProps) {
           {hint}
         </p>
       )}
-      {error && (
-        <p id={`${id}-error`} className="field-error">
-          {error}
-        </p>
-      )}
+      <div aria-live="polite" className="field-said">
+        {error && (
+          <p id={`${id}-error`} className="field-error">
+            {error}
+          </p>
+        )}
+        {good && !error && (
+          <p className="field-good">
+            <Check aria-hidden /> {good}
+          </p>
+        )}
+      </div>
     </div>
   );
 }

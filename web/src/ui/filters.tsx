@@ -57,13 +57,15 @@ interface SelectProps<V extends string> {
   /** What stands for no choice. */
   none: string;
   options: readonly { value: V; label: string }[];
+  /** It is there only where there is no room for what stands in its place. */
+  narrow?: boolean;
 }
 
 /** SelectFilter narrows a list to one value. */
-export function SelectFilter<V extends string>({ label, value, onChange, none, options }: SelectProps<V>) {
+export function SelectFilter<V extends string>({ label, value, onChange, none, options, narrow }: SelectProps<V>) {
   return (
     <select
-      className="input"
+      className={narrow ? "input narrow-only" : "input"}
       aria-label={label}
       value={value ?? ""}
       data-set={value ? "" : undefined}

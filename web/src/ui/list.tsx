@@ -1,3 +1,4 @@
+import { ArrowDown, ArrowUp } from "lucide-react";
 import type { ReactNode } from "react";
 import { problemOf } from "../api/problem";
 import { Button } from "./button";
@@ -10,6 +11,14 @@ export interface Column<T> {
   cell: (row: T) => ReactNode;
   /** main is what a row is called; actions are what can be done with it. */
   kind?: "main" | "number" | "actions";
+  /** What the API calls the order by it; a list is sorted by those columns that say. */
+  sort?: string;
+}
+
+/** Sorting is how a list is sorted: by what, with a - before it for descending. */
+export interface Sorting {
+  by: string;
+  onChange: (by: string) => void;
 }
 
 /** Asked is what a list needs to know of the query that it shows. */
@@ -34,10 +43,12 @@ interface ListProps<T extends { id: string }> {
   lines?: 1 | 2;
   /** Rows that matter less, such as revoked keys. */
   faded?: (row: T) => boolean;
+  sorting?: Sorting;
 }
 
 /** List is a table with all its states: on its way, empty, refused, out of date. */
-export function List<T extends { id: string }>({ label, query, rows, columns, empty, lines, faded }: ListProps<T>) {
+export function List<T extends { id: string }>(props: ListProps<T>) {
+  const { label, query, rows, columns, empty, lines, faded, sorting } = props;
   if (query.error && rows.length === 0) {
     return (
       <div className="table-wrap">
@@ -56,8 +67,17 @@ export function List<T extends { id: string }>({ label, query, rows, columns, em
           <thead>
             <tr>
               {columns.map((c) => (
-                <th key={c.name} scope="col" data-kind={c.kind}>
-                  {c.kind === "actions" ? <span className="hidden-text">{c.name}</span> : c.name}
+                <th
+                  key={c.name}
+                  scope="col"
+                  data-kind={c.kind}
+                  aria-sort={c.sort && sorting ? order(sorting.by, c.sort) : undefined}
+                >
+                  {c.sort && sorting ? (
+                    <SortButton name={c.name} sort={c.sort} sorting={sorting} />
+                  ) : (
+                    <span className={c.kind === "actions" ? "hidden-text" : undefined}>{c.name}</span>
+                  )}
                 </th>
               ))}
             </tr>
@@ -91,6 +111,28 @@ export function List<T extends { id: string }>({ label, query, rows, columns, em
         )}
       </div>
     </>
+  );
+}
+
+/** order is how a list is sorted by one of its columns. */
+function order(by: string, sort: string): "ascending" | "descending" | "none" {
+  if (by === sort) return "ascending";
+  return by === `-${sort}` ? "descending" : "none";
+}
+
+/** SortButton sorts by a column, and the other way round when it is pressed again. */
+function SortButton({ name, sort, sorting: { by, onChange } }: { name: string; sort: string; sorting: Sorting }) {
+  const now = order(by, sort);
+  return (
+    <button
+      type="button"
+      className="sort"
+      data-order={now}
+      onClick={() => onChange(now === "ascending" ? `-${sort}` : sort)}
+    >
+      {name}
+      {now === "descending" ? <ArrowDown aria-hidden /> : <ArrowUp aria-hidden />}
+    </button>
   );
 }
 

@@ -52,6 +52,15 @@ export function MenuItem({ onSelect, kind, reason, children }: ItemProps) {
   );
 }
 
+/** MenuLink leads out of the console, in a new tab. */
+export function MenuLink({ href, children }: { href: string; children: ReactNode }) {
+  return (
+    <Base.LinkItem className="menu-item" href={href} target="_blank" rel="noreferrer" closeOnClick>
+      {children}
+    </Base.LinkItem>
+  );
+}
+
 /** MenuTitle names what follows. */
 export function MenuTitle({ children }: { children: ReactNode }) {
   return <p className="menu-title">{children}</p>;

@@ -1,3 +1,4 @@
+import { BookOpen } from "lucide-react";
 import { type ReactNode, useEffect } from "react";
 
 interface HeadProps {
@@ -8,11 +9,24 @@ interface HeadProps {
   actions?: ReactNode;
   /** Where the page is. */
   crumbs?: ReactNode;
+  /** The page of the documentation that says more. */
+  docs?: string;
+}
+
+/** DocsLink leads to a page of the documentation, which this server has too. */
+export function DocsLink({ page = "", children }: { page?: string; children: ReactNode }) {
+  return (
+    <a className="docs-link" href={`/docs/${page}`} target="_blank" rel="noreferrer">
+      <BookOpen aria-hidden />
+      {children}
+      <span className="hidden-text"> (opens in a new tab)</span>
+    </a>
+  );
 }
 
 /** Head says what a page is, and holds what can be done there. It names the tab of
     the browser too. */
-export function Head({ title, badge, text, actions, crumbs }: HeadProps) {
+export function Head({ title, badge, text, actions, crumbs, docs }: HeadProps) {
   useEffect(() => {
     document.title = `${title} – Postern`;
   }, [title]);
@@ -30,6 +44,7 @@ export function Head({ title, badge, text, actions, crumbs }: HeadProps) {
             {badge}
           </div>
           {text && <div className="dim head-text">{typeof text === "string" ? <p>{text}</p> : text}</div>}
+          {docs && <DocsLink page={docs}>Learn more</DocsLink>}
         </div>
         {actions && <div className="row">{actions}</div>}
       </div>

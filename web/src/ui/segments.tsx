@@ -7,10 +7,12 @@ interface SegmentsProps<V extends string> {
   options: readonly { value: V; label: string }[];
   value: V;
   onChange: (value: V) => void;
+  /** It is what a dialog gives the focus to. */
+  first?: boolean;
 }
 
 /** Segments are a few choices side by side, of which one is taken. */
-export function Segments<V extends string>({ label, options, value, onChange }: SegmentsProps<V>) {
+export function Segments<V extends string>({ label, options, value, onChange, first }: SegmentsProps<V>) {
   const id = useId();
   return (
     <div className="field">
@@ -21,7 +23,11 @@ export function Segments<V extends string>({ label, options, value, onChange }: 
         {options.map((o) => (
           // biome-ignore lint/a11y/noLabelWithoutControl: the radio inside is the control
           <label key={o.value} className="segment">
-            <Radio.Root className="segment-radio" value={o.value} />
+            <Radio.Root
+              className="segment-radio"
+              value={o.value}
+              data-first={first && o.value === value ? "" : undefined}
+            />
             {o.label}
           </label>
         ))}

@@ -1,9 +1,23 @@
-import { describe, expect, it } from "vitest";
-import { ago, days } from "./time";
+import { createElement } from "react";
+import { renderToString } from "react-dom/server";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { ago, days, Time } from "./time";
+
+afterEach(() => {
+  vi.useRealTimers();
+});
 
 const now = Date.parse("2026-11-23T12:00:00Z");
 const s = 1000;
 const day = 86_400 * s;
+
+it("tells of nothing that has happened as if it would", () => {
+  vi.useFakeTimers({ now });
+  const at = new Date(now + 3 * s).toISOString(); // the server's clock is ahead
+  const shown = (ahead: boolean) => renderToString(createElement(Time, { at, ahead }));
+  expect(shown(false)).toContain("just now");
+  expect(shown(true)).toContain("in a moment");
+});
 
 describe("a moment is told", () => {
   it.each([

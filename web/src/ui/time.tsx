@@ -58,8 +58,16 @@ export function useNow(every = 5 * second): number {
   return now;
 }
 
+interface TimeProps {
+  at: string | null | undefined;
+  none?: string;
+  /** It is yet to come. What has happened is never told as if it would, whatever the
+      clocks of the server and of this device say. */
+  ahead?: boolean;
+}
+
 /** Time shows a moment relative to now, and exactly on hover and focus. */
-export function Time({ at, none = "Never" }: { at: string | null | undefined; none?: string }) {
+export function Time({ at, none = "Never", ahead = false }: TimeProps) {
   const now = useNow();
   if (!at) {
     return <span className="dim">{none}</span>;
@@ -68,7 +76,7 @@ export function Time({ at, none = "Never" }: { at: string | null | undefined; no
   return (
     <Tip text={exactly(moment)}>
       <time dateTime={at} tabIndex={0}>
-        {ago(moment, now)}
+        {ago(ahead ? moment : Math.min(moment, now), now)}
       </time>
     </Tip>
   );

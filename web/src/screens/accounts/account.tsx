@@ -4,7 +4,8 @@ import { Plus } from "lucide-react";
 import { useEffect, useRef } from "react";
 import { useMay } from "../../api/me";
 import { problemOf } from "../../api/problem";
-import { account, type ServiceAccount } from "../../api/queries";
+import { account, roles, type ServiceAccount } from "../../api/queries";
+import { nameOf } from "../../ui/actor";
 import { StateBadge } from "../../ui/badge";
 import { Button } from "../../ui/button";
 import { CopyIcon } from "../../ui/copy";
@@ -13,7 +14,9 @@ import { Note } from "../../ui/note";
 import { Head } from "../../ui/page";
 import { Failure, Waiting } from "../../ui/states";
 import { Time, useNow } from "../../ui/time";
+import { titleOf } from "../roles/choose";
 import { AccountActions, useTurn } from "./actions";
+import { Moving } from "./move";
 
 const from = "/w/$ws/settings/service-accounts/$sa";
 
@@ -42,6 +45,7 @@ export function AccountPage() {
       {found.error ? <OutOfDate error={found.error} onRetry={() => void found.refetch()} /> : null}
       <AccountHead ws={ws} account={a} />
       <StateBanner ws={ws} account={a} />
+      <Moving ws={ws} account={a} />
       <nav className="tabs" aria-label={`Parts of ${a.name}`}>
         <Tab to="/w/$ws/settings/service-accounts/$sa" name="Keys" />
         <Tab to="/w/$ws/settings/service-accounts/$sa/permissions" name="Permissions" />
@@ -76,6 +80,7 @@ function Tab({ to, name }: { to: `${typeof from}${TabTo}`; name: string }) {
 
 function AccountHead({ ws, account: a }: { ws: string; account: ServiceAccount }) {
   const now = useNow(60_000);
+  const all = useQuery(roles(ws));
   return (
     <Head
       title={a.name}
@@ -89,7 +94,7 @@ function AccountHead({ ws, account: a }: { ws: string; account: ServiceAccount }
         <>
           {a.description && <p>{a.description}</p>}
           <p className="facts small">
-            <span>Role {a.role.name}</span>
+            <span>Role {titleOf(a.role.name, all.data)}</span>
             <span>{a.owner ? `Owner ${a.owner}` : "No owner"}</span>
             <span>
               Last used <Time at={a.last_used?.at} none="never" />
@@ -154,7 +159,7 @@ function StateBanner({ ws, account: a }: { ws: string; account: ServiceAccount }
   return (
     <div className="banner">
       <Note>
-        This account was revoked{a.revoked && <> by {a.revoked.by.name || "Postern"} </>}
+        This account was revoked{a.revoked && <> by {nameOf(a.revoked.by)} </>}
         {a.revoked && <Time at={a.revoked.at} />}. It is inactive for good: none of its keys is accepted, and its name
         cannot be used again.{a.revoked?.reason && <> Reason: {a.revoked.reason}</>}
       </Note>

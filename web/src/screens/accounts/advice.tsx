@@ -46,8 +46,8 @@ function Given({
   if (told.silent === "too_little_data") {
     return (
       <Note>
-        There is {many(told.data_days, "day")} of data. Advice begins at 14 days, so that what is needed once a
-        fortnight is not taken away.
+        {told.data_days === 0 ? "There is no data yet." : `So far there is data of ${many(told.data_days, "day")}.`}{" "}
+        Advice begins at 14 days, so that what is needed once a fortnight is not taken away.
       </Note>
     );
   }

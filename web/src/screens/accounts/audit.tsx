@@ -1,12 +1,12 @@
 import { useInfiniteQuery } from "@tanstack/react-query";
-import { Link } from "@tanstack/react-router";
+import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { ScrollText } from "lucide-react";
-import { useState } from "react";
 import { rowsOf } from "../../api/lists";
 import { auditEvents } from "../../api/queries";
 import { List } from "../../ui/list";
 import { Segments } from "../../ui/segments";
 import { Empty, Waiting } from "../../ui/states";
+import { Export } from "../audit/export";
 import { auditColumns } from "../audit/table";
 import { useAccount } from "./account";
 
@@ -18,13 +18,19 @@ const sides = [
 /** AccountAudit is what was done to an account, or by it. */
 export function AccountAudit() {
   const { ws, of } = useAccount();
-  const [side, setSide] = useState<"target" | "actor">("target");
+  const from = "/w/$ws/settings/service-accounts/$sa/audit";
+  const side = useSearch({ from }).by ?? "target";
+  const navigate = useNavigate({ from });
   const id = of?.id ?? "";
   const list = useInfiniteQuery({ ...auditEvents(ws, { [side]: id }), enabled: id !== "" });
   if (!of) return <Waiting />;
+  const choose = (by: "target" | "actor") => navigate({ search: by === "actor" ? { by } : {}, replace: true });
   return (
     <div className="below-tabs">
-      <Segments label="Events" options={sides} value={side} onChange={setSide} />
+      <div className="row" data-ends>
+        <Segments label="Events" options={sides} value={side} onChange={choose} />
+        <Export ws={ws} search={{ [side]: id }} />
+      </div>
       <List
         label={`Audit log of ${of.name}`}
         query={list}

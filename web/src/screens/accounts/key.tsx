@@ -47,6 +47,25 @@ function Actions({ ws, sa, of: k }: { ws: string; sa: string; of: Key }) {
   const params = { ws, sa, key: k.id };
   return (
     <div className="row">
+      {k.rotation ? (
+        <Button
+          onClick={() =>
+            navigate({
+              to: "/w/$ws/settings/service-accounts/$sa/rotations/$rot",
+              params: { ws, sa, rot: k.rotation ?? "" },
+            })
+          }
+        >
+          See the rotation
+        </Button>
+      ) : (
+        <Button
+          reason={may ?? (k.state === "active" ? undefined : "Only a key that works can be rotated.")}
+          onClick={() => navigate({ to: `${from}/rotate`, params, resetScroll: false })}
+        >
+          Rotate
+        </Button>
+      )}
       <Button reason={may} onClick={turn}>
         {k.state === "paused" ? "Resume" : "Pause"}
       </Button>

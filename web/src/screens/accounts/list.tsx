@@ -1,14 +1,24 @@
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { Link, Outlet, useNavigate, useParams, useSearch } from "@tanstack/react-router";
 import { Bot, Plus } from "lucide-react";
-import { present, rowsOf } from "../../api/lists";
+import { only, present, rowsOf } from "../../api/lists";
 import { useMay } from "../../api/me";
-import { accounts, type Role, roles, type ServiceAccount, type SubjectUsage, usage } from "../../api/queries";
+import {
+  accountCounts,
+  accounts,
+  type Role,
+  roles,
+  type ServiceAccount,
+  type SubjectUsage,
+  usage,
+} from "../../api/queries";
+import type { AccountSearch } from "../../router";
 import { StateBadge } from "../../ui/badge";
 import { Traffic } from "../../ui/bars";
 import { Button } from "../../ui/button";
 import { Filters, SearchField, SelectFilter } from "../../ui/filters";
 import { type Column, List } from "../../ui/list";
+import { count } from "../../ui/numbers";
 import { Head } from "../../ui/page";
 import { Empty, NoMatch } from "../../ui/states";
 import { Time, useNow } from "../../ui/time";
@@ -17,10 +27,20 @@ import { AccountActions } from "./actions";
 
 const from = "/w/$ws/settings/service-accounts";
 
-const states = [
-  { value: "paused", label: "Paused" },
-  { value: "inactive", label: "Inactive" },
-  { value: "all", label: "All" },
+type Search = AccountSearch;
+
+const needs = [
+  { value: "owner", label: "No owner" },
+  { value: "keys", label: "No keys" },
+  { value: "less_power", label: "Admin, changes no settings" },
+] as const;
+
+const orders = [
+  { value: "-name", label: "Name, Z to A" },
+  { value: "owner", label: "Owner" },
+  { value: "role", label: "Role" },
+  { value: "-last_used", label: "Used last" },
+  { value: "last_used", label: "Unused for longest" },
 ] as const;
 
 /** AccountList is Settings → Service accounts. */
@@ -29,13 +49,13 @@ export function AccountList() {
   const search = useSearch({ from });
   const navigate = useNavigate({ from });
   const may = useMay();
-  const all = useQuery(roles(ws));
   const state = search.state === "all" ? undefined : (search.state ?? "active");
-  const list = useInfiniteQuery(accounts(ws, { ...search, state }));
+  const filters = only(search, "role", "owner", "need", "q", "sort");
+  const list = useInfiniteQuery(accounts(ws, { ...filters, state }));
+  const all = useQuery(roles(ws));
   const rows = rowsOf(list.data);
   const traffic = useQuery(usage(ws, { service_accounts: rows.map((a) => a.id) }, "1d", 7));
-  const filter = (next: { [K in keyof typeof search]: (typeof search)[K] | undefined }) =>
-    navigate({ search: present({ ...search, ...next }), replace: true });
+  const filter = (next: Change) => navigate({ search: present({ ...search, ...next }), replace: true });
   const create = (
     <Button
       kind="primary"
@@ -51,34 +71,22 @@ export function AccountList() {
         title="Service accounts"
         text="For backends, CI jobs, and webhooks that need durable access. They never count toward seats."
         actions={create}
+        docs="how-to/create-a-service-account"
       />
-      <Filters>
-        <SearchField label="Search service accounts" value={search.q} onChange={(q) => filter({ q })} />
-        <SelectFilter
-          label="State"
-          value={search.state}
-          none="Active"
-          options={states}
-          onChange={(state) => filter({ state })}
-        />
-        <SelectFilter
-          label="Role"
-          value={search.role}
-          none="Every role"
-          options={(all.data ?? []).map((r) => ({ value: r.name, label: r.title || r.name }))}
-          onChange={(role) => filter({ role })}
-        />
-        <SearchField label="Owner" value={search.owner} onChange={(owner) => filter({ owner })} />
-      </Filters>
+      <AccountFilters ws={ws} search={search} roles={all.data} onChange={filter} />
       <List
         label="Service accounts"
         query={list}
         rows={rows}
         columns={useColumns(ws, traffic.data, all.data)}
         faded={(a) => a.state === "inactive"}
+        sorting={{
+          by: search.sort ?? "name",
+          onChange: (by) => filter({ sort: by === "name" ? undefined : (by as Search["sort"]) }),
+        }}
         empty={
-          search.q || search.role || search.owner ? (
-            <NoMatch onClear={() => navigate({ search: {} })} />
+          search.q || search.role || search.owner || search.need ? (
+            <NoMatch onClear={() => navigate({ search: present({ sort: search.sort }) })} />
           ) : (
             <None state={search.state} action={create} />
           )
@@ -86,6 +94,61 @@ export function AccountList() {
       />
       <Outlet />
     </>
+  );
+}
+
+type Change = { [K in keyof Search]: Search[K] | undefined };
+
+interface FiltersProps {
+  ws: string;
+  search: Search;
+  roles: Role[] | undefined;
+  onChange: (next: Change) => void;
+}
+
+function AccountFilters({ ws, search, roles: all, onChange }: FiltersProps) {
+  const { role, owner, need, q } = search;
+  const counts = useQuery(accountCounts(ws, { role, owner, need, q })).data;
+  const counted = (label: string, n: number | undefined) => (n === undefined ? label : `${label} (${count(n)})`);
+  const states = [
+    { value: "paused", label: counted("Paused", counts?.paused) },
+    { value: "inactive", label: counted("Inactive", counts?.inactive) },
+    { value: "all", label: counted("All", counts && counts.active + counts.paused + counts.inactive) },
+  ] as const;
+  return (
+    <Filters>
+      <SearchField label="Search service accounts" value={q} onChange={(text) => onChange({ q: text })} />
+      <SearchField label="Owner" value={owner} onChange={(name) => onChange({ owner: name })} />
+      <SelectFilter
+        label="State"
+        value={search.state}
+        none={counted("Active", counts?.active)}
+        options={states}
+        onChange={(state) => onChange({ state })}
+      />
+      <SelectFilter
+        label="Role"
+        value={role}
+        none="Every role"
+        options={(all ?? []).map((r) => ({ value: r.name, label: r.title || r.name }))}
+        onChange={(name) => onChange({ role: name })}
+      />
+      <SelectFilter
+        label="Needs attention"
+        value={need}
+        none="Attention: any"
+        options={needs}
+        onChange={(what) => onChange({ need: what })}
+      />
+      <SelectFilter
+        label="Sort"
+        narrow
+        value={search.sort}
+        none="Name, A to Z"
+        options={orders}
+        onChange={(sort) => onChange({ sort })}
+      />
+    </Filters>
   );
 }
 
@@ -122,6 +185,7 @@ function useColumns(
     {
       name: "Name",
       kind: "main",
+      sort: "name",
       cell: (a) => (
         <>
           <Link className="row-link" to="/w/$ws/settings/service-accounts/$sa" params={{ ws, sa: a.name }}>
@@ -131,8 +195,8 @@ function useColumns(
         </>
       ),
     },
-    { name: "Owner", cell: (a) => a.owner || <span className="dim">No owner</span> },
-    { name: "Role", cell: (a) => titleOf(a.role.name, all) },
+    { name: "Owner", sort: "owner", cell: (a) => a.owner || <span className="dim">No owner</span> },
+    { name: "Role", sort: "role", cell: (a) => titleOf(a.role.name, all) },
     { name: "Keys", kind: "number", cell: (a) => a.keys.active },
     {
       name: "Traffic 7 d",
@@ -140,7 +204,7 @@ function useColumns(
         <Traffic of={traffic?.find((t) => t.id === a.id)} step="1d" label={`Traffic of ${a.name} in 7 days`} />
       ),
     },
-    { name: "Last used", cell: (a) => <Time at={a.last_used?.at} /> },
+    { name: "Last used", sort: "last_used", cell: (a) => <Time at={a.last_used?.at} /> },
     { name: "State", cell: (a) => <StateBadge of={a} now={now} /> },
     { name: "Actions", kind: "actions", cell: (a) => <AccountActions ws={ws} account={a} /> },
   ];

@@ -3,21 +3,44 @@ import { useNavigate, useParams, useSearch } from "@tanstack/react-router";
 import { type FormEvent, useState } from "react";
 import { createAccount, useChange } from "../../api/changes";
 import { fieldError } from "../../api/problem";
-import { roles } from "../../api/queries";
+import { type Key, key, type Role, roles } from "../../api/queries";
 import { Button } from "../../ui/button";
 import { Dialog } from "../../ui/dialog";
 import { Field } from "../../ui/field";
+import { Note } from "../../ui/note";
 import { Summary } from "../../ui/summary";
 import { RoleChoices } from "../roles/choose";
+import { inThePlaceOf, lesserRole, nameFrom } from "./move";
+import { NameField } from "./name";
 
-/** NewAccount is the dialog over the list. It ends on the account's page. */
+/** NewAccount is the dialog over the list. It ends on the account's page. The address
+    may name the key of a person that the account is to take the place of. */
 export function NewAccount() {
   const { ws } = useParams({ from: "/w/$ws/settings/service-accounts/new" });
+  const { move, ...search } = useSearch({ from: "/w/$ws/settings/service-accounts/new" });
   const navigate = useNavigate();
-  const search = useSearch({ from: "/w/$ws/settings/service-accounts" });
-  const close = () => navigate({ to: "/w/$ws/settings/service-accounts", params: { ws }, search });
   const all = useQuery(roles(ws));
-  const [role, setRole] = useState("operator");
+  const moved = useQuery({ ...key(ws, move ?? ""), enabled: move !== undefined });
+  const close = () =>
+    navigate(
+      move
+        ? { to: "/w/$ws/settings/api-keys", params: { ws }, search: { of: "everyone" } }
+        : { to: "/w/$ws/settings/service-accounts", params: { ws }, search },
+    );
+  if (move && (moved.isPending || all.isPending)) return null;
+  return <Create ws={ws} roles={all.data ?? []} moved={moved.data} onClose={close} />;
+}
+
+interface CreateProps {
+  ws: string;
+  roles: Role[];
+  moved: Key | undefined;
+  onClose: () => void;
+}
+
+function Create({ ws, roles: all, moved, onClose }: CreateProps) {
+  const navigate = useNavigate();
+  const [role, setRole] = useState(() => (moved ? lesserRole(all, moved.effective) : "operator"));
   const change = useChange(ws, createAccount(ws), (made) =>
     navigate({ to: "/w/$ws/settings/service-accounts/$sa", params: { ws, sa: made.name }, hash: "new-key" }),
   );
@@ -25,43 +48,46 @@ export function NewAccount() {
     e.preventDefault();
     const form = new FormData(e.currentTarget);
     const text = (name: string) => String(form.get(name) ?? "").trim();
-    change.send({ name: text("name"), description: text("description"), owner: text("owner"), role });
+    change.send({
+      name: text("name"),
+      description: text("description"),
+      owner: text("owner"),
+      role,
+      ...(moved && { metadata: inThePlaceOf(moved) }),
+    });
   };
+  const title = moved ? `Move ${moved.name} to a service account` : "New service account";
   return (
-    <Dialog title="New service account" onClose={close}>
+    <Dialog title={title} onClose={onClose}>
       <form className="stack" onSubmit={submit}>
         <Summary problem={change.problem} />
-        <Field
-          label="Name"
-          name="name"
-          required
-          autoComplete="off"
-          placeholder="support-bot-prod"
-          pattern="[a-z0-9][a-z0-9\-]*"
-          maxLength={64}
-          title="Lower-case letters, digits and hyphens"
-          hint="Lower-case letters, digits and hyphens. It stays taken, also after the account is revoked."
-          error={fieldError(change.problem, "/name")}
-        />
+        {moved && (
+          <Note>
+            The account gets a key of its own. {moved.name}, which acts as {moved.principal.name}, goes on working until
+            you revoke it: the account's page says when nobody uses it any more.
+          </Note>
+        )}
+        <NameField ws={ws} first={moved ? nameFrom(moved.name) : ""} error={fieldError(change.problem, "/name")} />
         <Field
           label="Description"
           name="description"
           autoComplete="off"
           placeholder="Owner: Support Platform"
+          defaultValue={moved ? `Takes the place of ${moved.name}, a key of ${moved.principal.name}.` : ""}
           hint="Name the owning team."
           error={fieldError(change.problem, "/description")}
         />
         <Field label="Owner" name="owner" autoComplete="organization" error={fieldError(change.problem, "/owner")} />
         <RoleChoices
           ws={ws}
-          roles={all.data ?? []}
+          roles={all}
           value={role}
           onChange={setRole}
           forPeople={false}
           error={fieldError(change.problem, "/role")}
         />
         <div className="row" data-end>
-          <Button onClick={close}>Cancel</Button>
+          <Button onClick={onClose}>Cancel</Button>
           <Button kind="primary" type="submit" busy={change.busy}>
             Create
           </Button>

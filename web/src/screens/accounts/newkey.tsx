@@ -9,11 +9,13 @@ import { Dialog } from "../../ui/dialog";
 import { KeyForm, nameOf } from "../keys/form";
 import { Once } from "../keys/once";
 import { useAccount } from "./account";
+import { useMoved } from "./move";
 
 /** NewAccountKey is the dialog that makes a key of an account, and then shows its
     value once. */
 export function NewAccountKey() {
-  const { ws, sa } = useAccount();
+  const { ws, sa, of } = useAccount();
+  const moved = useMoved(ws, of);
   const navigate = useNavigate();
   const here = useQuery(workspace(ws));
   const keys = useInfiniteQuery(accountKeys(ws, sa));
@@ -39,6 +41,8 @@ export function NewAccountKey() {
           rowsOf(keys.data).map((k) => k.name),
         )}
         policy={policyFor("account", here.data?.policy)}
+        limit={moved?.limit ?? []}
+        networks={moved?.allowed_networks ?? []}
         problem={change.problem}
         busy={change.busy}
         onSubmit={change.send}

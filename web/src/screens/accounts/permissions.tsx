@@ -37,7 +37,10 @@ function Effective({ ws, of: a }: { ws: string; of: ServiceAccount }) {
   const has = useQuery(role(ws, a.role.id));
   const types = useQuery(permissionTypes(ws));
   return (
-    <Section title="What it may do" text={`From the role ${a.role.name}. A key of it may have less, never more.`}>
+    <Section
+      title="What it may do"
+      text={`From the role ${has.data?.title || a.role.name}. A key of it may have less, never more.`}
+    >
       <Panel>{has.data ? <Matrix grants={has.data.permissions} types={types.data ?? []} /> : <Waiting />}</Panel>
     </Section>
   );

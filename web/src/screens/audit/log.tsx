@@ -1,15 +1,19 @@
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { Link, Outlet, useNavigate, useParams, useSearch } from "@tanstack/react-router";
 import { ScrollText } from "lucide-react";
-import { present, rowsOf } from "../../api/lists";
-import { useMay } from "../../api/me";
+import { useState } from "react";
+import { only, present, rowsOf } from "../../api/lists";
 import { auditEvents } from "../../api/queries";
+import { heardEvents } from "../../shell/live";
 import { Button } from "../../ui/button";
 import { Filters, SearchField, SelectFilter } from "../../ui/filters";
-import { List } from "../../ui/list";
-import { Menu, MenuItem } from "../../ui/menu";
+import { List, TextButton } from "../../ui/list";
+import { Note } from "../../ui/note";
+import { many } from "../../ui/numbers";
 import { Head } from "../../ui/page";
 import { Empty, NoMatch } from "../../ui/states";
+import { Switch } from "../../ui/switch";
+import { Export } from "./export";
 import { auditColumns } from "./table";
 import { actions } from "./words";
 
@@ -39,16 +43,31 @@ export function AuditLog() {
   const { ws } = useParams({ from });
   const search = useSearch({ from });
   const navigate = useNavigate({ from });
-  const list = useInfiniteQuery(auditEvents(ws, { ...search, from: since(search.from) }));
+  const { live } = search;
+  const filters = only(search, "from", "to", "actor", "actor_type", "action", "target", "outcome", "q");
+  const still = live === "off";
+  const list = useInfiniteQuery({
+    ...auditEvents(ws, { ...filters, from: since(search.from) }, still),
+    ...(still && { staleTime: Number.POSITIVE_INFINITY, gcTime: 0 }), // until somebody asks
+  });
   const filter = (next: { [K in keyof typeof search]: (typeof search)[K] | undefined }) =>
     navigate({ search: present({ ...search, ...next }), replace: true });
-  const filtered = Object.keys(search).length > 0;
+  const filtered = Object.keys(filters).length > 0;
+  const clear = () => navigate({ search: present({ live }) });
   return (
     <>
       <Head
         title="Audit log"
         text="Every change, and every attempt that was refused. Nothing here is ever altered or removed."
-        actions={<Export ws={ws} search={{ ...search, from: since(search.from) }} />}
+        docs="how-to/audit"
+        actions={
+          <>
+            <Switch checked={!still} onChange={(on) => filter({ live: on ? undefined : "off" })}>
+              Live
+            </Switch>
+            <Export ws={ws} search={{ ...filters, from: since(search.from) }} />
+          </>
+        }
       />
       <Filters>
         <SearchField label="Search the audit log" value={search.q} onChange={(q) => filter({ q })} />
@@ -81,11 +100,12 @@ export function AuditLog() {
           onChange={(outcome) => filter({ outcome })}
         />
         {filtered && (
-          <Button kind="plain" onClick={() => navigate({ search: {} })}>
+          <Button kind="plain" onClick={clear}>
             Clear filters
           </Button>
         )}
       </Filters>
+      {still && <Since onShow={() => void list.refetch()} shown={list.dataUpdatedAt} />}
       <List
         label="Audit log"
         query={list}
@@ -104,7 +124,7 @@ export function AuditLog() {
         ))}
         empty={
           filtered ? (
-            <NoMatch onClear={() => navigate({ search: {} })} />
+            <NoMatch onClear={clear} />
           ) : (
             <Empty icon={<ScrollText aria-hidden />} title="Nothing has happened yet">
               Whatever is changed in this workspace will be here: who did it, on what, and from where.
@@ -117,38 +137,29 @@ export function AuditLog() {
   );
 }
 
+/** Since says how many events came while the list stood still. */
+function Since({ shown, onShow }: { shown: number; onShow: () => void }) {
+  const all = heardEvents.use();
+  const [seen, setSeen] = useState({ at: shown, of: all });
+  if (seen.at !== shown) setSeen({ at: shown, of: all }); // it was read anew
+  const more = seen.at === shown ? all - seen.of : 0;
+  return (
+    <div className="banner" role="status">
+      {more > 0 ? (
+        <Note>
+          {many(more, "new event")}. <TextButton onClick={onShow}>Show {more === 1 ? "it" : "them"}</TextButton>
+        </Note>
+      ) : (
+        <p className="small dim">The list stands still. What happens meanwhile is counted here.</p>
+      )}
+    </div>
+  );
+}
+
 /** since is the moment that a span of an address begins at, to the minute, so that it
     stays the same for a while; or the moment that is written there. */
 export function since(span: string | undefined, now = Date.now()): string | undefined {
   const found = spans.find((s) => s.value === span);
   if (!found) return span;
   return new Date(Math.floor((now - found.ms) / 60_000) * 60_000).toISOString();
-}
-
-function Export({ ws, search }: { ws: string; search: object }) {
-  const may = useMay()("iam.audit:export");
-  const get = (format: string) => {
-    const query = new URLSearchParams({ ...(present(search) as Record<string, string>), format });
-    const link = document.createElement("a");
-    link.href = `/v1/workspaces/${encodeURIComponent(ws)}/audit_events/export?${query}`;
-    link.download = `audit.${format}`;
-    link.click();
-  };
-  return (
-    <Menu
-      label="Export"
-      trigger={
-        <button type="button" className="button">
-          Export
-        </button>
-      }
-    >
-      <MenuItem reason={may} onSelect={() => get("jsonl")}>
-        As JSON lines
-      </MenuItem>
-      <MenuItem reason={may} onSelect={() => get("csv")}>
-        As CSV
-      </MenuItem>
-    </Menu>
-  );
 }

@@ -21,6 +21,10 @@ it.each([
     { outcome: "refused", reason: "permission_denied" },
     "Maya Chen tried service_account.revoked on service account old-bot and was refused: permission_denied.",
   ],
+  [
+    { action: "session.created", target: { type: "session", name: "passkey", id: "ses_1" } },
+    "Maya Chen signed in with a passkey.",
+  ],
   [{ actor: { type: "system", name: "", state: "active", id: "" } }, "Postern revoked service account old-bot."],
 ])("tells %j as a sentence", (more, want) => expect(sentence(event(more))).toBe(want));
 

@@ -29,10 +29,25 @@ const happened: Record<string, string> = {
   "rotation.first_use": "has a new key in use",
   "rotation.ready": "is ready to be finished",
   "rotation.overdue": "is overdue",
+  "rotation.overlapping": "has an old key in use again",
   "rotation.try_without": "is tried without the old key",
   "node.joined": "joined",
   "node.left": "left",
   "node.stale": "answered nothing for a while",
+};
+
+/** alone says of actions that people do to themselves what they did. */
+const alone: Record<string, (target: string) => string> = {
+  "session.created": (way) => `signed in${ways[way] ?? ""}`,
+  "session.renewed": () => "proved again who they are",
+  "session.ended": () => "ended a session",
+  "password.changed": () => "has another password",
+};
+
+const ways: Record<string, string> = {
+  password: " with a password",
+  passkey: " with a passkey",
+  sso: " by single sign-on",
 };
 
 const things: Record<string, string> = {
@@ -48,7 +63,9 @@ export const actions = [
   ...["created", "updated", "first_used", "expiring", "expired", "exposed", "paused", "resumed", "revoked"].map(
     (a) => `key.${a}`,
   ),
-  ...["started", "first_use", "ready", "try_without", "completed", "cancelled", "overdue"].map((a) => `rotation.${a}`),
+  ...["started", "updated", "first_use", "ready", "try_without", "completed", "cancelled", "overdue"].map(
+    (a) => `rotation.${a}`,
+  ),
   ...["invited", "joined", "role_changed", "removed"].map((a) => `member.${a}`),
   "invitation.cancelled",
   ...["created", "updated", "deleted"].map((a) => `role.${a}`),
@@ -81,6 +98,8 @@ export function sentence(e: AuditEvent): string {
   if (what && e.outcome === "done") {
     return `${target.charAt(0).toUpperCase()}${target.slice(1)} ${what}.`;
   }
+  const self = e.outcome === "done" ? alone[e.action] : undefined;
+  if (self) return `${actorName(e)} ${self(e.target.name)}.`;
   const verb = did[e.action.split(".")[1] ?? ""] ?? `did ${e.action} to`;
   if (e.outcome === "refused") {
     return `${actorName(e)} tried ${e.action} on ${target} and was refused${e.reason ? `: ${e.reason}` : ""}.`;

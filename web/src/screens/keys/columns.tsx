@@ -1,6 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import type { ReactNode } from "react";
 import { type Key, usage } from "../../api/queries";
+import { nameOf } from "../../ui/actor";
 import { StateBadge } from "../../ui/badge";
 import { Traffic } from "../../ui/bars";
 import type { Column } from "../../ui/list";
@@ -24,7 +25,7 @@ export function useKeyColumns(ws: string, shown: Key[], { link, owners }: Option
         <>
           {link(k)}
           <p className="dim small">
-            by {k.created_by.name || "Postern"}, <Time at={k.created_at} />
+            by {nameOf(k.created_by)}, <Time at={k.created_at} />
           </p>
         </>
       ),
@@ -46,7 +47,7 @@ export function useKeyColumns(ws: string, shown: Key[], { link, owners }: Option
         </div>
       ),
     },
-    { name: "Expires", cell: (k) => <Time at={k.expires_at} /> },
+    { name: "Expires", cell: (k) => <Time ahead at={k.expires_at} /> },
     { name: "State", cell: (k) => <StateBadge of={{ ...k, rotation: k.replaces ? null : k.rotation }} now={now} /> },
   ];
 }

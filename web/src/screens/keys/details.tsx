@@ -2,6 +2,7 @@ import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { rowsOf } from "../../api/lists";
 import { auditEvents, type Key, keyUsage } from "../../api/queries";
+import { nameOf } from "../../ui/actor";
 import { Chart } from "../../ui/bars";
 import { CopyIcon } from "../../ui/copy";
 import { count, many } from "../../ui/numbers";
@@ -25,7 +26,7 @@ export function KeyDetails({ ws, of: k }: { ws: string; of: Key }) {
         </dd>
         <dt>Expires</dt>
         <dd>
-          <Time at={k.expires_at} />
+          <Time ahead at={k.expires_at} />
         </dd>
         <dt>Last used</dt>
         <dd>
@@ -34,7 +35,7 @@ export function KeyDetails({ ws, of: k }: { ws: string; of: Key }) {
         </dd>
         <dt>Made</dt>
         <dd>
-          <Time at={k.created_at} /> by {k.created_by.name || "Postern"}
+          <Time at={k.created_at} /> by {nameOf(k.created_by)}
         </dd>
         <dt>Limit</dt>
         <dd>
@@ -60,7 +61,7 @@ export function KeyDetails({ ws, of: k }: { ws: string; of: Key }) {
           <>
             <dt>Revoked</dt>
             <dd>
-              <Time at={k.revoked.at} /> by {k.revoked.by.name || "Postern"}
+              <Time at={k.revoked.at} /> by {nameOf(k.revoked.by)}
               {k.revoked.reason && <> ({k.revoked.reason})</>}
               {k.revoked.note && <p className="dim">{k.revoked.note}</p>}
             </dd>
@@ -93,8 +94,7 @@ function KeyTraffic({ ws, of: k }: { ws: string; of: Key }) {
               <span className="dim small">{s.user_agent}</span>
               <p className="dim small">
                 {many(s.ok, "request")}
-                {s.refused > 0 && `, ${count(s.refused)} refused`} · node {s.node} · first seen{" "}
-                <Time at={s.first_seen} />
+                {s.refused > 0 && `, ${count(s.refused)} refused`} · at {s.node} · first seen <Time at={s.first_seen} />
               </p>
             </span>
             <span className="small dim">

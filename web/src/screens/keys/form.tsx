@@ -35,15 +35,19 @@ interface KeyFormProps {
   policy: Policy;
   problem: Problem | undefined;
   busy: boolean;
+  /** What the key is limited to unless somebody says otherwise. */
+  limit?: string[];
+  networks?: string[];
   onSubmit: (body: Schema["CreateKey"]) => void;
   onCancel: () => void;
 }
 
 /** KeyForm asks what a new key is to be. With the defaults it is one click. */
-export function KeyForm({ name, policy, problem, busy, onSubmit, onCancel }: KeyFormProps) {
+export function KeyForm(props: KeyFormProps) {
+  const { name, policy, problem, busy, limit = [], networks = [], onSubmit, onCancel } = props;
   const [life, setLife] = useState<Life>(() => first(policy));
-  const [limited, setLimited] = useState(false);
-  const [fenced, setFenced] = useState(false);
+  const [limited, setLimited] = useState(limit.length > 0);
+  const [fenced, setFenced] = useState(networks.length > 0);
   const submit = (e: FormEvent<HTMLFormElement>) => {
     e.preventDefault();
     const form = new FormData(e.currentTarget);
@@ -79,6 +83,7 @@ export function KeyForm({ name, policy, problem, busy, onSubmit, onCancel }: Key
           label="Permissions"
           name="limit"
           required
+          defaultValue={limit.join("\n")}
           placeholder={"tickets:read\nagents:execute"}
           hint="One on each line. A key can have less than its account, never more."
           error={startingWith(problem, "/limit")}
@@ -92,6 +97,7 @@ export function KeyForm({ name, policy, problem, busy, onSubmit, onCancel }: Key
           label="Allowed networks"
           name="networks"
           required
+          defaultValue={networks.join("\n")}
           placeholder={"10.0.0.0/8\n203.0.113.7"}
           hint="Addresses or ranges, one on each line."
           error={startingWith(problem, "/allowed_networks")}

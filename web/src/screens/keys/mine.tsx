@@ -20,6 +20,8 @@ const states = (["active", "paused", "expired", "revoked"] as const).map((value)
   label: value.charAt(0).toUpperCase() + value.slice(1),
 }));
 
+const traffics = [{ value: "machine", label: "As of a machine" }] as const;
+
 /** APIKeys are the keys that act as people: one's own, and for admins everyone's. */
 export function APIKeys() {
   const { ws } = useParams({ from });
@@ -103,7 +105,9 @@ function Actions({ ws, of: k, mine }: { ws: string; of: Key; mine: boolean }) {
       {!mine && (
         <MenuItem
           reason={may("iam.service_accounts:write")}
-          onSelect={() => navigate({ to: "/w/$ws/settings/service-accounts/new", params: { ws } })}
+          onSelect={() =>
+            navigate({ to: "/w/$ws/settings/service-accounts/new", params: { ws }, search: { move: k.id } })
+          }
         >
           Move to a service account
         </MenuItem>
@@ -152,9 +156,16 @@ function Mine({ ws }: { ws: string }) {
 function Everyone({ ws }: { ws: string }) {
   const search = useSearch({ from });
   const navigate = useNavigate({ from });
-  const list = useInfiniteQuery(keys(ws, { principal_type: "member", state: search.state, q: search.q }));
+  const list = useInfiniteQuery(
+    keys(ws, {
+      principal_type: "member",
+      state: search.state,
+      q: search.q,
+      ...(search.traffic && { machine_like: true }),
+    }),
+  );
   const rows = rowsOf(list.data);
-  const filter = (next: { q?: string | undefined; state?: (typeof states)[number]["value"] | undefined }) =>
+  const filter = (next: { [K in keyof typeof search]: (typeof search)[K] | undefined }) =>
     navigate({ search: present({ ...search, ...next }), replace: true });
   return (
     <>
@@ -167,6 +178,13 @@ function Everyone({ ws }: { ws: string }) {
           options={states}
           onChange={(state) => filter({ state })}
         />
+        <SelectFilter
+          label="Traffic"
+          none="Any traffic"
+          value={search.traffic}
+          options={traffics}
+          onChange={(traffic) => filter({ traffic })}
+        />
       </Filters>
       <List
         label="API keys of everyone"
@@ -175,7 +193,7 @@ function Everyone({ ws }: { ws: string }) {
         columns={useColumns(ws, rows, true)}
         faded={(k) => k.state === "revoked" || k.state === "expired"}
         empty={
-          search.q || search.state ? (
+          search.q || search.state || search.traffic ? (
             <NoMatch onClear={() => navigate({ search: { of: "everyone" } })} />
           ) : (
             <Empty icon={<KeyRound aria-hidden />} title="Nobody has an API key">

@@ -1,10 +1,12 @@
-import { useQuery } from "@tanstack/react-query";
+import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
-import { Fingerprint, Monitor, Plus } from "lucide-react";
+import { Fingerprint, Monitor, Plus, SquareTerminal } from "lucide-react";
 import { type FormEvent, useState } from "react";
 import { useAct } from "../../api/act";
+import { rowsOf } from "../../api/lists";
 import { addPasskey, hasPasskeys } from "../../api/passkey";
 import { fieldError, problemOf } from "../../api/problem";
+import { type Key, myKeys } from "../../api/queries";
 import {
   type CurrentSession,
   changePassword,
@@ -34,8 +36,20 @@ import { useToast } from "../../ui/toast";
 /** Account is what one can do about oneself. */
 export function Account() {
   const me = useQuery(currentSession);
-  if (me.error && !me.data) return <Failure problem={problemOf(me.error)} onRetry={() => void me.refetch()} />;
-  if (!me.data) return <Waiting />;
+  if (!me.data) {
+    return (
+      <>
+        <Head title="Your account" />
+        {me.error ? (
+          <div className="table-wrap">
+            <Failure problem={problemOf(me.error)} onRetry={() => void me.refetch()} />
+          </div>
+        ) : (
+          <Waiting />
+        )}
+      </>
+    );
+  }
   return (
     <>
       <Head title="Your account" text={`${me.data.person.name || me.data.person.email} · ${me.data.person.email}`} />
@@ -252,7 +266,7 @@ function Sessions() {
     },
     { name: "Signed in", cell: (s) => <Time at={s.created_at} /> },
     { name: "Last seen", cell: (s) => <Time at={s.last_seen_at} /> },
-    { name: "Ends", cell: (s) => <Time at={s.expires_at} /> },
+    { name: "Ends", cell: (s) => <Time ahead at={s.expires_at} /> },
     {
       name: "Actions",
       kind: "actions",
@@ -294,18 +308,57 @@ function Sessions() {
   );
 }
 
+/** isLogin reports whether a key was made by signing in at the command line. */
+export function isLogin(k: Pick<Key, "name" | "state">): boolean {
+  return k.name.startsWith("cli ") && k.state !== "revoked" && k.state !== "expired";
+}
+
 function CommandLine({ of }: { of: CurrentSession }) {
   const ws = of.workspaces.find((w) => w.workspace.id === of.workspace)?.workspace.slug ?? "-";
-  return (
-    <Section
-      title="Command line"
-      text="Signing in with postern login makes an API key of yours, named cli and the machine."
-    >
-      <p>
-        <Link to="/w/$ws/settings/api-keys" params={{ ws }}>
-          See your API keys
+  const list = useInfiniteQuery(myKeys(ws));
+  const columns: Column<Key>[] = [
+    {
+      name: "Machine",
+      kind: "main",
+      cell: (k) => (
+        <Link className="row-link" to="/w/$ws/settings/api-keys/$key" params={{ ws, key: k.id }}>
+          {k.name.slice("cli ".length)}
         </Link>
-      </p>
+      ),
+    },
+    { name: "Signed in", cell: (k) => <Time at={k.created_at} /> },
+    { name: "Last used", cell: (k) => <Time at={k.last_used?.at} /> },
+    { name: "Ends", cell: (k) => <Time ahead at={k.expires_at} /> },
+    {
+      name: "Actions",
+      kind: "actions",
+      cell: (k) => (
+        <Link
+          className="button"
+          data-kind="plain"
+          to="/w/$ws/settings/api-keys/$key/revoke"
+          params={{ ws, key: k.id }}
+          search={{}}
+        >
+          Revoke<span className="hidden-text"> {k.name}</span>
+        </Link>
+      ),
+    },
+  ];
+  return (
+    <Section title="Command line" text="Where you signed in with postern login. Each has an API key of yours.">
+      <List
+        label="Command line logins"
+        query={list}
+        rows={rowsOf(list.data).filter(isLogin)}
+        lines={1}
+        columns={columns}
+        empty={
+          <Empty icon={<SquareTerminal aria-hidden />} title="No command line logins" command="postern login">
+            Sign in at the command line, and approve the code that it shows here.
+          </Empty>
+        }
+      />
     </Section>
   );
 }

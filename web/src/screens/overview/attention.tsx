@@ -97,7 +97,7 @@ function Words({ ws, code, of }: WordsProps) {
     case "key_expiring_in_use":
       return (
         <>
-          <KeyLink ws={ws} of={of} /> of {owner} expires <Time at={of.at} /> and is in use.
+          <KeyLink ws={ws} of={of} /> of {owner} expires <Time ahead at={of.at} /> and is in use.
         </>
       );
     case "member_key_machine_like":
@@ -106,7 +106,10 @@ function Words({ ws, code, of }: WordsProps) {
           <Link to="/w/$ws/settings/api-keys/$key" params={{ ws, key: of.target.id }} search={{ of: "everyone" }}>
             {of.target.name}
           </Link>{" "}
-          of {owner} is used as a machine would. A service account would outlive its person.
+          of {owner} is used as a machine would. A service account would outlive its person.{" "}
+          <Link to="/w/$ws/settings/service-accounts/new" params={{ ws }} search={{ move: of.target.id }}>
+            Move to a service account
+          </Link>
         </>
       );
     case "account_too_powerful":

@@ -1,13 +1,16 @@
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { Link, useParams } from "@tanstack/react-router";
+import type { ReactNode } from "react";
 import type { Schema } from "../../api/client";
 import { rowsOf } from "../../api/lists";
 import { useAllowed } from "../../api/me";
+import { problemOf } from "../../api/problem";
 import { auditEvents, nodes, overview, usage } from "../../api/queries";
 import { Chart, total } from "../../ui/bars";
 import { OutOfDate } from "../../ui/list";
 import { count } from "../../ui/numbers";
 import { Head, Panel, Section } from "../../ui/page";
+import { Failure } from "../../ui/states";
 import { EventLines } from "../audit/lines";
 import { NodesStrip } from "../settings/strip";
 import { Needs } from "./attention";
@@ -21,8 +24,16 @@ export function Overview() {
   return (
     <>
       <Head title="Overview" />
-      {numbers.error ? <OutOfDate error={numbers.error} onRetry={() => void numbers.refetch()} /> : null}
-      <Tiles of={numbers.data} />
+      {numbers.error && numbers.data ? (
+        <OutOfDate error={numbers.error} onRetry={() => void numbers.refetch()} />
+      ) : null}
+      {numbers.error && !numbers.data ? (
+        <div className="table-wrap">
+          <Failure problem={problemOf(numbers.error)} onRetry={() => void numbers.refetch()} />
+        </div>
+      ) : (
+        <Tiles ws={ws} of={numbers.data} />
+      )}
       <Begin ws={ws} />
       <Needs ws={ws} of={numbers.data?.attention ?? []} />
       {allowed("iam.keys:read") && <Today ws={ws} />}
@@ -55,21 +66,36 @@ function useTraffic(ws: string) {
   return found.data?.[0]?.points.slice(-24);
 }
 
-function Tiles({ of }: { of: Schema["Overview"] | undefined }) {
+function Tiles({ ws, of }: { ws: string; of: Schema["Overview"] | undefined }) {
   const taken = of?.seats;
   const used = taken && (taken.limit === null ? count(taken.used) : `${count(taken.used)} of ${count(taken.limit)}`);
   return (
     <ul className="tiles">
-      <Tile name="Active service accounts" value={of?.service_accounts && count(of.service_accounts.active)} />
-      <Tile name="Keys expiring in 14 days" value={of?.keys && count(of.keys.expiring_14d)} />
-      <Tile name="Keys unused for 90 days" value={of?.keys && count(of.keys.unused_90d)} />
-      <Tile name="Refused requests in 24 h" value={of?.requests_24h && count(of.requests_24h.refused)} />
-      <Tile name="Seats" value={used} hint="Service accounts never count" />
+      <Tile
+        name={
+          <Link className="tile-link" to="/w/$ws/settings/service-accounts" params={{ ws }}>
+            Active service accounts
+          </Link>
+        }
+        value={of?.service_accounts && count(of.service_accounts.active)}
+      />
+      <Tile name={"Keys expiring in 14\u00a0days"} value={of?.keys && count(of.keys.expiring_14d)} />
+      <Tile name={"Keys unused for 90\u00a0days"} value={of?.keys && count(of.keys.unused_90d)} />
+      <Tile name={"Refused requests in 24\u00a0h"} value={of?.requests_24h && count(of.requests_24h.refused)} />
+      <Tile
+        name={
+          <Link className="tile-link" to="/w/$ws/settings/members" params={{ ws }}>
+            Seats
+          </Link>
+        }
+        value={used}
+        hint="Service accounts never count"
+      />
     </ul>
   );
 }
 
-function Tile({ name, value, hint }: { name: string; value: string | null | undefined; hint?: string }) {
+function Tile({ name, value, hint }: { name: ReactNode; value: string | null | undefined; hint?: string }) {
   return (
     <li className="tile">
       <span className="big number">{value ?? "–"}</span>

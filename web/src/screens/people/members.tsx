@@ -3,8 +3,8 @@ import { Outlet, useNavigate, useParams, useSearch } from "@tanstack/react-route
 import { Plus, Users } from "lucide-react";
 import { cancelInvitation, useChange } from "../../api/changes";
 import { present, rowsOf } from "../../api/lists";
-import { useMay } from "../../api/me";
-import { type Invitation, invitations, type Member, members, seats } from "../../api/queries";
+import { useAllowed, useMay } from "../../api/me";
+import { type Invitation, invitations, type Member, members, roles, seats } from "../../api/queries";
 import { StateBadge } from "../../ui/badge";
 import { Button } from "../../ui/button";
 import { Filters, SearchField, SelectFilter } from "../../ui/filters";
@@ -15,6 +15,7 @@ import { Head, Section } from "../../ui/page";
 import { Empty, NoMatch } from "../../ui/states";
 import { Time, useNow } from "../../ui/time";
 import { useToast } from "../../ui/toast";
+import { titleOf } from "../roles/choose";
 
 const from = "/w/$ws/settings/members";
 
@@ -30,7 +31,7 @@ export function Members() {
     navigate({ search: present({ ...search, ...next }), replace: true });
   return (
     <>
-      <Head title="Members" text={<SeatsLine ws={ws} />} actions={<InviteButton ws={ws} />} />
+      <Head title="Members" text={<SeatsLine ws={ws} />} actions={<InviteButton ws={ws} />} docs="how-to/members" />
       <Filters>
         <SearchField label="Search members" value={search.q} onChange={(q) => filter({ q })} />
         <SelectFilter
@@ -98,6 +99,7 @@ function InviteButton({ ws }: { ws: string }) {
 
 function useColumns(ws: string): Column<Member>[] {
   const now = useNow(60_000);
+  const all = useQuery({ ...roles(ws), enabled: useAllowed()("iam.roles:read") });
   return [
     {
       name: "Name",
@@ -109,7 +111,7 @@ function useColumns(ws: string): Column<Member>[] {
         </>
       ),
     },
-    { name: "Role", cell: (m) => m.role.name },
+    { name: "Role", cell: (m) => titleOf(m.role.name, all.data) },
     { name: "API keys", kind: "number", cell: (m) => m.keys.active },
     { name: "Last active", cell: (m) => <Time at={m.last_active_at} /> },
     { name: "Joined", cell: (m) => <Time at={m.created_at} /> },
@@ -121,20 +123,35 @@ function useColumns(ws: string): Column<Member>[] {
 function MemberActions({ ws, of: m }: { ws: string; of: Member }) {
   const navigate = useNavigate();
   const may = useMay();
+  const last = useLastOwner(ws, m);
   if (m.state === "removed") return null;
   const change = may("iam.members:write") ?? (m.role.name === "owner" ? may("iam.owners:write") : undefined);
   const params = { ws, member: m.id };
   return (
     <Menu label={`Actions for ${m.name || m.email}`}>
-      <MenuItem reason={change} onSelect={() => navigate({ to: `${from}/$member/role`, params })}>
+      <MenuItem reason={change ?? last} onSelect={() => navigate({ to: `${from}/$member/role`, params })}>
         Change role
       </MenuItem>
       <MenuLine />
-      <MenuItem kind="danger" reason={change} onSelect={() => navigate({ to: `${from}/$member/remove`, params })}>
+      <MenuItem
+        kind="danger"
+        reason={change ?? last}
+        onSelect={() => navigate({ to: `${from}/$member/remove`, params })}
+      >
         Remove
       </MenuItem>
     </Menu>
   );
+}
+
+/** useLastOwner says why the last owner stays one. */
+function useLastOwner(ws: string, m: Member): string | undefined {
+  const owners = useQuery({ ...roles(ws), enabled: useAllowed()("iam.roles:read") }).data?.find(
+    (r) => r.name === "owner",
+  );
+  return m.role.name === "owner" && owners?.members === 1
+    ? "This is the last owner. Make somebody else an owner first."
+    : undefined;
 }
 
 function Invitations({ ws }: { ws: string }) {
@@ -144,6 +161,7 @@ function Invitations({ ws }: { ws: string }) {
   const cancel = useChange(ws, cancelInvitation(ws), (done) =>
     toast(`The invitation of ${done.invitation.email} is cancelled.`),
   );
+  const all = useQuery({ ...roles(ws), enabled: useAllowed()("iam.roles:read") });
   const rows = rowsOf(list.data);
   if (!list.isPending && !list.error && rows.length === 0) return null;
   const columns: Column<Invitation>[] = [
@@ -157,8 +175,8 @@ function Invitations({ ws }: { ws: string }) {
         </>
       ),
     },
-    { name: "Role", cell: (i) => i.role.name },
-    { name: "Ends", cell: (i) => <Time at={i.expires_at} /> },
+    { name: "Role", cell: (i) => titleOf(i.role.name, all.data) },
+    { name: "Ends", cell: (i) => <Time ahead at={i.expires_at} /> },
     {
       name: "Actions",
       kind: "actions",

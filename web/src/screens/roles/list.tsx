@@ -25,7 +25,7 @@ export function Roles() {
           <Link className="row-link" to="/w/$ws/settings/roles/$role" params={{ ws, role: r.name }}>
             {r.title || r.name}
           </Link>
-          <p className="dim small">{r.description || inWords(r.permissions)}</p>
+          <p className="dim small">{r.description || "No description"}</p>
         </>
       ),
     },
@@ -39,6 +39,7 @@ export function Roles() {
       <Head
         title="Roles"
         text="A role is a set of permissions. Custom roles give an account exactly what it needs."
+        docs="how-to/give-it-a-role"
         actions={
           <Button
             kind="primary"

@@ -1,11 +1,12 @@
 import { useQuery } from "@tanstack/react-query";
-import { Link, useParams } from "@tanstack/react-router";
+import { Link, Outlet, useNavigate, useParams } from "@tanstack/react-router";
 import { Check } from "lucide-react";
 import { useState } from "react";
 import { cancelRotation, useChange } from "../../api/changes";
 import { useMay } from "../../api/me";
 import { problemOf } from "../../api/problem";
 import { isOver, type Receipt, type Rotation, rotation } from "../../api/queries";
+import { nameOf } from "../../ui/actor";
 import { Badge } from "../../ui/badge";
 import { Button } from "../../ui/button";
 import { Menu, MenuItem } from "../../ui/menu";
@@ -48,11 +49,11 @@ export function Assistant() {
             <Badge tone={states[r.state].tone}>{states[r.state].name}</Badge>
           </div>
           <p className="dim small">
-            Started <Time at={r.started_at} /> by {r.started_by.name || "Postern"}
+            Started <Time at={r.started_at} /> by {nameOf(r.started_by)}
             {r.deadline && !isOver(r) && (
               <>
                 {" "}
-                · due <Time at={r.deadline} />
+                · due <Time ahead at={r.deadline} />
               </>
             )}
           </p>
@@ -70,6 +71,7 @@ export function Assistant() {
       {receipt && (
         <Ending ws={ws} receipt={receipt} title={`Revoke ${r.old_key.name}`} onClose={() => setReceipt(undefined)} />
       )}
+      <Outlet />
     </div>
   );
 }
@@ -150,14 +152,24 @@ function Blocker({ of: b, quietFor }: { of: Rotation["blockers"][number]; quietF
   if (b.code === "not_quiet" && b.until) {
     return (
       <>
-        The old key must be quiet for {quietFor}. That is <Time at={b.until} /> if nobody uses it before.
+        The old key must be quiet for {quietFor}. That is <Time ahead at={b.until} /> if nobody uses it before.
       </>
     );
   }
   return <>{b.detail.charAt(0).toUpperCase() + b.detail.slice(1)}.</>;
 }
 
+/** terms say when the old key may be revoked. */
+function terms(r: Rotation): string {
+  const learnt = r.quiet_for_learnt ? ", which was learnt from its use" : "";
+  return r.auto_revoke
+    ? `It is revoked by itself when it has been quiet for ${r.quiet_for}${learnt}, and never while it is in use.`
+    : `It counts as unused when it has been quiet for ${r.quiet_for}${learnt}.`;
+}
+
 function Act({ ws, of: r, onReceipt }: { ws: string; of: Rotation; onReceipt: (receipt: Receipt) => void }) {
+  const navigate = useNavigate();
+  const may = useMay()("iam.keys:write");
   return (
     <>
       <Section
@@ -170,10 +182,20 @@ function Act({ ws, of: r, onReceipt }: { ws: string; of: Rotation; onReceipt: (r
       </Section>
       <Section
         title="Revoke the old key"
-        text={
-          r.auto_revoke
-            ? `It is revoked by itself when it has been quiet for ${r.quiet_for}, and never while it is in use.`
-            : `It counts as unused when it has been quiet for ${r.quiet_for}.`
+        text={terms(r)}
+        actions={
+          <Button
+            reason={may}
+            onClick={() =>
+              navigate({
+                to: "/w/$ws/settings/service-accounts/$sa/rotations/$rot/change",
+                params: { ws, sa: r.principal.name, rot: r.id },
+                resetScroll: false,
+              })
+            }
+          >
+            Change when
+          </Button>
         }
       >
         <Panel {...(!r.ready && { tone: "danger" as const })}>

@@ -5,21 +5,9 @@ import { startRotation, useChange } from "../../api/changes";
 import { type Key, key } from "../../api/queries";
 import { Button } from "../../ui/button";
 import { Dialog } from "../../ui/dialog";
-import { CheckBox } from "../../ui/field";
-import { Segments } from "../../ui/segments";
 import { Summary } from "../../ui/summary";
-import { onDate } from "../../ui/time";
 import { Once } from "../keys/once";
-
-const quiets = [
-  { value: "learnt", label: "Learnt" },
-  { value: "1m", label: "1 min" },
-  { value: "10m", label: "10 min" },
-  { value: "1h", label: "1 h" },
-  { value: "24h", label: "24 h" },
-] as const;
-
-type Quiet = (typeof quiets)[number]["value"];
+import { dayOf, endOf, TermFields } from "./terms";
 
 const week = 7 * 86_400_000;
 
@@ -34,9 +22,7 @@ export function StartRotation() {
 
 function Start({ ws, sa, of: k, onClose }: { ws: string; sa: string; of: Key; onClose: () => void }) {
   const navigate = useNavigate();
-  const [quiet, setQuiet] = useState<Quiet>("learnt");
-  const [auto, setAuto] = useState(false);
-  const [deadline] = useState(() => Date.now() + week);
+  const [terms, setTerms] = useState(() => ({ quiet: "learnt", auto: false, date: dayOf(Date.now() + week) }));
   const [made, setMade] = useState<{ value: string; name: string; rotation: string }>();
   const change = useChange(ws, startRotation(ws, k.id), ({ new_key, rotation }) =>
     setMade({ value: new_key.value, name: new_key.name, rotation: rotation.id }),
@@ -55,9 +41,9 @@ function Start({ ws, sa, of: k, onClose }: { ws: string; sa: string; of: Key; on
   const submit = (e: FormEvent) => {
     e.preventDefault();
     change.send({
-      ...(quiet !== "learnt" && { quiet_for: quiet }),
-      ...(auto && { auto_revoke: true }),
-      deadline: new Date(deadline).toISOString(),
+      ...(terms.quiet !== "learnt" && { quiet_for: terms.quiet }),
+      ...(terms.auto && { auto_revoke: true }),
+      ...(terms.date && { deadline: endOf(terms.date) ?? "" }),
     });
   };
   return (
@@ -68,23 +54,7 @@ function Start({ ws, sa, of: k, onClose }: { ws: string; sa: string; of: Key; on
           uses the old one any more; then you revoke it.
         </p>
         <Summary problem={change.problem} />
-        <Segments
-          label="The old key counts as unused when it has been quiet for"
-          options={quiets}
-          value={quiet}
-          onChange={setQuiet}
-        />
-        <p className="small dim">
-          {quiet === "learnt"
-            ? "What the policy of this workspace says, or twice the longest gap between two uses that was seen in 30 days."
-            : "The rotation is ready when the new key is in use and the old one has been quiet for so long."}
-        </p>
-        <CheckBox checked={auto} onChange={setAuto}>
-          Revoke the old key by itself when it has been quiet, but never while it is in use
-        </CheckBox>
-        <p className="small dim">
-          If it is not ready by {onDate(deadline)}, it is marked overdue. Nothing is revoked by that.
-        </p>
+        <TermFields value={terms} onChange={setTerms} problem={change.problem} />
         <div className="row" data-end>
           <Button onClick={onClose}>Cancel</Button>
           <Button kind="primary" type="submit" busy={change.busy} data-first>

@@ -37,7 +37,7 @@ export function Trial({ ws, of: r }: { ws: string; of: Rotation }) {
             <strong>
               {running ? (
                 <>
-                  The old key is paused. It works again <Time at={r.trial.ends_at} />.
+                  The old key is paused. It works again <Time ahead at={r.trial.ends_at} />.
                 </>
               ) : (
                 <>

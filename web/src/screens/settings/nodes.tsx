@@ -1,8 +1,10 @@
 import { useQuery } from "@tanstack/react-query";
-import { useParams } from "@tanstack/react-router";
-import { Server } from "lucide-react";
+import { Outlet, useNavigate, useParams } from "@tanstack/react-router";
+import { Server, Siren } from "lucide-react";
+import { useMay } from "../../api/me";
 import { type Node, nodes } from "../../api/queries";
 import { Badge } from "../../ui/badge";
+import { Button } from "../../ui/button";
 import { type Column, List } from "../../ui/list";
 import { count } from "../../ui/numbers";
 import { Head } from "../../ui/page";
@@ -19,6 +21,8 @@ export function Nodes() {
       <Head
         title="Nodes"
         text="What answers verifications, from memory. A change that takes power away is done when each of them has confirmed it, or its lease has ended."
+        docs="consistency"
+        actions={<DrillButton ws={ws} />}
       />
       <NodesStrip nodes={all.data ?? []} />
       <List
@@ -33,7 +37,24 @@ export function Nodes() {
           </Empty>
         }
       />
+      <Outlet />
     </>
+  );
+}
+
+/** drillNeeds is what a drill needs: it makes an account that may verify keys. */
+const drillNeeds = ["iam.service_accounts:write", "iam.keys:write", "iam.keys:verify"];
+
+function DrillButton({ ws }: { ws: string }) {
+  const navigate = useNavigate();
+  const may = useMay();
+  return (
+    <Button
+      reason={drillNeeds.map(may).find((reason) => reason !== undefined)}
+      onClick={() => navigate({ to: "/w/$ws/settings/nodes/drill", params: { ws } })}
+    >
+      <Siren aria-hidden /> Revocation drill
+    </Button>
   );
 }
 
@@ -51,18 +72,28 @@ const columns: Column<Node>[] = [
   { name: "Kind", cell: (n) => n.kind },
   { name: "Version", cell: (n) => <code>{n.version}</code> },
   {
-    name: "Revision",
+    name: "Revision lag",
     kind: "number",
     cell: (n) => (
       <>
-        {count(n.revision)}{" "}
-        {n.lag > 0 ? <Badge tone="warn">{count(n.lag)} behind</Badge> : <Badge tone="ok">In step</Badge>}
+        {n.lag > 0 ? <Badge tone="warn">{count(n.lag)} behind</Badge> : <Badge tone="ok">In step</Badge>}{" "}
+        <span className="dim small">at {count(n.revision)}</span>
       </>
     ),
   },
   { name: "Lease left", cell: (n) => lease(n) },
+  {
+    name: "Requests/s",
+    kind: "number",
+    cell: (n) => (n.requests_per_second === null ? <span className="dim">–</span> : rate(n.requests_per_second)),
+  },
   { name: "Last contact", cell: (n) => <Time at={n.last_contact} /> },
 ];
+
+/** rate writes how often something happens in a second. */
+export function rate(perSecond: number): string {
+  return perSecond > 0 && perSecond < 0.1 ? "< 0.1" : perSecond.toFixed(perSecond < 10 ? 1 : 0);
+}
 
 /** lease says how long a node may go on without being heard of. */
 export function lease(n: Pick<Node, "lease_left_ms">): string {
