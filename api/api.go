@@ -75,7 +75,7 @@ type ServiceAccount struct {
 type CreateServiceAccount struct {
 	Name        string            `json:"name" doc:"Lower-case letters, digits and hyphens; unique in the workspace, for good." example:"support-bot-prod"`
 	Description string            `json:"description,omitempty" doc:"Name the owning team." example:"Owner: Support Platform"`
-	Owner       string            `json:"owner,omitempty" doc:"The responsible team's name."`
+	Owner       string            `json:"owner,omitempty" doc:"The responsible team's name; when left out, the one that the description names as Owner: Team."`
 	Role        string            `json:"role" doc:"Id or name of a role." example:"operator"`
 	Metadata    map[string]string `json:"metadata,omitempty"`
 }

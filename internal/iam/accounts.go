@@ -1,10 +1,12 @@
 package iam
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/posternhq/postern/internal/audit"
 )
@@ -52,7 +54,7 @@ func (s *Service) CreateServiceAccount(ctx context.Context, c Caller, ws string,
 	return do(ctx, s, c, a, func(w *work) (ServiceAccount, error) {
 		account := ServiceAccount{
 			ID: PrincipalID(NewID(ServiceAccountPrefix, w.Now())), Workspace: w.ws.ID,
-			Name: in.Name, Description: in.Description, Owner: in.Owner, Metadata: in.Metadata,
+			Name: in.Name, Description: in.Description, Owner: cmp.Or(in.Owner, describedOwner(in.Description)), Metadata: in.Metadata,
 			CreatedAt: w.Now(), CreatedBy: c.createdBy(), CreatedByKey: c.Key.ID, Version: w.Seq(),
 		}
 		if err := account.check(); err != nil {
@@ -73,6 +75,16 @@ func (s *Service) CreateServiceAccount(ctx context.Context, c Caller, ws string,
 		w.change.Principals = append(w.change.Principals, account.record())
 		return account, w.InsertServiceAccount(ctx, account)
 	})
+}
+
+// describedOwner returns the team of a description that is "Owner: Team", as
+// descriptions are asked to be, or nothing.
+func describedOwner(description string) string {
+	owner, _ := strings.CutPrefix(description, "Owner: ")
+	if owner == description || utf8.RuneCountInString(owner) > maxOwner {
+		return ""
+	}
+	return strings.TrimSpace(owner)
 }
 
 // roleForAccount looks up the role that an account is to have.

@@ -59,6 +59,28 @@ func TestAccountIsCreatedReadAndChanged(t *testing.T) {
 	})
 }
 
+func TestOwnerIsWhoTheDescriptionNames(t *testing.T) {
+	eachTown(t, func(t *testing.T, w *town) {
+		c := w.acme.in(t)
+		for i, one := range []struct{ description, owner, want string }{
+			{"Owner: Support Platform", "", "Support Platform"},
+			{"Owner:  Support ", "", "Support"},
+			{"Owner: Support Platform", "Data", "Data"},
+			{"The Owner: of it all", "", ""},
+			{"Owner: " + strings.Repeat("long ", 40), "", ""},
+			{"Owner: ", "", ""},
+		} {
+			var made api.CreatedServiceAccount
+			c.post(here("/service_accounts"), api.CreateServiceAccount{
+				Name: fmt.Sprintf("bot-%d", i), Description: one.description, Owner: one.owner, Role: "viewer",
+			}).want(http.StatusCreated, &made)
+			if made.Owner != one.want {
+				t.Errorf("described as %q, owner %q: got %q, want %q", one.description, one.owner, made.Owner, one.want)
+			}
+		}
+	})
+}
+
 // What takes power away has taken it when it answers; what gives it, too (S11, S12).
 func TestAccountIsPausedResumedAndRevoked(t *testing.T) {
 	eachTown(t, func(t *testing.T, w *town) {
