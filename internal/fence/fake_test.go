@@ -393,7 +393,7 @@ func (d *deployment) prepare(t testing.TB, o Options) *peer {
 	p := &peer{door: newDoor(d.memory), clock: &shifted{Clock: SystemClock()}}
 	o.Name = cmp.Or(o.Name, "a")
 	o.TTL = cmp.Or(o.TTL, 5*time.Second)
-	o.Replica = replica.New(replica.Options{Now: time.Now, Clock: p.clock.Now, Publishing: p.publishing})
+	o.Replica = replica.New(replica.Options{Now: time.Now, Clock: p.clock.Now, Publishing: p.publishing, Tail: 16})
 	o.Database, o.Clock, o.Random = p.door, p.clock, rand.Reader
 	n, err := New(o)
 	if err != nil {

@@ -23,7 +23,7 @@ func (n *Node) follow(ctx context.Context) {
 			n.log.Warn("the node cannot follow", "revision", n.replica.Position().Seq, "error", err)
 		}
 		failed = err
-		n.clock.Sleep(ctx, pollEvery, n.replica.Kicked())
+		n.clock.Sleep(ctx, n.children.left(pollEvery), n.replica.Kicked())
 	}
 }
 
@@ -45,15 +45,19 @@ func (n *Node) advance(ctx context.Context) error {
 	return failed
 }
 
-// acknowledge writes down which change the node answers from, if the server that
-// writes it down has the same. The row is read before the position: a row of later
-// than the position may be one that has joined with an older log.
+// acknowledge writes down from before which change neither the node nor a verifier
+// that follows it can answer, if the server that writes it down has the same change.
+// The row is read before the position: a row of later than the position may be one
+// that has joined with an older log.
 func (n *Node) acknowledge(ctx context.Context) error {
 	row := n.me()
 	was := n.replica.Standing()
-	at := was.Position
-	if row.incarnation == "" || row.acked >= at.Seq {
+	if row.incarnation == "" || row.acked >= was.Position.Seq {
 		return nil
+	}
+	at, settled := n.children.settle(was)
+	if !settled || row.acked >= at.Seq {
+		return nil // follow comes back
 	}
 	ctx, cancel := n.limited(ctx)
 	defer cancel()

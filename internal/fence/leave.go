@@ -14,15 +14,19 @@ const farewell = 2 * time.Second
 const Stopped = "it was stopped"
 
 // Leave ends this process as a node: it answers nothing from here on, then calls
-// drain, which returns when every request in flight has been answered, and only
-// then removes its row. When drain or the removal fails, the row stays for the
-// reaper, and changes wait for it once. [Node.Run] goes on, for those who wait.
+// drain, which returns when every request in flight has been answered, waits until no
+// verifier that follows it can answer either, and only then removes its row. When one
+// of these fails, the row stays for the reaper, and changes wait for it once.
+// [Node.Run] goes on, for those who wait.
 func (n *Node) Leave(ctx context.Context, drain func(context.Context) error) error {
 	n.mu.Lock()
 	n.leaving = true // before the fence: see renew
 	n.mu.Unlock()
 	n.replica.Fence()
 	if err := drain(ctx); err != nil {
+		return fmt.Errorf("leave: %w", err)
+	}
+	if err := n.children.Leave(ctx); err != nil {
 		return fmt.Errorf("leave: %w", err)
 	}
 	row := n.me()

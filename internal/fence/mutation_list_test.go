@@ -7,8 +7,7 @@ type mutation struct {
 }
 
 // mutations are those of the specification that concern server nodes, in its
-// order, and then some of our own. Those about children and their sub-leases come
-// with the verifiers outside the server.
+// order, and then some of our own.
 //
 // Equivalent, and therefore not among them: the head read before the row is
 // written. When the renewal is sent is noted before both; the simulated database
@@ -42,7 +41,13 @@ var mutations = []mutation{
 	{name: "renewal answered by a server that only reads"},
 	{name: "asynchronous failover"},
 	{name: "an old primary that still commits"},
+	{name: "fixed TTL for children"},
+	{name: "acknowledge before sub-leases end"},
+	{name: "a grant written down after it is sent"},
+	{name: "leave without waiting for children"},
 
+	{name: "a grant that is not looked at again", test: "TestASubLeaseThatAChangeOvertakesIsGivenAnew"},
+	{name: "a sub-lease counted from its answer"},
 	{name: "a lease counted on one clock"},
 	{name: "leave without a fence"},
 	{name: "leave before what is in flight has ended", test: "TestLeavingRemovesTheRowLast"},
@@ -302,6 +307,41 @@ var patches = []patch{
 		patience = time.Hour
 	}
 	ctx, cancel := n.clock.Limit(ctx, patience)
+`},
+	{"fence/children.go", `		length := min(p.Wanted, longestGrant, v.Strict(now))
+`, `		length := min(p.Wanted, longestGrant, v.Strict(now))
+		if mutant("fixed TTL for children") && length > 0 {
+			length = min(p.Wanted, longestGrant)
+		}
+`},
+	{"fence/children.go", `	if c.blocks(c.pending) > 0 {
+`, `	if c.blocks(c.pending) > 0 && !mutant("acknowledge before sub-leases end") {
+`},
+	{"fence/children.go", `	gone    bool          // the connection has ended
+`, `	gone    bool          // the connection has ended
+	late    []subLease
+`},
+	{"fence/children.go", `	ch.given = append(ch.given, given)
+`, `	if mutant("a grant written down after it is sent") {
+		ch.given = append(ch.given, ch.late...)
+		ch.late = []subLease{given}
+		return given, nil
+	}
+	ch.given = append(ch.given, given)
+`},
+	{"fence/children.go", `		if c.replica.Still(v) {
+`, `		if c.replica.Still(v) || mutant("a grant that is not looked at again") {
+`},
+	{"fence/leave.go", `	if err := n.children.Leave(ctx); err != nil {
+`, `	if mutant("leave without waiting for children") {
+		n.log.Debug("nobody is waited for")
+	} else if err := n.children.Leave(ctx); err != nil {
+`},
+	{"fence/child.go", `	length := g.For * 4 / 5
+`, `	if mutant("a sub-lease counted from its answer") {
+		sent = v.clock.Now()
+	}
+	length := g.For * 4 / 5
 `},
 	{"fence/leave.go", `	n.replica.Fence()
 	if err := drain(ctx); err != nil {

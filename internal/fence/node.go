@@ -106,7 +106,8 @@ type Node struct {
 	acked   bell // rings after an acknowledgement
 	waiting bell // rings when somebody begins to wait
 
-	roll *roll
+	children *Children
+	roll     *roll
 
 	mu      sync.Mutex // guards what follows
 	row     member
@@ -145,7 +146,8 @@ func New(o Options) (*Node, error) {
 		name: o.Name, version: o.Version, reporter: o.Reporter, ttl: o.TTL, bounded: o.Bounded, local: o.Local,
 		replica: o.Replica, db: o.Database, clock: o.Clock, random: o.Random, log: o.Log, journal: o.Journal,
 		renewal: newBell(), acked: newBell(), waiting: newBell(), roll: newRoll(),
-		view: outlook{longest: o.TTL, seen: map[string]sighting{}},
+		children: NewChildren(o.Replica, o.Clock),
+		view:     outlook{longest: o.TTL, seen: map[string]sighting{}},
 	}
 	if n.log == nil {
 		n.log = slog.New(slog.DiscardHandler)
@@ -171,6 +173,9 @@ func (n *Node) Run(ctx context.Context) {
 func (n *Node) parts() []func(context.Context) {
 	return []func(context.Context){n.keep, n.follow, n.listen, n.look, n.reap, n.trim}
 }
+
+// Children returns the verifiers outside the server that follow this node.
+func (n *Node) Children() *Children { return n.children }
 
 // Ready returns nil while verifications are answered, else an error of kind
 // [iam.Stale] that wraps the reason why not.

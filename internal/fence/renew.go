@@ -12,6 +12,8 @@ import (
 var (
 	errFenced  = errors.New("the node was fenced, and joins anew")
 	errLeaving = errors.New("the node is leaving")
+
+	errUnproved = fmt.Errorf("%w: a verifier that follows has not heard of a change yet, and the renewal is asked for again", iam.Unavailable)
 )
 
 // renew asks for a lease, applies what its answer tells of, and takes it up.
@@ -47,9 +49,22 @@ func (n *Node) renew(ctx context.Context) error {
 func (n *Node) sameLog(ctx context.Context, head iam.Position) error {
 	switch at := n.replica.Position(); {
 	case at.Seq > head.Seq:
-		return n.acknowledge(ctx) // a write that proves the log as far as that
+		return n.prove(ctx, at)
 	case at.Seq == head.Seq && at.Chain != head.Chain:
 		return n.diverge(fmt.Errorf("%w: change %d was read, and the log ends with another there", iam.Diverged, at.Seq))
+	}
+	return nil
+}
+
+// prove returns nil when a write has proved the log as far as a position: an
+// acknowledgement is one. While verifiers hold it up the next renewal is to do it.
+func (n *Node) prove(ctx context.Context, at iam.Position) error {
+	if err := n.acknowledge(ctx); err != nil {
+		return err
+	}
+	if row := n.me(); row.incarnation != "" && row.acked < at.Seq {
+		n.renewal.ring()
+		return errUnproved
 	}
 	return nil
 }

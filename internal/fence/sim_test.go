@@ -45,6 +45,9 @@ func simulate(seed uint64, faults bool, tell func(*world)) *world {
 			m.proc.kill()
 		}
 	}
+	for _, f := range w.followers {
+		f.proc.kill()
+	}
 	return w
 }
 
@@ -155,6 +158,9 @@ func TestWhatWorksIsAcceptedWhenNothingIsWrong(t *testing.T) {
 		sum.Stale += w.tally.Stale - before.Stale
 		for _, m := range w.machines {
 			m.proc.kill()
+		}
+		for _, f := range w.followers {
+			f.proc.kill()
 		}
 	}
 	if sum.Verifications < 10_000 || sum.Stale*100 > sum.Verifications {

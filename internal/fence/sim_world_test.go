@@ -25,14 +25,15 @@ var (
 // verify keys, a database, and what has been promised about each key.
 type world struct {
 	*kernel
-	db       *database
-	machines []*machine
-	keys     []*simKey
-	faults   bool
-	sort     int // of misfortunes
-	tally    tally
-	broken   []string                         // promises that were, in words
-	tell     func(format string, args ...any) // what happens, when somebody wants to know
+	db        *database
+	machines  []*machine
+	followers []*follower
+	keys      []*simKey
+	faults    bool
+	sort      int // of misfortunes
+	tally     tally
+	broken    []string                         // promises that were, in words
+	tell      func(format string, args ...any) // what happens, when somebody wants to know
 }
 
 // tally counts what a run has done.
@@ -111,8 +112,12 @@ func newWorld(seed uint64, faults bool) *world {
 		w.machines = append(w.machines, m)
 		m.start()
 	}
+	for i := range 2 {
+		w.followers = append(w.followers, w.newFollower(i))
+	}
 	if faults {
 		k.after(2*time.Second, w.fault)
+		k.after(2*time.Second, w.trouble)
 	}
 	return w
 }
@@ -130,7 +135,7 @@ func (m *machine) start() {
 	}
 	r := replica.New(replica.Options{
 		Now: func() time.Time { return time.Unix(0, int64(p.Now().Wall)) }, Clock: p.Now,
-		Publishing: func() { m.hesitate() },
+		Publishing: func() { m.hesitate(); m.told() }, Tail: 64,
 	})
 	node, err := New(Options{
 		Name: m.name, TTL: m.ttl, Bounded: m.bounded, Replica: r, Database: m.db, Clock: p, Random: chaos{m.kernel},
@@ -138,6 +143,7 @@ func (m *machine) start() {
 	if err != nil {
 		panic(err)
 	}
+	node.children.giving = m.hesitate
 	m.node = node
 	m.tell("%s starts", m.name)
 	ctx := p.life()
@@ -145,7 +151,7 @@ func (m *machine) start() {
 		p.spawn(func() { part(ctx) })
 	}
 	for range 2 {
-		p.spawn(func() { m.verify(ctx) })
+		p.spawn(func() { m.verify(ctx, node.Answer) })
 	}
 	for range 2 {
 		p.spawn(func() { m.administer(ctx) })
@@ -176,7 +182,7 @@ func (c chaos) Read(b []byte) (int, error) {
 }
 
 // verify asks this node about keys, one after the other.
-func (m *machine) verify(ctx context.Context) {
+func (m *machine) verify(ctx context.Context, answer func(context.Context, func(replica.View)) error) {
 	for {
 		m.proc.Sleep(ctx, m.about(20*time.Millisecond), nil)
 		if len(m.keys) == 0 {
@@ -185,7 +191,7 @@ func (m *machine) verify(ctx context.Context) {
 		key := m.keys[len(m.keys)-1-m.IntN(min(len(m.keys), hot))]
 		begun, code := m.now, replica.Stale
 		m.flights++
-		err := m.node.Answer(ctx, func(v replica.View) {
+		err := answer(ctx, func(v replica.View) {
 			code = v.Verify(key.record.Hash, replica.Query{Scope: replica.AnyWorkspace()}).Code
 			if m.chance(0.2) { // it takes a while to write the answer down
 				m.proc.Sleep(ctx, m.between(0, 30*time.Millisecond), nil)

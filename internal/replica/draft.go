@@ -96,7 +96,7 @@ func (d *draft) Role(r iam.RoleRecord) error {
 	}
 	row := role{id: d.roles.rows.at(number).id}
 	if !r.Deleted {
-		row.name = strings.Clone(r.Name)
+		row.name, row.workspace, row.known = strings.Clone(r.Name), iam.WorkspaceID(strings.Clone(string(r.Workspace))), true
 		if row.permissions, err = d.takeSet(r.Permissions); err != nil {
 			return fmt.Errorf("role %s: %w", r.ID, err)
 		}

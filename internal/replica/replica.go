@@ -31,6 +31,10 @@ type Options struct {
 	// when it cannot follow. With it the replica answers only under a [Lease].
 	Clock func() Instant
 
+	// Tail is how many batches of changes are kept for those who follow this
+	// replica, and have fallen behind or come back. Zero: nobody follows it.
+	Tail int
+
 	// Publishing is for tests, which hold a publisher back in it: it is called
 	// when a state is made and not yet put in the place of the one before.
 	Publishing func()
@@ -44,6 +48,7 @@ type Replica struct {
 	version    string
 	clock      func() Instant // nil: there are no leases
 	publishing func()
+	tail       int
 
 	incarnation string // of a node that is alone
 	started     time.Time
@@ -61,7 +66,7 @@ var errNotLoaded = errors.New("nothing has been loaded yet")
 // New returns a replica that is stale until it has loaded.
 func New(o Options) *Replica {
 	r := &Replica{
-		now: o.Now, log: o.Log, node: o.Node, version: o.Version, clock: o.Clock, publishing: o.Publishing,
+		now: o.Now, log: o.Log, node: o.Node, version: o.Version, clock: o.Clock, publishing: o.Publishing, tail: o.Tail,
 		incarnation: newIncarnation(),
 		kicked:      make(chan struct{}, 1),
 		changed:     make(chan struct{}),

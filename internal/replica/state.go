@@ -18,6 +18,7 @@ type state struct {
 	stale    error // why nothing may be answered from it; nil when it is fit to answer
 	lease    Lease // zero: there is none
 	epoch    uint64
+	tail     []batch // what led here, the last at the end; empty unless somebody follows this replica
 	tables
 }
 
@@ -102,7 +103,9 @@ func (p principal) key() string { return string(p.id) }
 type role struct {
 	id          iam.RoleID
 	name        string
+	workspace   iam.WorkspaceID
 	permissions uint32 // number of a set; 0: none
+	known       bool   // it was told of, and not deleted
 }
 
 func (r role) key() string { return string(r.id) }

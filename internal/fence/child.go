@@ -1,0 +1,117 @@
+package fence
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/posternhq/postern/internal/iam"
+	"github.com/posternhq/postern/internal/replica"
+)
+
+// Parent is what a verifier outside the server follows. Errors of kind
+// [iam.Unavailable] and ended contexts say that it could not be asked.
+type Parent interface {
+	replica.Feed
+
+	// Renew acknowledges, and asks for a sub-lease, over one connection.
+	Renew(ctx context.Context, p Ping) (Grant, error)
+}
+
+// Verifier is a process outside the server that answers from memory: it follows a
+// parent, and answers under what that gives it. It is safe for concurrent use.
+type Verifier struct {
+	replica *replica.Replica
+	parent  Parent
+	clock   Clock
+	wanted  time.Duration
+	acks    bell // rings when there is something to acknowledge
+	pings   int64
+	last    time.Duration // how long the last sub-lease was
+}
+
+// NewVerifier returns a verifier that does nothing yet. Its replica has the clock's
+// Now as its Clock.
+func NewVerifier(r *replica.Replica, p Parent, clock Clock) *Verifier {
+	return &Verifier{replica: r, parent: p, clock: clock, wanted: longestGrant, last: longestGrant, acks: newBell()}
+}
+
+// Run follows the parent until ctx ends.
+func (v *Verifier) Run(ctx context.Context) {
+	var running sync.WaitGroup
+	for _, part := range v.parts() {
+		running.Go(func() { part(ctx) })
+	}
+	running.Wait()
+}
+
+func (v *Verifier) parts() []func(context.Context) {
+	return []func(context.Context){v.keep, v.follow}
+}
+
+const (
+	patience    = time.Second            // for what a parent knows
+	leastWait   = 200 * time.Millisecond // for a sub-lease; a quarter of the last one if that is longer
+	soonestPing = 50 * time.Millisecond
+)
+
+// keep asks for one sub-lease after the other, and at once when there is something
+// to acknowledge.
+func (v *Verifier) keep(ctx context.Context) {
+	for ctx.Err() == nil {
+		if err := v.renew(ctx); errors.Is(err, replica.ErrTooOld) || errors.Is(err, iam.Diverged) {
+			v.replica.Fail(err) // the next attempt loads
+		}
+		v.clock.Sleep(ctx, max(v.last/8, soonestPing), v.acks)
+	}
+}
+
+// renew takes up a sub-lease, once this process answers from what it rests on.
+func (v *Verifier) renew(ctx context.Context) error {
+	if !v.replica.Standing().Fit {
+		if err := v.replica.Load(ctx, v.parent); err != nil {
+			return err
+		}
+	}
+	was := v.replica.Standing()
+	sent := v.clock.Now() // before the question: the parent counts from later
+	v.pings++
+	limited, cancel := v.clock.Limit(ctx, max(v.last/4, leastWait))
+	defer cancel()
+	g, err := v.parent.Renew(limited, Ping{N: v.pings, At: was.Position, Wanted: v.wanted})
+	switch {
+	case err != nil:
+		return err
+	case g.N != v.pings:
+		return fmt.Errorf("the answer to question %d came for question %d", g.N, v.pings)
+	}
+	if v.replica.Position().Seq < g.At.Seq {
+		if err := v.replica.CatchUp(limited, v.parent); err != nil {
+			return err
+		}
+		v.acks.ring()
+	}
+	if at := v.replica.Position(); at.Seq == g.At.Seq && at.Chain != g.At.Chain {
+		return fmt.Errorf("%w: revision %d", iam.Diverged, at.Seq)
+	}
+	v.last = g.For
+	length := g.For * 4 / 5
+	return v.replica.Extend(was.Epoch, replica.Lease{Sent: sent, Strict: length, Bounded: length, Time: g.Time}, g.At.Seq)
+}
+
+// follow applies changes as the parent tells of them.
+func (v *Verifier) follow(ctx context.Context) {
+	for ctx.Err() == nil {
+		if before := v.replica.Standing(); before.Fit {
+			limited, cancel := v.clock.Limit(ctx, patience)
+			_ = v.replica.CatchUp(limited, v.parent) // keep finds out what it means
+			cancel()
+			if v.replica.Position().Seq > before.Position.Seq {
+				v.acks.ring()
+			}
+		}
+		v.clock.Sleep(ctx, pollEvery, v.replica.Kicked())
+	}
+}

@@ -1,0 +1,97 @@
+package replica
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/posternhq/postern/internal/iam"
+)
+
+// batch is what was published at once.
+type batch struct {
+	from, to iam.Position
+	changes  []iam.Change
+}
+
+// lengthen returns the tail of the state that follows old by changes.
+func (r *Replica) lengthen(old *state, changes []iam.Change, at iam.Position) []batch {
+	if r.tail == 0 {
+		return nil
+	}
+	kept := old.tail[max(0, len(old.tail)-r.tail+1):]
+	return append(slices.Clip(kept), batch{old.position, at, changes}) // clipped, for others append to it too
+}
+
+// Position returns the last change that the view takes into account.
+func (v View) Position() iam.Position { return v.state.position }
+
+// Epoch returns how often the replica had been fenced.
+func (v View) Epoch() uint64 { return v.state.epoch }
+
+// ErrTooOld says that a replica does not keep what led from a position to where it
+// is: whoever follows it has to load.
+const ErrTooOld = iam.Kind("too_old")
+
+// After returns what leads from an earlier position to the view's. It fails as
+// [View.Knows] does.
+func (v View) After(from iam.Position) (changes []iam.Change, at iam.Position, err error) {
+	first, err := v.place(from)
+	if err != nil {
+		return nil, from, err
+	}
+	for _, b := range v.state.tail[first:] {
+		changes = append(changes, b.changes...)
+	}
+	return changes, v.state.position, nil
+}
+
+// Knows returns nil when a position is the view's or led to it. It fails with the
+// kind [ErrTooOld] when what led from there is not kept, with [iam.Unavailable] when
+// the position is ahead of the view, so that nothing can be known of it yet, and with
+// [iam.Diverged] when it is of another log.
+func (v View) Knows(at iam.Position) error {
+	_, err := v.place(at)
+	return err
+}
+
+// place returns which batch of the tail begins at a position, or how many there are.
+func (v View) place(from iam.Position) (first int, err error) {
+	here := v.state.position
+	if v.state.stale != nil {
+		return 0, iam.Errorf(iam.Unavailable, "nothing is known here")
+	}
+	if from.Seq > here.Seq {
+		return 0, iam.Errorf(iam.Unavailable, "revision %d has not come here yet", from.Seq)
+	}
+	known, first := here, len(v.state.tail)
+	for i, b := range v.state.tail {
+		if b.from.Seq == from.Seq {
+			known, first = b.from, i
+		}
+	}
+	switch {
+	case known.Seq != from.Seq:
+		return 0, fmt.Errorf("%w: revision %d", ErrTooOld, from.Seq)
+	case known.Chain != from.Chain:
+		return 0, fmt.Errorf("%w: revision %d", iam.Diverged, from.Seq)
+	}
+	return first, nil
+}
+
+// Strict returns for how much longer everything may be answered from the view, by the
+// clocks at a moment: zero or less when nothing may, and for as long as one can think
+// of without leases.
+func (v View) Strict(now Instant) time.Duration {
+	switch {
+	case v.state.stale != nil:
+		return 0
+	case !v.replica.leased():
+		return math.MaxInt64
+	}
+	return v.state.lease.Strict - now.Since(v.state.lease.Sent)
+}
+
+// Time returns the latest that the time of the database can be at a moment.
+func (v View) Time(now Instant) time.Time { return time.UnixMicro(v.micros(now)).UTC() }
