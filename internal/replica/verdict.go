@@ -1,6 +1,10 @@
 package replica
 
-import "github.com/posternhq/postern/internal/iam"
+import (
+	"net/netip"
+
+	"github.com/posternhq/postern/internal/iam"
+)
 
 // Code says how a verification ended.
 type Code uint8
@@ -130,6 +134,14 @@ func (v Verdict) Effective() iam.Permissions {
 		return *v.role
 	}
 	return v.role.Intersect(*v.limit)
+}
+
+// Use returns the use that the verdict was given on, from where and with what.
+func (v *Verdict) Use(ip netip.Addr, agent string, asked []string) iam.Use {
+	return iam.Use{
+		Key: v.Key.ID, Principal: v.Principal.ID, Workspace: v.Workspace.ID, OK: v.Code == Valid,
+		IP: ip, UserAgent: agent, Asked: asked,
+	}
 }
 
 // Caller returns who holds the key, for the calls that are made with it. It is

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/posternhq/postern/internal/iam"
+	"github.com/posternhq/postern/internal/token"
 )
 
 // isClean reports whether the path is written in the one way that names it. Mux
@@ -26,7 +27,7 @@ var secretNames = []string{"api_key", "apikey", "access_token", "key", "token"}
 
 // checkURL refuses addresses that hold a secret or can be read in two ways.
 func checkURL(u *url.URL) error {
-	if looksSecret(u.Path) || looksSecret(u.RawQuery) {
+	if token.LooksSecret(u.Path) || token.LooksSecret(u.RawQuery) {
 		return errSecretInURL
 	}
 	if strings.ContainsFunc(u.Path, isUnfit) {
@@ -45,7 +46,7 @@ func checkURL(u *url.URL) error {
 }
 
 func checkParameter(name string, values []string) error {
-	isSecret := slices.Contains(secretNames, strings.ToLower(name)) || looksSecret(name) || slices.ContainsFunc(values, looksSecret)
+	isSecret := slices.Contains(secretNames, strings.ToLower(name)) || token.LooksSecret(name) || slices.ContainsFunc(values, token.LooksSecret)
 	switch {
 	case isSecret:
 		return errSecretInURL

@@ -14,6 +14,7 @@ import (
 	"github.com/posternhq/postern/api"
 	"github.com/posternhq/postern/internal/audit"
 	"github.com/posternhq/postern/internal/iam"
+	"github.com/posternhq/postern/internal/token"
 )
 
 const (
@@ -149,7 +150,7 @@ func (s *Server) export(w http.ResponseWriter, r *http.Request, c iam.Caller, in
 		s.fail(w, r, ofQuery(err))
 	default:
 		s.log.WarnContext(r.Context(), "an export was broken off",
-			"request_id", requestOf(r.Context()).id, "error", conceal(err.Error()))
+			"request_id", requestOf(r.Context()).id, "error", token.Conceal(err.Error()))
 		panic(http.ErrAbortHandler)
 	}
 }

@@ -3,8 +3,6 @@ package server
 import (
 	"net/http"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/posternhq/postern/internal/audit"
 	"github.com/posternhq/postern/internal/iam"
@@ -87,31 +85,11 @@ func bearer(h http.Header) (string, error) {
 
 // source says where a request came from, fit to be kept.
 func (s *Server) source(r *http.Request) audit.Source {
-	from := audit.Source{UserAgent: safeText(r.UserAgent()), Node: s.node}
+	from := audit.Source{UserAgent: iam.SafeText(r.UserAgent()), Node: s.node}
 	if addr := s.peer(r); addr.IsValid() {
 		from.IP = addr.String()
 	}
 	return from
-}
-
-const maxUserAgent = 256 // characters
-
-// safeText returns what a client said of itself as it may stand in a log: short,
-// valid, on one line, and without anything that could be a key.
-func safeText(text string) string {
-	if len(text) > maxUserAgent*utf8.UTFMax {
-		text = text[:maxUserAgent*utf8.UTFMax]
-	}
-	text = strings.Map(func(r rune) rune {
-		if r == utf8.RuneError || !unicode.IsGraphic(r) {
-			return -1
-		}
-		return r
-	}, conceal(text))
-	if runes := []rune(text); len(runes) > maxUserAgent {
-		text = string(runes[:maxUserAgent])
-	}
-	return text
 }
 
 // equalASCII reports whether text is want, which is in lower case, whatever the

@@ -66,7 +66,7 @@ func (s *Server) startDevice(ctx context.Context, c iam.Caller, in *startDeviceI
 // long is refused before it is made fit to be shown, which makes it short.
 func (s *Server) beginDevice(ctx context.Context, c iam.Caller, name string) (api.DeviceCode, error) {
 	if len(name) <= maxUserAgent {
-		name = safeText(name)
+		name = iam.SafeText(name)
 	}
 	return s.people.StartDevice(ctx, c, api.DeviceCodeRequest{Name: name})
 }

@@ -99,7 +99,7 @@ func repeatable(r *http.Request, op *operation, c iam.Caller, body []byte) (*iam
 		return nil, nil
 	case len(values) > 1 || !isIdempotencyKey(values[0]):
 		return nil, iam.Errorf(iam.InvalidRequest, "Idempotency-Key must be there once and have 1 to 255 visible ASCII characters")
-	case looksSecret(values[0]):
+	case token.LooksSecret(values[0]):
 		return nil, iam.Errorf(iam.InvalidRequest, "Idempotency-Key looks like a secret; send a random text of its own")
 	}
 	return &iam.Idempotency{

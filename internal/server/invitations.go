@@ -93,7 +93,7 @@ func (s *Server) createInvitation(ctx context.Context, c iam.Caller, in *createI
 func (s *Server) mailed(ctx context.Context, in iam.Invitation, workspace string, secret token.Secret) bool {
 	sent, err := s.people.MailInvitation(ctx, in, workspace, secret)
 	if err != nil {
-		s.log.WarnContext(ctx, "an invitation was not sent", "request_id", requestOf(ctx).id, "error", conceal(err.Error()))
+		s.log.WarnContext(ctx, "an invitation was not sent", "request_id", requestOf(ctx).id, "error", token.Conceal(err.Error()))
 	}
 	return sent
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/posternhq/postern/api"
 	"github.com/posternhq/postern/internal/iam"
+	"github.com/posternhq/postern/internal/token"
 )
 
 // recorder remembers what was answered.
@@ -84,7 +85,7 @@ func (s *Server) recovered(rec *recorder, r *http.Request, cause any) bool {
 	}
 	id := requestOf(r.Context()).id
 	s.log.ErrorContext(r.Context(), "a handler panicked", "request_id", id,
-		"cause", conceal(fmt.Sprint(cause)), "stack", string(debug.Stack()))
+		"cause", token.Conceal(fmt.Sprint(cause)), "stack", string(debug.Stack()))
 	if rec.status != 0 {
 		return false
 	}

@@ -163,7 +163,7 @@ func (s *Server) notIn(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	s.metrics.sso.WithLabelValues(outcome).Inc()
 	s.log.WarnContext(r.Context(), "single sign-on: nobody was let in", "outcome", outcome,
-		"request_id", requestOf(r.Context()).id, "error", conceal(err.Error()))
+		"request_id", requestOf(r.Context()).id, "error", token.Conceal(err.Error()))
 	goTo(w, s.sso.Failed())
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/posternhq/postern/api"
 	"github.com/posternhq/postern/internal/iam"
+	"github.com/posternhq/postern/internal/token"
 )
 
 const (
@@ -76,13 +77,13 @@ func (s *Server) failure(ctx context.Context, err error) *problem {
 		kind, shown = s.hidden(ctx, err)
 	}
 	if errors.Is(err, iam.ErrUnwritten) {
-		s.log.ErrorContext(ctx, "a refused attempt is missing in the audit log", "request_id", id, "error", conceal(err.Error()))
+		s.log.ErrorContext(ctx, "a refused attempt is missing in the audit log", "request_id", id, "error", token.Conceal(err.Error()))
 	}
 	requestOf(ctx).denied = kind == iam.PermissionDenied
-	p := newProblem(string(kind), id, conceal(shown.Reason))
+	p := newProblem(string(kind), id, token.Conceal(shown.Reason))
 	p.Permission, p.Policy, p.ID = shown.Permission, shown.Policy, shown.Object
 	for _, f := range shown.Fields {
-		p.Errors = append(p.Errors, api.ProblemField{Pointer: conceal(f.Pointer), Code: f.Code, Detail: conceal(f.Detail)})
+		p.Errors = append(p.Errors, api.ProblemField{Pointer: token.Conceal(f.Pointer), Code: f.Code, Detail: token.Conceal(f.Detail)})
 	}
 	if u, ok := errors.AsType[*unsettled](err); ok {
 		p.Receipt, p.Revision = &u.receipt, u.revision
@@ -111,7 +112,7 @@ func shownIn(err error) (iam.Kind, *iam.Error) {
 // hidden logs an error that its caller may not hear, and returns what they hear
 // instead.
 func (s *Server) hidden(ctx context.Context, err error) (iam.Kind, *iam.Error) {
-	attrs := []any{"request_id", requestOf(ctx).id, "error", conceal(err.Error())}
+	attrs := []any{"request_id", requestOf(ctx).id, "error", token.Conceal(err.Error())}
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 		s.log.WarnContext(ctx, "a request ran out of time", attrs...)
 		return iam.Unavailable, &iam.Error{Reason: "it took too long; nothing is known to have changed"}

@@ -130,15 +130,15 @@ func TestTextsThatLookLikeSecrets(t *testing.T) {
 		"sa_01jn8x0c2vf3hs5r6tq7w8y9za": false, "inv_01jn8x0c2vf3hs5r6tq7w8y9za": false, "usr_01jn8x0c2vf3hs5r6tq7w8y9za": false,
 		"0af7651916cd43dd8448eb211c80319c": false, "service_sa_x": false, "": false,
 	} {
-		if got := looksSecret(text); got != want {
+		if got := token.LooksSecret(text); got != want {
 			t.Errorf("%s: got %t, want %t", text, got, want)
 		}
-		if told := conceal(text); want && strings.Contains(told, random[:8]) {
+		if told := token.Conceal(text); want && strings.Contains(told, random[:8]) {
 			t.Errorf("%s is told as %s", text, told)
 		}
 	}
 	for _, id := range []string{"sa_01jn8x0c2vf3hs5r6tq7w8y9za", "key_01jn8x0c2vf3hs5r6tq7w8y9za", "inv_01jn8x0c2vf3hs5r6tq7w8y9za", "support-bot-prod", "/permissions/3"} {
-		if told := conceal("no " + id + " here"); told != "no "+id+" here" {
+		if told := token.Conceal("no " + id + " here"); told != "no "+id+" here" {
 			t.Errorf("%s is told as %s", id, told)
 		}
 	}

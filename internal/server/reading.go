@@ -10,6 +10,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/validation"
 
 	"github.com/posternhq/postern/api"
+	"github.com/posternhq/postern/internal/token"
 )
 
 // humaProblem says in our words what package huma found wrong with an input. It
@@ -110,5 +111,5 @@ func echo(name string) string {
 	if !echoable.MatchString(name) {
 		return "[hidden]"
 	}
-	return conceal(name)
+	return token.Conceal(name)
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/posternhq/postern/internal/iam"
+	"github.com/posternhq/postern/internal/token"
 )
 
 // request is what is known of a request beyond what package http knows. It lives
@@ -43,7 +44,7 @@ func requestOf(ctx context.Context) *request {
 // requestID returns the id that the client gave the request, if it is fit to be
 // written into logs, or a new one.
 func (s *Server) requestID(h http.Header) string {
-	if given := h["X-Request-Id"]; len(given) == 1 && isRequestID(given[0]) && !looksSecret(given[0]) {
+	if given := h["X-Request-Id"]; len(given) == 1 && isRequestID(given[0]) && !token.LooksSecret(given[0]) {
 		return given[0]
 	}
 	return iam.NewID(iam.RequestPrefix, s.now())

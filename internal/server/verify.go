@@ -239,7 +239,7 @@ func (s *Server) decide(x *verification, v replica.View) {
 		}
 		x.codes[verdict.Code]++
 		if verdict.KeyFound && s.usage != nil {
-			x.uses = append(x.uses, useOf(&verdict, a.ip, a.agent, x.asks.texts[a.from:a.to]))
+			x.uses = append(x.uses, verdict.Use(a.ip, a.agent, x.asks.texts[a.from:a.to]))
 		}
 		x.out = appendVerdict(x.out, &verdict, x.asks.texts[a.from:a.to], fresh, id)
 	}

@@ -155,7 +155,7 @@ func FuzzFitAgent(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		if got, want := fitAgent(text), safeText(text); got != want {
+		if got, want := iam.FitAgent(text), iam.SafeText(text); got != want {
 			t.Errorf("%q: got %q, want %q", text, got, want)
 		}
 	})

@@ -1,0 +1,59 @@
+package iam
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/posternhq/postern/internal/token"
+)
+
+const maxUserAgent = 256 // characters
+
+// SafeText returns what a client said of itself as it may stand in a log: short,
+// valid, on one line, and without anything that could be a key.
+func SafeText(text string) string {
+	if len(text) > maxUserAgent*utf8.UTFMax {
+		text = text[:maxUserAgent*utf8.UTFMax]
+	}
+	text = strings.Map(func(r rune) rune {
+		if r == utf8.RuneError || !unicode.IsGraphic(r) {
+			return -1
+		}
+		return r
+	}, token.Conceal(text))
+	if runes := []rune(text); len(runes) > maxUserAgent {
+		text = string(runes[:maxUserAgent])
+	}
+	return text
+}
+
+// Fit returns a use as it may be kept: what a client said of itself and asked for
+// may be what the client likes, a secret too.
+func (u Use) Fit() Use {
+	u.UserAgent, u.Asked = FitAgent(u.UserAgent), fitAsked(u.Asked)
+	return u
+}
+
+// FitAgent returns what a client said of itself as [SafeText] does. Most texts are
+// fit as they are, which is found out without looking for patterns.
+func FitAgent(text string) string {
+	if len(text) > maxUserAgent || token.Suspicious(text) || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' }) {
+		return SafeText(text)
+	}
+	return text
+}
+
+func fitAsked(asked []string) []string {
+	for i := range asked {
+		if !token.LooksSecret(asked[i]) {
+			continue
+		}
+		fit := make([]string, len(asked)) // asked belongs to the call
+		for j := range asked {
+			fit[j] = token.Conceal(asked[j])
+		}
+		return fit
+	}
+	return asked
+}
