@@ -10,7 +10,7 @@ STATICCHECK_VERSION := v0.8.2
 export GOFLAGS     := -trimpath
 export CGO_ENABLED := 0
 
-.PHONY: run build test race chaos torture lint bench fuzz generate web web-test browser picture clean
+.PHONY: run build test race chaos torture lint bench fuzz generate web web-test browser picture proxies clean
 
 run: ## a development server on localhost:7070, its data in postern-dev.db
 	$(GO) run ./cmd/postern dev
@@ -18,7 +18,7 @@ run: ## a development server on localhost:7070, its data in postern-dev.db
 build: ## the program as it is installed, bin/postern: one file that needs no C library
 	$(GO) build -ldflags '-s -w' -o $(PROGRAM) ./cmd/postern
 
-test: web-test ## everything, a real PostgreSQL included
+test: web-test proxies ## everything, a real PostgreSQL included
 	$(PG) $(GO) test -timeout 30m ./...
 	@$(MAKE) --no-print-directory browser
 
@@ -40,13 +40,16 @@ picture: ## the README's picture, from the browser test that looks at what is on
 	cp web/pictures/readme-light.png docs/pictures/account-light.png
 	cp web/pictures/readme-dark.png docs/pictures/account-dark.png
 
+proxies: ## nginx, Caddy and HAProxy, which the gateway's recipes are tested with
+	@.ci/proxies
+
 web/node_modules: web/package-lock.json
 	@node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 20 || a == 20 && b >= 19 ? 0 : 1)' || \
 		{ echo "the console's tests need Node 20.19 or later (https://nodejs.org); make run needs Go alone"; exit 1; }
 	cd web && npm install --no-save --no-audit --no-fund # what the lock says; npm ci wants the builds for other systems listed too
 	@touch $@
 
-race: ## the same under the race detector: slow ones shortened, on PostgreSQL alone above the store, and without programs that it does not watch
+race: proxies ## the same under the race detector: slow ones shortened, on PostgreSQL alone above the store, and without programs that it does not watch
 	$(PG) env CGO_ENABLED=1 $(GO) test -race -short -timeout 60m ./...
 
 chaos: ## real processes and a real PostgreSQL under faults, two minutes; a part of test

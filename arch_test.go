@@ -32,6 +32,7 @@ var mayImport = map[string]string{
 	"internal/stream":  "internal/iam",
 	"internal/server":  "api internal/iam internal/token internal/audit internal/replica internal/stream",
 	"internal/session": "api internal/iam internal/token",
+	"internal/gateway": "api internal/iam internal/token internal/replica",
 	"":                 "api internal/token internal/replica",
 	"internal/cli":     "*",
 	"internal/attacks": "",
@@ -65,6 +66,11 @@ var mayUse = map[string]string{
 	"github.com/zitadel/oidc/v3":          "internal/session/providertest",                          // a real provider, for tests
 	"github.com/go-jose/go-jose/v4":       "internal/session/providertest",                          // and what it signs with when it lies
 	"github.com/google/go-cmp":            "internal/store/storetest",                               // what is different about two nouns
+
+	"google.golang.org/grpc":                       "internal/gateway", // what Envoy asks over
+	"google.golang.org/protobuf":                   "internal/gateway", // and in
+	"google.golang.org/genproto/googleapis/rpc":    "internal/gateway", // the status in its answers
+	"github.com/envoyproxy/go-control-plane/envoy": "internal/gateway", // its messages
 }
 
 // onlyStd lists the packages that import nothing from outside but the standard

@@ -75,6 +75,9 @@ func (a *app) examine(ctx context.Context, cmd *cobra.Command) []finding {
 	case cfg.Given("store.url"):
 		findings = examineStore(ctx, cfg.Config)
 	}
+	if err == nil && cfg.GatewayListen != "" {
+		findings = append(findings, examineGateway(ctx, cfg.Config))
+	}
 	s, err := a.openSession(ctx)
 	if err != nil && findings != nil && exitCode(ctx, err) == exitSignIn {
 		return findings // on the machine of a server nobody need be signed in

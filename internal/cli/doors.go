@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/posternhq/postern/internal/config"
+	"github.com/posternhq/postern/internal/gateway"
 )
 
 // Limits on how long a connection may take; exports and streams lift those that they
@@ -25,11 +26,29 @@ const (
 	maxHeaderBytes    = 32 << 10
 )
 
+// serving is what serves a listener: [http.Server] does, and gateway.Server.
+type serving interface {
+	Serve(l net.Listener) error // returns http.ErrServerClosed once it is told to stop
+	Shutdown(ctx context.Context) error
+	Close() error
+}
+
+// overTLS is a server that speaks TLS, with its own configuration.
+type overTLS struct{ *http.Server }
+
+// Serve implements [serving].
+func (s overTLS) Serve(l net.Listener) error { return s.ServeTLS(l, "", "") }
+
 // door is one listener and what answers there.
 type door struct {
 	listener net.Listener
-	server   *http.Server
-	tls      bool
+	server   serving
+}
+
+// answers is what is served, and where settings say so.
+type answers struct {
+	api, metrics http.Handler
+	gateway      *gateway.Server // nil: no proxy asks
 }
 
 // doors is all that a server listens on.
@@ -39,24 +58,55 @@ type doors struct {
 }
 
 // openDoors listens where the settings say. What it could not open, it closes.
-func openDoors(ctx context.Context, cfg config.Config, api, metrics http.Handler, log *slog.Logger) (*doors, error) {
+func openDoors(ctx context.Context, cfg config.Config, a answers, log *slog.Logger) (_ *doors, err error) {
 	secure, err := tlsConfig(cfg)
 	if err != nil {
 		return nil, err
 	}
 	d := new(doors)
-	if err := d.open(ctx, cfg.Listen, secure != nil, newHTTPServer(api, secure, log)); err != nil {
-		return nil, errors.Join(err, d.close(ctx))
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, d.close(ctx))
+		}
+	}()
+	main := newHTTPServer(a.api, secure, log)
+	if secure != nil {
+		err = d.open(ctx, cfg.Listen, overTLS{main})
+	} else {
+		err = d.open(ctx, cfg.Listen, main)
+	}
+	if err != nil {
+		return nil, err
 	}
 	d.main = len(d.all)
 	if cfg.MetricsListen != "" {
 		mux := http.NewServeMux()
-		mux.Handle("GET /metrics", metrics)
-		if err := d.open(ctx, cfg.MetricsListen, false, newHTTPServer(mux, nil, log)); err != nil {
-			return nil, errors.Join(err, d.close(ctx))
+		mux.Handle("GET /metrics", a.metrics)
+		if err := d.open(ctx, cfg.MetricsListen, newHTTPServer(mux, nil, log)); err != nil {
+			return nil, err
 		}
 	}
+	if err := d.openGateway(ctx, cfg, a.gateway); err != nil {
+		return nil, err
+	}
 	return d, nil
+}
+
+// openGateway listens where proxies ask, if they do.
+func (d *doors) openGateway(ctx context.Context, cfg config.Config, server *gateway.Server) error {
+	if server == nil {
+		return nil
+	}
+	path, isSocket := cfg.GatewaySocket()
+	if !isSocket {
+		return d.open(ctx, cfg.GatewayListen, server)
+	}
+	listener, err := gateway.ListenUnix(ctx, path)
+	if err != nil {
+		return err
+	}
+	d.all = append(d.all, door{listener, server})
+	return nil
 }
 
 func newHTTPServer(h http.Handler, secure *tls.Config, log *slog.Logger) *http.Server {
@@ -80,7 +130,7 @@ func tlsConfig(cfg config.Config) (*tls.Config, error) {
 }
 
 // open listens on an address; localhost is 127.0.0.1 and, where there is one, ::1.
-func (d *doors) open(ctx context.Context, address string, tls bool, server *http.Server) error {
+func (d *doors) open(ctx context.Context, address string, server serving) error {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return usagef("%s is not an address", safe(address))
@@ -98,7 +148,7 @@ func (d *doors) open(ctx context.Context, address string, tls bool, server *http
 			return fmt.Errorf("listen on %s: %w", address, err)
 		}
 		_, port, _ = net.SplitHostPort(listener.Addr().String()) // the one that was free, for the others too
-		d.all = append(d.all, door{listener, server, tls})
+		d.all = append(d.all, door{listener, server})
 	}
 	return nil
 }
@@ -109,16 +159,10 @@ func isAbsent(err error) bool {
 
 // serve answers until the door is closed.
 func (d door) serve() error {
-	var err error
-	if d.tls {
-		err = d.server.ServeTLS(d.listener, "", "")
-	} else {
-		err = d.server.Serve(d.listener)
+	if err := d.server.Serve(d.listener); !errors.Is(err, http.ErrServerClosed) {
+		return err
 	}
-	if errors.Is(err, http.ErrServerClosed) {
-		return nil
-	}
-	return err
+	return nil
 }
 
 // close lets what is under way come to its end, for as long as there is grace.

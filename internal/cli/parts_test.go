@@ -28,7 +28,7 @@ type stage struct {
 func newStage(t *testing.T, h http.Handler) *stage {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	doors, err := openDoors(t.Context(), config.Config{Listen: "127.0.0.1:0"}, h, h, log)
+	doors, err := openDoors(t.Context(), config.Config{Listen: "127.0.0.1:0"}, answers{api: h, metrics: h}, log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +89,7 @@ func TestStoppingAnswersWhatIsUnderWayFirst(t *testing.T) {
 		<-release
 		followed.Store(s.follows())
 	}))
-	s.doors.all[0].server.RegisterOnShutdown(func() { close(stopping) })
+	s.doors.all[0].server.(*http.Server).RegisterOnShutdown(func() { close(stopping) })
 	ctx, interrupt := context.WithCancel(t.Context())
 	answered, ended := make(chan error, 1), make(chan error, 1)
 	go func() { ended <- s.run(ctx, func(context.Context) error { return nil }) }()
@@ -157,7 +157,7 @@ func TestPartThatFailsStopsTheServer(t *testing.T) {
 
 func TestLocalhostIsBothLoopbacks(t *testing.T) {
 	h := http.NotFoundHandler()
-	doors, err := openDoors(t.Context(), config.Config{Listen: "localhost:0"}, h, h, slog.New(slog.DiscardHandler))
+	doors, err := openDoors(t.Context(), config.Config{Listen: "localhost:0"}, answers{api: h, metrics: h}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,7 +194,7 @@ func TestServerSaysAnAddressThatOthersCanUse(t *testing.T) {
 		{"127.0.0.1:0", "https://postern.internal/", "https://postern.internal"},
 	} {
 		cfg := config.Config{Listen: tt.listen, PublicURL: tt.public}
-		doors, err := openDoors(t.Context(), cfg, h, h, slog.New(slog.DiscardHandler))
+		doors, err := openDoors(t.Context(), cfg, answers{api: h, metrics: h}, slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -210,7 +210,7 @@ func TestServerSaysAnAddressThatOthersCanUse(t *testing.T) {
 func TestAddressThatIsTakenIsSaidAndNothingStaysOpen(t *testing.T) {
 	h := http.NotFoundHandler()
 	log := slog.New(slog.DiscardHandler)
-	first, err := openDoors(t.Context(), config.Config{Listen: "127.0.0.1:0"}, h, h, log)
+	first, err := openDoors(t.Context(), config.Config{Listen: "127.0.0.1:0"}, answers{api: h, metrics: h}, log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -220,10 +220,10 @@ func TestAddressThatIsTakenIsSaidAndNothingStaysOpen(t *testing.T) {
 		}
 	}()
 	taken := first.addresses()[0]
-	if _, err := openDoors(t.Context(), config.Config{Listen: taken}, h, h, log); err == nil || !strings.Contains(err.Error(), taken) {
+	if _, err := openDoors(t.Context(), config.Config{Listen: taken}, answers{api: h, metrics: h}, log); err == nil || !strings.Contains(err.Error(), taken) {
 		t.Errorf("got %v, want an error that names %s", err, taken)
 	}
-	if _, err := openDoors(t.Context(), config.Config{Listen: "127.0.0.1:0", MetricsListen: taken}, h, h, log); err == nil {
+	if _, err := openDoors(t.Context(), config.Config{Listen: "127.0.0.1:0", MetricsListen: taken}, answers{api: h, metrics: h}, log); err == nil {
 		t.Error("the metrics' address is taken, and no error")
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/posternhq/postern/internal/config"
 	"github.com/posternhq/postern/internal/console"
 	"github.com/posternhq/postern/internal/docs"
+	"github.com/posternhq/postern/internal/gateway"
 	"github.com/posternhq/postern/internal/iam"
 	"github.com/posternhq/postern/internal/server"
 	signing "github.com/posternhq/postern/internal/session"
@@ -105,11 +106,15 @@ func (a *app) serve(ctx context.Context, cfg config.Config, m mode) (err error) 
 		return err
 	}
 
+	gate, err := newGateway(cfg, node, log, metrics)
+	if err != nil {
+		return err
+	}
 	handler := api.Handler()
 	if m.around != nil {
 		handler = m.around(handler)
 	}
-	doors, err := openDoors(ctx, cfg, handler, api.MetricsHandler(), log)
+	doors, err := openDoors(ctx, cfg, answers{handler, api.MetricsHandler(), gate}, log)
 	if err != nil {
 		return err
 	}
@@ -136,6 +141,9 @@ func (a *app) sayUp(ctx context.Context, n running) error {
 		return err
 	}
 	n.log.Info("answering", "url", n.url)
+	if n.cfg.GatewayListen != "" {
+		n.log.Info("answering proxies", "address", n.cfg.GatewayListen)
+	}
 	if n.initialized {
 		return nil
 	}
@@ -163,6 +171,21 @@ func newPeople(cfg config.Config, service *iam.Service, secret []byte, address *
 		o.Mail.Password = token.NewSecret(strings.TrimSpace(string(text)))
 	}
 	return signing.New(o)
+}
+
+// newGateway returns what answers proxies, or nil when none asks.
+func newGateway(cfg config.Config, node *node, log *slog.Logger, metrics *server.Metrics) (*gateway.Server, error) {
+	if cfg.GatewayListen == "" {
+		return nil, nil
+	}
+	g, err := gateway.New(gateway.Options{
+		Door: node.answers, Prefixes: prefixes(cfg), Usage: node.uses, Workspace: cfg.GatewayWorkspace, Log: log,
+		Answered: func(a gateway.Answered) { metrics.ObserveGateway(a.Protocol, a.Status, a.Code) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	return gateway.NewServer(g), nil
 }
 
 func newService(cfg config.Config, rows iam.Store, fence iam.Fence) *iam.Service {

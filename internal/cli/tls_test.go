@@ -70,7 +70,7 @@ func TestServesTLSAndMetricsApart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.doors, err = openDoors(t.Context(), cfg, say("api"), say("metrics"), slog.New(slog.DiscardHandler)); err != nil {
+	if s.doors, err = openDoors(t.Context(), cfg, answers{api: say("api"), metrics: say("metrics")}, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(t.Context())
@@ -105,7 +105,7 @@ func TestWrongCertificateIsFoundOutAtTheStart(t *testing.T) {
 	certificate(t, cfg.TLSCert, filepath.Join(dir, "other.pem"))
 	certificate(t, filepath.Join(dir, "other-cert.pem"), cfg.TLSKey)
 	h := http.NotFoundHandler()
-	if _, err := openDoors(t.Context(), cfg, h, h, slog.New(slog.DiscardHandler)); err == nil {
+	if _, err := openDoors(t.Context(), cfg, answers{api: h, metrics: h}, slog.New(slog.DiscardHandler)); err == nil {
 		t.Error("a certificate with another's key was taken")
 	}
 }

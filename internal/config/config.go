@@ -27,6 +27,9 @@ type Config struct {
 	PublicURL     string `setting:"public-url" doc:"URL under which users reach this server, such as https://postern.internal. Empty: where it listens."`
 	MetricsListen string `setting:"metrics.listen" doc:"Address to serve /metrics on, without authentication. Empty: only on the main address, with iam.nodes:read."`
 
+	GatewayListen    string `setting:"gateway.listen" doc:"Where proxies ask about requests, at /v1/authorize or, for Envoy, over gRPC, without a credential of their own: a loopback address such as 127.0.0.1:7071, or unix:PATH, which only this user and group can connect to. Empty: nowhere. See docs/gateways.md."`
+	GatewayWorkspace string `setting:"gateway.workspace" doc:"Workspace whose keys proxies have accepted that name none: id or slug. Empty: the system workspace."`
+
 	StoreURL   string `setting:"store.url" default:"sqlite:postern.db" doc:"Where everything is kept: sqlite:PATH or postgres://…"`
 	SecretFile string `setting:"secret-file" doc:"File with the root secret, which is not in the store. Empty: beside the SQLite file, ending in .secret. PostgreSQL needs one named."`
 	NodeName   string `setting:"node-name" doc:"Name of this node in receipts and audit events. Empty: the machine's name."`
@@ -84,6 +87,9 @@ func (c Config) Validate() error {
 	if _, _, err := net.SplitHostPort(c.MetricsListen); err != nil && c.MetricsListen != "" {
 		add("metrics.listen: %q is not an address such as localhost:9090", c.MetricsListen)
 	}
+	if err := c.checkGateway(); err != nil {
+		errs = append(errs, err)
+	}
 	if u, err := url.Parse(c.PublicURL); c.PublicURL != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil) {
 		add("public-url: not a URL such as https://postern.internal")
 	}
@@ -108,6 +114,34 @@ func (c Config) Validate() error {
 		add("log.format: write auto, text or json")
 	}
 	return errors.Join(errs...)
+}
+
+// checkGateway says what is wrong with where proxies ask.
+func (c Config) checkGateway() error {
+	if path, ok := c.GatewaySocket(); ok {
+		if path == "" || path[0] == '@' {
+			return errors.New("gateway.listen: write unix: and the path of a socket, which is a file")
+		}
+		return nil
+	}
+	host, _, err := net.SplitHostPort(c.GatewayListen)
+	switch {
+	case c.GatewayListen == "" && c.GatewayWorkspace != "":
+		return errors.New("gateway.workspace: there is no gateway.listen that it would be for")
+	case c.GatewayListen == "":
+		return nil
+	case err != nil:
+		return fmt.Errorf("gateway.listen: %q is not an address such as 127.0.0.1:7071 or unix:/run/postern/gateway.sock", c.GatewayListen)
+	case !IsLoopback(host):
+		return fmt.Errorf("gateway.listen: %s can be reached from other machines, and whoever reaches it may ask about any key: "+
+			"write a loopback address, or unix:PATH, and run a server beside the proxy", c.GatewayListen)
+	}
+	return nil
+}
+
+// GatewaySocket returns the path of the Unix socket that proxies ask at, if it is one.
+func (c Config) GatewaySocket() (path string, ok bool) {
+	return strings.CutPrefix(c.GatewayListen, "unix:")
 }
 
 // checkMail says what is wrong with the settings of mail.

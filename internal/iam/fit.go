@@ -8,13 +8,14 @@ import (
 	"github.com/posternhq/postern/internal/token"
 )
 
-const maxUserAgent = 256 // characters
+// MaxAgent is how many characters are kept of what a client says of itself.
+const MaxAgent = 256
 
 // SafeText returns what a client said of itself as it may stand in a log: short,
 // valid, on one line, and without anything that could be a key.
 func SafeText(text string) string {
-	if len(text) > maxUserAgent*utf8.UTFMax {
-		text = text[:maxUserAgent*utf8.UTFMax]
+	if len(text) > MaxAgent*utf8.UTFMax {
+		text = text[:MaxAgent*utf8.UTFMax]
 	}
 	text = strings.Map(func(r rune) rune {
 		if r == utf8.RuneError || !unicode.IsGraphic(r) {
@@ -22,8 +23,8 @@ func SafeText(text string) string {
 		}
 		return r
 	}, token.Conceal(text))
-	if runes := []rune(text); len(runes) > maxUserAgent {
-		text = string(runes[:maxUserAgent])
+	if runes := []rune(text); len(runes) > MaxAgent {
+		text = string(runes[:MaxAgent])
 	}
 	return text
 }
@@ -38,7 +39,7 @@ func (u Use) Fit() Use {
 // FitAgent returns what a client said of itself as [SafeText] does. Most texts are
 // fit as they are, which is found out without looking for patterns.
 func FitAgent(text string) string {
-	if len(text) > maxUserAgent || token.Suspicious(text) || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' }) {
+	if len(text) > MaxAgent || token.Suspicious(text) || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' }) {
 		return SafeText(text)
 	}
 	return text

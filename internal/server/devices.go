@@ -65,7 +65,7 @@ func (s *Server) startDevice(ctx context.Context, c iam.Caller, in *startDeviceI
 // beginDevice begins for a program that calls itself something. A name that is too
 // long is refused before it is made fit to be shown, which makes it short.
 func (s *Server) beginDevice(ctx context.Context, c iam.Caller, name string) (api.DeviceCode, error) {
-	if len(name) <= maxUserAgent {
+	if len(name) <= iam.MaxAgent {
 		name = iam.SafeText(name)
 	}
 	return s.people.StartDevice(ctx, c, api.DeviceCodeRequest{Name: name})

@@ -30,6 +30,7 @@ type Metrics struct {
 	fence      *prometheus.HistogramVec
 	rotations  *prometheus.CounterVec
 	sso        *prometheus.CounterVec
+	gateway    *prometheus.CounterVec
 	streams    streamMetrics
 }
 
@@ -68,6 +69,15 @@ func NewMetrics() *Metrics {
 			Help: "Attempts at single sign-on by how they ended: let_in, refused, or failed when the provider or the store could not be asked.",
 		}, []string{"outcome"}),
 	}
+	m.gateway = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "postern_gateway_answers_total",
+		Help: "Answers to proxies by protocol, http or grpc, and the status that they were told. A 500 is a proxy whose configuration makes no sense.",
+	}, []string{"protocol", "status"})
+	for _, protocol := range []string{"http", "grpc"} {
+		for _, status := range []string{"200", "401", "403", "500", "503"} {
+			m.gateway.WithLabelValues(protocol, status)
+		}
+	}
 	m.streams = newStreamMetrics()
 	for _, outcome := range []string{"let_in", "refused", "failed"} {
 		m.sso.WithLabelValues(outcome)
@@ -78,7 +88,7 @@ func NewMetrics() *Metrics {
 	for code := replica.Valid; code <= replica.Stale; code++ {
 		m.verified[code] = verified.WithLabelValues(code.String())
 	}
-	m.registry.MustRegister(verified, m.verifyTook, m.requests, m.limited, m.urlSecrets, m.store, m.fence, m.rotations, m.sso,
+	m.registry.MustRegister(verified, m.verifyTook, m.requests, m.limited, m.urlSecrets, m.store, m.fence, m.rotations, m.sso, m.gateway,
 		m.streams.open, m.streams.events, m.streams.ended,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
@@ -92,6 +102,15 @@ func (m *Metrics) ObserveStore(op string, took time.Duration, err error) {
 		outcome = "failed"
 	}
 	m.store.WithLabelValues(op, outcome).Observe(took.Seconds())
+}
+
+// ObserveGateway notes how a proxy was answered, and the code of the verdict that
+// the answer rests on; 0: there was none.
+func (m *Metrics) ObserveGateway(protocol string, status int, code replica.Code) {
+	if code != 0 {
+		m.verified[code].Inc()
+	}
+	m.gateway.WithLabelValues(protocol, strconv.Itoa(status)).Inc()
 }
 
 // ObserveWait notes for how long the caller of a change waited for its
