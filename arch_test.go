@@ -42,6 +42,7 @@ var mayImport = map[string]string{
 	"internal/session/providertest":   "",
 	"internal/session/sessiontest":    "",
 	"internal/store/storetest":        "internal/iam internal/token internal/audit",
+	"internal/store/storetest/many":   "internal/store internal/store/storetest",
 	"internal/store/storetest/withpg": "internal/store/storetest",
 }
 
