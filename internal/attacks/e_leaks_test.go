@@ -16,6 +16,7 @@ var leakAttacks = map[string]func(*testing.T, *world){
 	"E02": thePasswordOfTheDatabase,
 	"E03": keysInAddresses,
 	"E04": secretsInLists,
+	"E05": secretsInArguments,
 	"E06": secretsInErrors,
 	"E08": secretsInOddShapes,
 }
@@ -318,4 +319,35 @@ func secretsInOddShapes(t *testing.T, w *world) {
 	w.values.search(t, "the audit log", w.must("GET", in("-", "audit_events/export?format=jsonl"), b.owner, nil).text)
 	w.values.search(t, "the log", w.said.text())
 	w.values.searchPieces(t, "the database", w.rows(t))
+}
+
+// secretsInArguments looks for secrets where everybody on the machine reads them, and
+// for what a process says of itself to who may not ask.
+func secretsInArguments(t *testing.T, w *world) {
+	dir := t.TempDir()
+	for _, args := range [][]string{
+		{"key", "verify", "--key", w.owner}, {"key", "verify", w.owner}, {"login", "--server", "http://localhost/" + w.owner}, {"sa", "list", "--field", w.owner},
+	} {
+		code, stdout, stderr := program(t, dir, "", args...)
+		if code != 2 || strings.Contains(stdout+stderr, w.owner) {
+			t.Errorf("postern %s …: exit %d, want 2 and not a word of the key", args[0], code)
+		}
+	}
+	_, help, _ := program(t, dir, "", "serve", "--help")
+	for line := range strings.Lines(help) {
+		flag, _, _ := strings.Cut(strings.TrimSpace(line), " ")
+		name := strings.TrimPrefix(flag, "--")
+		if flag != name && !strings.HasSuffix(name, "-file") && (strings.Contains(name, "secret") || strings.Contains(name, "password") || strings.Contains(name, "token")) {
+			t.Errorf("serve takes a secret as an argument: %s", flag)
+		}
+	}
+	verifier := w.prober
+	for path, want := range map[string]int{"/metrics": 401, "/debug/pprof/": 404, "/debug/pprof/cmdline": 404, "/debug/vars": 404, "/v1/metrics": 404} {
+		w.wants(w.call("GET", path, "", nil), want, "")
+	}
+	w.wants(w.call("GET", "/metrics", verifier, nil), 403, "permission_denied")
+	w.wants(w.call("GET", "/metrics", w.newTenant("acme").owner, nil), 404, "not_found")
+	if text := w.must("GET", "/metrics", w.owner, nil).text; strings.Contains(text, w.owner) || strings.Contains(text, "cmdline") {
+		t.Error("the metrics tell of keys or arguments")
+	}
 }

@@ -16,11 +16,11 @@ const due = `
 	A03 A04 A06 A07 A10 A11 A12 A15 A19 A21 A22 A23 A25 A29
 	B01 B02 B04 B05 B06 B08 B09 B10 B13 B14 B15
 	C01 C02 C03 C04 C05 C09 C10
-	D11
-	E01 E02 E03 E04 E06 E08
-	F02 F03 F04 F05 F06
+	D01 D02 D03 D04 D05 D06 D07 D08 D09 D10 D11
+	E01 E02 E03 E04 E05 E06 E08
+	F02 F03 F04 F05 F06 F07
 	H01 H02 H03 H04 H05 H06 H09
-	I01 I02 I06 I09
+	I01 I02 I03 I04 I06 I09
 	J01 J02 J03 J06`
 
 // attacks are the rows that are tried, each against a deployment of its own.
@@ -28,7 +28,7 @@ func attacks() map[string]func(*testing.T, *world) {
 	all := map[string]func(*testing.T, *world){}
 	for _, group := range []map[string]func(*testing.T, *world){
 		revocationAttacks, durabilityAttacks, escalationAttacks, tenantAttacks, leakAttacks,
-		guessingAttacks, injectionAttacks, robustnessAttacks, raceAttacks, peopleAttacks, outsideAttacks,
+		guessingAttacks, injectionAttacks, robustnessAttacks, raceAttacks, peopleAttacks, outsideAttacks, doorAttacks, loadAttacks,
 	} {
 		maps.Copy(all, group)
 	}

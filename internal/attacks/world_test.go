@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -17,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/posternhq/postern/internal/gateway"
 	"github.com/posternhq/postern/internal/iam"
 	"github.com/posternhq/postern/internal/replica"
 	"github.com/posternhq/postern/internal/server"
@@ -43,10 +45,12 @@ type world struct {
 	clock   *clock
 	said    *buffer // the log, at its most talkative
 	kept    *store.Store
-	store   *faulty // the same, with its faults
+	store   *faulty      // the same, with its faults
+	queries atomic.Int64 // that the store was asked, the replica's own among them
 	replica *replica.Replica
 	service *iam.Service
 	http    *httptest.Server
+	gate    string // where proxies ask, such as http://127.0.0.1:4711
 	owner   string // the value of a key of the system workspace's owner
 	prober  string // the value of a key that verifies keys of any workspace
 	values  *canaries
@@ -79,7 +83,7 @@ func openWorld(t *testing.T, url string) *world {
 	t.Helper()
 	w := &world{t: t, url: url, clock: new(clock), said: new(buffer), values: new(canaries)}
 	var err error
-	if w.kept, err = store.Open(t.Context(), url, store.Options{Now: w.clock.now}); err != nil {
+	if w.kept, err = store.Open(t.Context(), url, store.Options{Now: w.clock.now, Observe: func(string, time.Duration, error) { w.queries.Add(1) }}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -141,6 +145,26 @@ func (w *world) serveAs(name string, mem *replica.Replica, node answerer) {
 	}
 	w.http = httptest.NewServer(srv.Handler())
 	w.t.Cleanup(w.http.Close)
+	w.openGateway(mem)
+}
+
+// openGateway answers proxies from a replica.
+func (w *world) openGateway(mem *replica.Replica) {
+	w.t.Helper()
+	g, err := gateway.New(gateway.Options{Door: mem, Prefixes: token.Prefixes{token.DefaultPrefix}, Now: w.clock.now,
+		Log: slog.New(slog.NewTextHandler(w.said, &slog.HandlerOptions{Level: slog.LevelDebug}))})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	s := gateway.NewServer(g)
+	var serving sync.WaitGroup
+	serving.Go(func() { _ = s.Serve(l) }) // it ends with the test
+	w.t.Cleanup(func() { _ = s.Close(); serving.Wait() })
+	w.gate = "http://" + l.Addr().String()
 }
 
 // people returns those who sign in.
@@ -455,6 +479,21 @@ func (w *world) verdict(value string, permissions ...string) string {
 		w.t.Errorf("verify says valid %v and code %s", valid, code)
 	}
 	self := w.call("GET", "/v1/whoami", value, nil)
+	needs := "none"
+	if permissions != nil {
+		needs = permissions[0]
+	}
+	decisions, _ := one.at("decisions").(map[string]any)
+	want := http.StatusUnauthorized
+	switch {
+	case code == "valid" || code == "permission_denied" && (needs == "none" || decisions[needs] == true):
+		want = http.StatusOK
+	case code == "permission_denied":
+		want = http.StatusForbidden
+	}
+	if gate := w.proxied(value, "permission="+needs+"&workspace=any"); gate.status != want {
+		w.t.Errorf("verify says %s, the gateway %d, want %d", code, gate.status, want)
+	}
 	works := code == "valid" || code == "permission_denied"
 	if works != (self.status == http.StatusOK) {
 		w.t.Errorf("verify says %s, whoami says %d", code, self.status)
