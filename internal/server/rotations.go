@@ -72,6 +72,7 @@ func (s *Server) registerRotationActions() {
 		description: "Members that are left out stay as they are. A shorter quiet period may make the rotation ready at once, " +
 			"and revoke the old key by itself where that was asked for.",
 		access: permission, needs: iam.WriteKeys, success: http.StatusOK, problems: []string{api.CodeGone},
+		unconditional: true, // a rotation goes on by itself, and so would its version
 	}, s.updateRotation)
 	register(s, operation{
 		id: "finish-rotation", method: http.MethodPost, path: rotationPath + "/finish", tag: rotationsTag,
