@@ -33,12 +33,13 @@ interface Hit {
 /** useHits are the places and the service accounts that a text finds. */
 function useHits(ws: string, text: string): Hit[] {
   const navigate = useNavigate();
+  const asked = useDeferredValue(text);
   const found = useQuery({
-    queryKey: [ws, "palette", text],
+    queryKey: [ws, "palette", asked],
     queryFn: ({ signal }) =>
       data(
         api.GET("/v1/workspaces/{workspace}/service_accounts", {
-          params: { path: { workspace: ws }, query: { limit: 8, ...(text && { q: text }) } },
+          params: { path: { workspace: ws }, query: { limit: 8, ...(asked && { q: asked }) } },
           signal,
         }),
       ),
@@ -60,6 +61,8 @@ function useHits(ws: string, text: string): Hit[] {
       go: () => navigate({ to: p.to, params: { ws } }),
     })),
   );
+  const matches = (h: Hit) => h.name.toLowerCase().includes(text.toLowerCase());
+  const answered = asked === text && !found.isPlaceholderData; // else it is about what was typed before
   const accounts = (found.data?.data ?? []).map((a) => ({
     id: a.id,
     name: a.name,
@@ -67,8 +70,7 @@ function useHits(ws: string, text: string): Hit[] {
     icon: Bot,
     go: () => navigate({ to: "/w/$ws/settings/service-accounts/$sa", params: { ws, sa: a.name } }),
   }));
-  const matches = (h: Hit) => h.name.toLowerCase().includes(text.toLowerCase());
-  return [...[...going, doing].filter(matches), ...accounts];
+  return [...[...going, doing].filter(matches), ...(answered ? accounts : accounts.filter(matches))];
 }
 
 /** Palette finds a place or a service account by its name. */
@@ -76,7 +78,7 @@ export function Palette({ ws, onClose }: { ws: string; onClose: () => void }) {
   const [text, setText] = useState("");
   const [at, setAt] = useState(0);
   const list = useId();
-  const hits = useHits(ws, useDeferredValue(text.trim()));
+  const hits = useHits(ws, text.trim());
   const here = Math.min(at, hits.length - 1);
   const choose = (hit: Hit | undefined) => {
     if (!hit) return;
