@@ -15,6 +15,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/posternhq/postern/internal/iam"
 )
 
 // checker is Envoy's Authorization service. It answers in bytes: an answer is
@@ -92,7 +94,7 @@ func (g *Gateway) checked(d *decision, headers map[string]string, id *string) *a
 		return allowed(d, headers)
 	}
 	if *id == "" {
-		*id = g.requestID(folded(headers, "x-request-id"))
+		*id = iam.FitRequestID(folded(headers, "x-request-id"), g.now())
 	}
 	denied := &authv3.DeniedHttpResponse{
 		Status: &typev3.HttpStatus{Code: typev3.StatusCode(d.status)},

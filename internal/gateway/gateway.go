@@ -174,26 +174,11 @@ func (a *ask) present(prefixes token.Prefixes, authorization, apiKey []string) {
 		text = apiKey[0]
 	} else {
 		scheme, rest, _ := strings.Cut(authorization[0], " ")
-		if !isBearer(scheme) {
+		if !token.EqualASCII(scheme, "bearer") {
 			return
 		}
 		text = rest
 	}
 	hash, err := prefixes.Parse(text)
 	a.hash, a.presented = hash, err == nil
-}
-
-// isBearer reports whether a scheme is the one of RFC 6750, in any case of its
-// letters (RFC 9110, section 11.1). Nothing beyond ASCII folds.
-func isBearer(scheme string) bool {
-	const bearer = "bearer"
-	if len(scheme) != len(bearer) {
-		return false
-	}
-	for i := range len(bearer) {
-		if scheme[i]|0x20 != bearer[i] {
-			return false
-		}
-	}
-	return true
 }

@@ -5,7 +5,6 @@ import (
 	"strconv"
 
 	"github.com/posternhq/postern/internal/iam"
-	"github.com/posternhq/postern/internal/token"
 )
 
 // Path is where proxies ask over HTTP.
@@ -68,7 +67,7 @@ func (h *handler) tell(w http.ResponseWriter, r *http.Request, d *decision) {
 		h.misconfigured(d.why)
 	}
 	h.answered(Answered{Protocol: "http", Status: d.status, Code: d.verdict.Code})
-	id := h.requestID(r.Header["X-Request-Id"])
+	id := iam.FitRequestID(r.Header["X-Request-Id"], h.now())
 	body := d.problem(id)
 	header := w.Header()
 	header["X-Request-Id"] = []string{id}
@@ -82,24 +81,4 @@ func (h *handler) tell(w http.ResponseWriter, r *http.Request, d *decision) {
 	}
 	w.WriteHeader(d.status)
 	_, _ = w.Write(body) // whoever asked may be gone
-}
-
-// requestID returns the id that a request has, if it is fit to be repeated, or a
-// new one.
-func (g *Gateway) requestID(given []string) string {
-	if len(given) == 1 && isRequestID(given[0]) && !token.LooksSecret(given[0]) {
-		return given[0]
-	}
-	return iam.NewID(iam.RequestPrefix, g.now())
-}
-
-func isRequestID(text string) bool {
-	const most = 64
-	for i := range len(text) {
-		c := text[i]
-		if !('0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || c == '_' || c == '.' || c == '-') {
-			return false
-		}
-	}
-	return text != "" && len(text) <= most
 }

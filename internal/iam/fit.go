@@ -2,6 +2,7 @@ package iam
 
 import (
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -57,4 +58,24 @@ func fitAsked(asked []string) []string {
 		return fit
 	}
 	return asked
+}
+
+// FitRequestID returns the id that a client gave its request, once, if it is fit to
+// be answered and written into logs, or a new one.
+func FitRequestID(given []string, now time.Time) string {
+	if len(given) == 1 && isRequestID(given[0]) && !token.LooksSecret(given[0]) {
+		return given[0]
+	}
+	return NewID(RequestPrefix, now)
+}
+
+func isRequestID(text string) bool {
+	const most = 64
+	for i := range len(text) {
+		c := text[i]
+		if !('0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || strings.IndexByte("_.-", c) >= 0) {
+			return false
+		}
+	}
+	return text != "" && len(text) <= most
 }

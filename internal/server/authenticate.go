@@ -7,6 +7,7 @@ import (
 	"github.com/posternhq/postern/internal/audit"
 	"github.com/posternhq/postern/internal/iam"
 	"github.com/posternhq/postern/internal/replica"
+	"github.com/posternhq/postern/internal/token"
 )
 
 var (
@@ -74,7 +75,7 @@ func bearer(h http.Header) (string, error) {
 		return "", errCredentials
 	}
 	scheme, text, _ := strings.Cut(given[0], " ")
-	if !equalASCII(scheme, "bearer") {
+	if !token.EqualASCII(scheme, "bearer") {
 		return "", errCredential
 	}
 	if strings.ContainsAny(text, ", ") {
@@ -90,24 +91,6 @@ func (s *Server) source(r *http.Request) audit.Source {
 		from.IP = addr.String()
 	}
 	return from
-}
-
-// equalASCII reports whether text is want, which is in lower case, whatever the
-// case of its letters. Nothing beyond ASCII folds.
-func equalASCII(text, want string) bool {
-	if len(text) != len(want) {
-		return false
-	}
-	for i := range len(text) {
-		c := text[i]
-		if 'A' <= c && c <= 'Z' {
-			c += 'a' - 'A'
-		}
-		if c != want[i] {
-			return false
-		}
-	}
-	return true
 }
 
 // knownMethod returns a method as a log or a metric may name it.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/posternhq/postern/api"
 	"github.com/posternhq/postern/internal/iam"
+	"github.com/posternhq/postern/internal/token"
 )
 
 const maxBody = 1 << 20 // bytes
@@ -75,20 +76,23 @@ func refuseBody(r *http.Request) error {
 }
 
 // isJSON reports whether a body says that it is JSON, in UTF-8.
-func isJSON(h http.Header) bool {
+func isJSON(h http.Header) bool { return isOfType(h, jsonType) }
+
+// isOfType reports whether a body says that it is of a media type, in UTF-8.
+func isOfType(h http.Header, want string) bool {
 	given := h["Content-Type"]
 	if len(given) != 1 {
 		return false
 	}
-	if given[0] == jsonType {
+	if given[0] == want {
 		return true
 	}
 	kind, params, err := mime.ParseMediaType(given[0])
-	if err != nil || kind != jsonType {
+	if err != nil || kind != want {
 		return false
 	}
 	for name, value := range params {
-		if name != "charset" || !equalASCII(value, "utf-8") {
+		if name != "charset" || !token.EqualASCII(value, "utf-8") {
 			return false
 		}
 	}

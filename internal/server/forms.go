@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"maps"
-	"mime"
 	"net/http"
 	"net/url"
 	"slices"
@@ -49,19 +48,7 @@ func takesForms(s *Server, id string, fields map[string]string, needs []string, 
 }
 
 // isForm reports whether a body says that it is a form, in UTF-8.
-func isForm(h http.Header) bool {
-	given := h["Content-Type"]
-	if len(given) != 1 {
-		return false
-	}
-	kind, params, err := mime.ParseMediaType(given[0])
-	for name, value := range params {
-		if name != "charset" || !equalASCII(value, "utf-8") {
-			return false
-		}
-	}
-	return err == nil && kind == formType
-}
+func isForm(h http.Header) bool { return isOfType(h, formType) }
 
 // answerForm answers a form, which the guard has let in.
 func (s *Server) answerForm(w http.ResponseWriter, r *http.Request, op *operation) {

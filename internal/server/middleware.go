@@ -49,7 +49,7 @@ func (rec *recorder) Unwrap() http.ResponseWriter { return rec.ResponseWriter }
 func (s *Server) outermost() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		begun := s.now()
-		req := &request{id: s.requestID(r.Header)}
+		req := &request{id: iam.FitRequestID(r.Header["X-Request-Id"], s.now())}
 		rec := &recorder{ResponseWriter: w, server: s, req: req}
 		r = r.WithContext(withRequest(r.Context(), req))
 		s.setHeaders(w.Header(), r, req.id)

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/posternhq/postern/internal/iam"
-	"github.com/posternhq/postern/internal/token"
 )
 
 // request is what is known of a request beyond what package http knows. It lives
@@ -39,26 +38,6 @@ func requestOf(ctx context.Context) *request {
 		return req
 	}
 	return &request{}
-}
-
-// requestID returns the id that the client gave the request, if it is fit to be
-// written into logs, or a new one.
-func (s *Server) requestID(h http.Header) string {
-	if given := h["X-Request-Id"]; len(given) == 1 && isRequestID(given[0]) && !token.LooksSecret(given[0]) {
-		return given[0]
-	}
-	return iam.NewID(iam.RequestPrefix, s.now())
-}
-
-func isRequestID(text string) bool {
-	const most = 64
-	for i := range len(text) {
-		c := text[i]
-		if !('0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || strings.IndexByte("_.-", c) >= 0) {
-			return false
-		}
-	}
-	return text != "" && len(text) <= most
 }
 
 // peer returns the address that a request came from. It is invalid where there
