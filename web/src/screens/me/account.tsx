@@ -25,6 +25,7 @@ import { Badge } from "../../ui/badge";
 import { Button } from "../../ui/button";
 import { Field } from "../../ui/field";
 import { type Column, List } from "../../ui/list";
+import { NewPassword } from "../../ui/newpassword";
 import { many } from "../../ui/numbers";
 import { Head, Panel, Section } from "../../ui/page";
 import { Segments } from "../../ui/segments";
@@ -193,17 +194,7 @@ function Password({ of }: { of: CurrentSession }) {
               error={fieldError(change.problem, "/current")}
             />
           )}
-          <Field
-            label="New password"
-            name="new"
-            type="password"
-            required
-            minLength={12}
-            maxLength={256}
-            autoComplete="new-password"
-            hint="12 characters or more."
-            error={fieldError(change.problem, "/new")}
-          />
+          <NewPassword label="New password" name="new" error={fieldError(change.problem, "/new")} />
           <div className="row">
             <Button type="submit" busy={change.busy}>
               {of.person.has_password ? "Change password" : "Set a password"}

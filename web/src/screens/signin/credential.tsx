@@ -1,7 +1,7 @@
 import { useState } from "react";
 import { hasPasskeys } from "../../api/passkey";
 import { fieldError, type Problem } from "../../api/problem";
-import { Field } from "../../ui/field";
+import { NewPassword } from "../../ui/newpassword";
 import { Segments } from "../../ui/segments";
 
 const ways = [
@@ -29,17 +29,7 @@ export function Credential({ way, onChange, problem, pointer }: CredentialProps)
     <>
       {hasPasskeys() && <Segments label="Sign in from now on" options={ways} value={way} onChange={onChange} />}
       {way === "password" ? (
-        <Field
-          label="Password"
-          name="password"
-          type="password"
-          required
-          minLength={12}
-          maxLength={256}
-          autoComplete="new-password"
-          hint="12 characters or more."
-          error={fieldError(problem, pointer)}
-        />
+        <NewPassword label="Password" name="password" error={fieldError(problem, pointer)} />
       ) : (
         <p className="small dim">This device will ask for your finger, your face or its PIN.</p>
       )}
