@@ -91,6 +91,7 @@ type words struct {
 	patient   []statement // makes a transaction that holds nobody up wait longer for others
 	lateral   bool        // a table can be looked through once for each row before it, and only so
 	arrays    bool        // many rows are inserted as an array for each column
+	made      string      // whether a row that INSERT … ON CONFLICT returns was made by it; empty: it cannot be told
 	alone     bool        // no other process answers from the same database
 	tables    string      // a query for the names of the tables that there are
 	schema    func(text string) string

@@ -116,6 +116,7 @@ func (db *postgres) words() words {
 		patient: []statement{{text: `SET LOCAL lock_timeout = '20s'`}},
 		lateral: true,
 		arrays:  true,
+		made:    `xmax = 0`, // who updates a row on the way has locked it, which its xmax says
 		tables:  `SELECT CAST(tablename AS TEXT) FROM pg_tables WHERE schemaname = ANY (current_schemas(false))`,
 		schema:  func(text string) string { return textType.ReplaceAllString(text, `TEXT COLLATE "C"`) },
 	}

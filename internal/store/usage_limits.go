@@ -11,27 +11,60 @@ import (
 // least recent ones are summed.
 const maxDetails = 100
 
-// keepWithin sums what a report made too many. The rows of its keys in usage_last
-// are this transaction's, so that nobody else adds to what is looked at.
-func (t *tx) keepWithin(ctx context.Context, s sums) error {
-	var detailed []string
-	day := int64(0)
-	for _, u := range s.sources {
-		detailed = append(detailed, u.key)
-	}
-	for i, u := range s.asks {
-		detailed = append(detailed, u.key)
-		if i == 0 || u.day < day {
-			day = u.day
+// addDetails adds the sources and asks of a report, and returns the keys that may
+// have more of them now: those with a row that was not there, where the database
+// says so, and else all of them.
+func (t *tx) addDetails(ctx context.Context, from origin, s sums) ([]string, error) {
+	grown := s.detailed()
+	all := slices.Concat(sourceStatements(t.store.words, from.name, s.sources), askStatements(t.store.words, s.asks))
+	if made := t.store.words.made; made != "" {
+		grown = nil
+		for i, st := range all {
+			all[i] = st.telling(made, &grown)
 		}
 	}
-	slices.Sort(detailed)
-	for chunk := range chunks(slices.Compact(detailed)) {
-		full, err := t.tooMany(ctx, chunk, day)
-		if err != nil {
+	if err := t.writeAll(ctx, all); err != nil {
+		return nil, err
+	}
+	if err := t.flush(ctx); err != nil {
+		return nil, err
+	}
+	slices.Sort(grown)
+	return slices.Compact(grown), nil
+}
+
+// telling has a statement that adds rows of keys append to keys those for which it
+// made one; made is the condition for that.
+func (st statement) telling(made string, keys *[]string) statement {
+	st.text = `
+		WITH added AS (` + st.text + ` RETURNING key_id, ` + made + ` AS made)
+		SELECT COALESCE(array_agg(DISTINCT key_id), '{}') FROM added WHERE made`
+	st.scan = func(row scanner) error {
+		var some []string
+		if err := row.Scan(&some); err != nil {
 			return err
 		}
-		for some := range chunks(full) {
+		*keys = append(*keys, some...)
+		return nil
+	}
+	return st
+}
+
+// keepWithin sums what a report made too many, of keys whose details have grown. Their
+// rows in usage_last are this transaction's, so that nobody else adds to what is looked
+// at. What was summed is looked at once more: sums of asks can be too many as well, and
+// theirs are one.
+func (t *tx) keepWithin(ctx context.Context, grown []string, day int64) error {
+	for range 2 {
+		var summed []string
+		for chunk := range chunks(grown) {
+			full, err := t.tooMany(ctx, chunk, day)
+			if err != nil {
+				return err
+			}
+			summed = append(summed, full...)
+		}
+		for some := range chunks(summed) {
 			if err := t.sumSources(ctx, some); err != nil {
 				return err
 			}
@@ -39,6 +72,7 @@ func (t *tx) keepWithin(ctx context.Context, s sums) error {
 				return err
 			}
 		}
+		grown = summed
 	}
 	return nil
 }

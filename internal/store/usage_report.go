@@ -140,13 +140,11 @@ func (t *tx) addUse(ctx context.Context, from origin, s sums) error {
 	if err := t.writeAll(ctx, lastStatements(t.store.words, from.name, s.last)); err != nil {
 		return err
 	}
-	if err := t.writeAll(ctx, sourceStatements(t.store.words, from.name, s.sources)); err != nil {
+	grown, err := t.addDetails(ctx, from, s)
+	if err != nil {
 		return err
 	}
-	if err := t.writeAll(ctx, askStatements(t.store.words, s.asks)); err != nil {
-		return err
-	}
-	if err := t.keepWithin(ctx, s); err != nil {
+	if err := t.keepWithin(ctx, grown, s.firstDay()); err != nil {
 		return err
 	}
 	return t.writeAll(ctx, pointStatements(t.store.words, points))

@@ -111,6 +111,26 @@ func sumUp(r iam.UsageReport) sums {
 	}
 }
 
+// detailed returns the keys of which there are sources or asks.
+func (s sums) detailed() []string {
+	var all []string
+	for _, u := range s.sources {
+		all = append(all, u.key)
+	}
+	for _, u := range s.asks {
+		all = append(all, u.key)
+	}
+	return all
+}
+
+// firstDay returns the first day of which there are asks.
+func (s sums) firstDay() int64 {
+	if len(s.asks) == 0 {
+		return 0
+	}
+	return slices.MinFunc(s.asks, func(a, b askUse) int { return cmp.Compare(a.day, b.day) }).day
+}
+
 // lastOf takes the source that a key was last accepted from.
 func lastOf(k iam.KeyUse) lastUse {
 	u := lastUse{
