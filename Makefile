@@ -87,8 +87,9 @@ fuzz: ## each fuzz test for half a minute
 			echo "$$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime 30s $$pkg; \
 		done; done
 
-generate: ## rewrite what is generated: OpenAPI, references, golden files
+generate: ## rewrite what is generated: OpenAPI, references, golden files, the methods of the Go client
 	$(GO) test ./internal/server ./internal/config ./internal/cli ./internal/audit -run Golden -update
+	$(GO) test ./internal/clientgen -run Golden -update # from the OpenAPI document that was just written
 
 clean:
 	rm -rf $(TOOLS)

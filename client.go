@@ -9,10 +9,14 @@
 //
 // An error means that the question could not be answered. It must not be taken
 // for yes, and it is not a no either.
+//
+// [Client.Workspace] manages what is in a workspace: a method for each operation of
+// the API.
 package postern
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -55,6 +59,9 @@ type Client struct {
 	// PlainHTTP allows a key to be sent without encryption to another machine.
 	// To this one it always may.
 	PlainHTTP bool
+
+	// Observe, when it is not nil, hears of each call once it has ended.
+	Observe Observer `json:"-"`
 }
 
 // AnswerError is an answer that is neither a success nor an [api.Problem]: most
@@ -78,8 +85,26 @@ const (
 // not an error.
 func (c *Client) Verify(ctx context.Context, in api.Verify) (api.Verdict, error) {
 	var out api.Verdict
-	err := c.Do(ctx, http.MethodPost, "/v1/verify", in, &out)
+	r, err := c.newOperation(operation{id: "verify", method: http.MethodPost, path: []string{"v1", "verify"}, body: in})
+	if err != nil {
+		return out, err
+	}
+	defer c.observe(ctx, &r, &err)()
+	body, err := c.fetch(ctx, r)
+	if err == nil {
+		err = decode(r, body, &out)
+	}
+	if err == nil {
+		r.code, r.workspace = out.Code, ownerWorkspace(out)
+	}
 	return out, err
+}
+
+func ownerWorkspace(v api.Verdict) string {
+	if v.Principal == nil {
+		return ""
+	}
+	return v.Principal.Workspace.Slug
 }
 
 // Do calls the server. It sends in as JSON unless that is nil, and decodes the
@@ -95,6 +120,21 @@ func (c *Client) Do(ctx context.Context, method, path string, in, out any) error
 	if err != nil {
 		return err
 	}
+	return c.run(ctx, r, out)
+}
+
+// run makes a call, and decodes the answer into out unless that is nil.
+func (c *Client) run(ctx context.Context, r call, out any) (err error) {
+	defer c.observe(ctx, &r, &err)()
+	body, err := c.fetch(ctx, r)
+	if err != nil {
+		return err
+	}
+	return decode(r, body, out)
+}
+
+// fetch makes a call and returns the body of the answer.
+func (c *Client) fetch(ctx context.Context, r call) ([]byte, error) {
 	body, err := again(ctx, r, func() ([]byte, error) {
 		resp, err := c.send(ctx, r)
 		if err != nil {
@@ -104,15 +144,9 @@ func (c *Client) Do(ctx context.Context, method, path string, in, out any) error
 		return readAll(resp.Body, maxAnswer)
 	})
 	if err != nil {
-		return fmt.Errorf("%s %s: %w", method, r.url, err)
+		return nil, fmt.Errorf("%s %s: %w", r.method, r.url, err)
 	}
-	if out == nil {
-		return nil
-	}
-	if err := json.Unmarshal(body, out); err != nil {
-		return fmt.Errorf("%s %s: read the answer: %w", method, r.url, err)
-	}
-	return nil
+	return body, nil
 }
 
 // Open is like [Client.Do], but returns the body of the answer as it arrives,
@@ -122,9 +156,15 @@ func (c *Client) Open(ctx context.Context, method, path string, in any) (io.Read
 	if err != nil {
 		return nil, err
 	}
+	return c.runOpen(ctx, r)
+}
+
+// runOpen makes a call and returns the body of the answer as it arrives.
+func (c *Client) runOpen(ctx context.Context, r call) (_ io.ReadCloser, err error) {
+	defer c.observe(ctx, &r, &err)()
 	resp, err := again(ctx, r, func() (*http.Response, error) { return c.send(ctx, r) })
 	if err != nil {
-		return nil, fmt.Errorf("%s %s: %w", method, r.url, err)
+		return nil, fmt.Errorf("%s %s: %w", r.method, r.url, err)
 	}
 	return resp.Body, nil
 }
@@ -135,7 +175,13 @@ type call struct {
 	url            string
 	body           []byte
 	idempotencyKey string // empty unless the method is POST
+	ifMatch        string // empty: whatever it is like
+	prefer         string // empty: as the client prefers
 	lastEventID    string // of a stream; empty: it has none
+
+	operation string // for who observes: of the OpenAPI document
+	workspace string
+	code      string // how it ended, where the error does not say it
 }
 
 func (c *Client) newCall(method, path string, in any) (call, error) {
@@ -146,7 +192,7 @@ func (c *Client) newCall(method, path string, in any) (call, error) {
 	if !strings.HasPrefix(path, "/") {
 		return call{}, fmt.Errorf("postern: the path %q does not begin with a slash", path)
 	}
-	r := call{method: method, url: base + path}
+	r := call{method: method, url: base + path, operation: method}
 	if method == http.MethodPost {
 		r.idempotencyKey = rand.Text()
 	}
@@ -184,29 +230,7 @@ func (c *Client) send(ctx context.Context, r call) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	req.Header.Set("Accept", "*/*")
-	req.Header.Set("User-Agent", "postern-go")
-	if c.UserAgent != "" {
-		req.Header.Set("User-Agent", c.UserAgent)
-	}
-	if r.body != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	if r.idempotencyKey != "" {
-		req.Header.Set("Idempotency-Key", r.idempotencyKey)
-	}
-	if r.lastEventID != "" {
-		req.Header.Set("Last-Event-ID", r.lastEventID)
-	}
-	if !c.Key.IsZero() {
-		req.Header.Set("Authorization", "Bearer "+c.Key.Reveal())
-	}
-	if deadline, ok := ctx.Deadline(); c.Prefer != "" {
-		req.Header.Set("Prefer", c.Prefer)
-	} else if ok && r.method != http.MethodGet {
-		left := int(time.Until(deadline).Seconds()) - 1 // the answer needs time to arrive
-		req.Header.Set("Prefer", "wait="+strconv.Itoa(min(max(left, 1), maxWait)))
-	}
+	c.setHeaders(req, r)
 	resp, err := c.http().Do(req)
 	if err != nil {
 		if u, ok := errors.AsType[*url.Error](err); ok {
@@ -219,6 +243,45 @@ func (c *Client) send(ctx context.Context, r call) (*http.Response, error) {
 		return nil, readProblem(resp)
 	}
 	return resp, nil
+}
+
+func (c *Client) setHeaders(req *http.Request, r call) {
+	req.Header.Set("Accept", "*/*")
+	req.Header.Set("User-Agent", "postern-go")
+	if c.UserAgent != "" {
+		req.Header.Set("User-Agent", c.UserAgent)
+	}
+	if r.body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if r.idempotencyKey != "" {
+		req.Header.Set("Idempotency-Key", r.idempotencyKey)
+	}
+	if r.ifMatch != "" {
+		req.Header.Set("If-Match", r.ifMatch)
+	}
+	if r.lastEventID != "" {
+		req.Header.Set("Last-Event-ID", r.lastEventID)
+	}
+	if !c.Key.IsZero() {
+		req.Header.Set("Authorization", "Bearer "+c.Key.Reveal())
+	}
+	if prefer := c.preference(req.Context(), r); prefer != "" {
+		req.Header.Set("Prefer", prefer)
+	}
+}
+
+// preference returns the header Prefer of a call.
+func (c *Client) preference(ctx context.Context, r call) string {
+	deadline, ends := ctx.Deadline()
+	switch {
+	case r.prefer != "" || c.Prefer != "":
+		return cmp.Or(r.prefer, c.Prefer)
+	case ends && r.method != http.MethodGet:
+		left := int(time.Until(deadline).Seconds()) - 1 // the answer needs time to arrive
+		return "wait=" + strconv.Itoa(min(max(left, 1), maxWait))
+	}
+	return ""
 }
 
 // http returns a client that carries the key to no other place than the server.

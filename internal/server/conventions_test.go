@@ -510,7 +510,7 @@ func TestNodeWithoutAnOwnerIsNotReady(t *testing.T) {
 		if err := empty.Load(t.Context(), st); err != nil {
 			t.Fatal(err)
 		}
-		var health server.Health
+		var health api.Health
 		w.with(t, func(o *server.Options) { o.Metrics, o.Replica = nil, empty }).do(t, get("/readyz", "")).want(http.StatusServiceUnavailable, &health)
 		if health.Status != "not_initialised" || !strings.Contains(health.Detail, "postern init") {
 			t.Errorf("got %+v, want it to say how to go on", health)

@@ -4,13 +4,9 @@ import (
 	"encoding/json"
 	"net/http"
 	"strconv"
-)
 
-// Health says whether this node does its work.
-type Health struct {
-	Status string `json:"status" enum:"ok,stale,not_initialised"`
-	Detail string `json:"detail,omitempty" doc:"Why not, in words."`
-}
+	"github.com/posternhq/postern/api"
+)
 
 // What load balancers ask, every second or so.
 const (
@@ -23,11 +19,11 @@ func (s *Server) registerHealth() {
 	s.registerPlain(operation{
 		id: "get-health", method: http.MethodGet, path: healthPath, tag: operationsTag,
 		summary: "Is this process alive?", access: open, success: http.StatusOK, memory: true, unlimited: true,
-	}, jsonAnswer[Health](s, "It is"), func(w http.ResponseWriter, r *http.Request) {
-		s.writeJSON(w, r, http.StatusOK, Health{Status: "ok"})
+	}, jsonAnswer[api.Health](s, "It is"), func(w http.ResponseWriter, r *http.Request) {
+		s.writeJSON(w, r, http.StatusOK, api.Health{Status: "ok"})
 	})
-	ready := jsonAnswer[Health](s, "It does")
-	ready.Responses["503"] = answerWith(http.StatusServiceUnavailable, "It does not, and says why", jsonType, schemaOf[Health](s)).Responses["503"]
+	ready := jsonAnswer[api.Health](s, "It does")
+	ready.Responses["503"] = answerWith(http.StatusServiceUnavailable, "It does not, and says why", jsonType, schemaOf[api.Health](s)).Responses["503"]
 	s.registerPlain(operation{
 		id: "get-readiness", method: http.MethodGet, path: readyPath, tag: operationsTag,
 		summary: "Does this node answer verifications?", access: open, success: http.StatusOK, memory: true, unlimited: true,
@@ -50,14 +46,14 @@ func (s *Server) registerHealth() {
 
 // health says whether verifications are answered, and never why the database
 // cannot be asked: nobody has shown a credential.
-func (s *Server) health() Health {
+func (s *Server) health() api.Health {
 	if s.door.Ready() != nil {
-		return Health{"stale", "this node cannot know whether it has heard of every revocation; the server's log says why"}
+		return api.Health{Status: "stale", Detail: "this node cannot know whether it has heard of every revocation; the server's log says why"}
 	}
 	if _, principals := s.replica.Size(); principals == 0 {
-		return Health{"not_initialised", "there is no owner yet: run postern init"}
+		return api.Health{Status: "not_initialised", Detail: "there is no owner yet: run postern init"}
 	}
-	return Health{Status: "ok"}
+	return api.Health{Status: "ok"}
 }
 
 func (s *Server) writeJSON(w http.ResponseWriter, r *http.Request, status int, body any) {
