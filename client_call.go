@@ -19,10 +19,10 @@ import (
 
 // CallOption says how one call is made. A method that does not honour an option
 // returns an error, and makes no call.
-type CallOption func(*options)
+type CallOption func(*callOptions)
 
-// options is what the options of a call say together.
-type options struct {
+// callOptions is what the options of a call say together.
+type callOptions struct {
 	given          takes
 	ifMatch        string
 	idempotencyKey string
@@ -54,7 +54,7 @@ func (t takes) String() string {
 // entity tag, which is its field Etag. Otherwise the call ends with the problem
 // precondition_failed, which says what changed and who did it.
 func IfMatch(etag string) CallOption {
-	return func(o *options) { o.given, o.ifMatch = o.given|takesIfMatch, etag }
+	return func(o *callOptions) { o.given, o.ifMatch = o.given|takesIfMatch, etag }
 }
 
 // IdempotencyKey names a call, so that it has its effect once however often it is
@@ -65,7 +65,7 @@ func IfMatch(etag string) CallOption {
 // What shows a value once, such as CreateServiceAccountKey, ends with the problem
 // value_already_issued when it is made again; its ID is the thing's that was made.
 func IdempotencyKey(key string) CallOption {
-	return func(o *options) { o.given, o.idempotencyKey = o.given|takesIdempotencyKey, key }
+	return func(o *callOptions) { o.given, o.idempotencyKey = o.given|takesIdempotencyKey, key }
 }
 
 // Wait says for how long the server is to wait until every node has confirmed the
@@ -73,14 +73,14 @@ func IdempotencyKey(key string) CallOption {
 // revocation_unconfirmed: the change is recorded and goes on. Without it, the
 // server answers before the deadline of the call's context.
 func Wait(d time.Duration) CallOption {
-	return func(o *options) { o.given, o.wait = o.given|takesWait, d }
+	return func(o *callOptions) { o.given, o.wait = o.given|takesWait, d }
 }
 
 // RespondAsync makes the server answer as soon as the change is recorded, or no
 // later than [Wait] says. The receipt of the answer then may not be confirmed: see
 // [WorkspaceClient.AwaitReceipt].
 func RespondAsync() CallOption {
-	return func(o *options) { o.given |= takesAsync }
+	return func(o *callOptions) { o.given |= takesAsync }
 }
 
 // HasCode reports whether err is a problem with one of these codes, such as
@@ -193,7 +193,7 @@ func encodeQuery(in any) (url.Values, error) {
 const leastWait, mostWait = time.Second, maxWait * time.Second
 
 func (o operation) setOptions(r *call) error {
-	var said options
+	var said callOptions
 	for _, option := range o.options {
 		option(&said)
 	}
