@@ -17,7 +17,7 @@ type Parent interface {
 	replica.Feed
 
 	// Renew acknowledges, and asks for a sub-lease, over one connection.
-	Renew(ctx context.Context, p Ping) (Grant, error)
+	Renew(ctx context.Context, p replica.Ping) (replica.Grant, error)
 }
 
 // Verifier is a process outside the server that answers from memory: it follows a
@@ -80,7 +80,7 @@ func (v *Verifier) renew(ctx context.Context) error {
 	v.pings++
 	limited, cancel := v.clock.Limit(ctx, max(v.last/4, leastWait))
 	defer cancel()
-	g, err := v.parent.Renew(limited, Ping{N: v.pings, At: was.Position, Wanted: v.wanted})
+	g, err := v.parent.Renew(limited, replica.Ping{N: v.pings, At: was.Position, Wanted: v.wanted})
 	switch {
 	case err != nil:
 		return err

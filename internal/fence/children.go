@@ -2,7 +2,6 @@ package fence
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -15,7 +14,8 @@ import (
 // Children are the verifiers outside the server that follow this process. Each
 // answers from memory under a sub-lease, which this process gives out of what is
 // left of its own right to answer, and never for long. A change is not known here,
-// as far as others are told, before no child can answer from before it.
+// as far as others are told, before no child can answer from before it: no child, that
+// is, to whose scope the change, or one before it, says anything.
 //
 // Why it holds: a child counts a sub-lease from when it sent the question, on its own
 // clocks, and uses four fifths of it; this process counts the whole from when it
@@ -25,7 +25,8 @@ import (
 type Children struct {
 	clock   Clock
 	replica *replica.Replica
-	free    bell // rings when nobody may hold a sub-lease any more that somebody did
+	free    bell   // rings when nobody may hold a sub-lease any more that somebody did
+	settled func() // called, with mu held, when what was waited for need not be any more
 
 	mu      sync.Mutex // guards what follows
 	open    map[string]*child
@@ -39,7 +40,11 @@ type Children struct {
 // acknowledgement over it, or with time, whatever becomes of the connection.
 type child struct {
 	name    string
-	epoch   uint64 // of the replica, in which it acknowledged; what it did in another counts for nothing
+	process string
+	scope   replica.Scope
+	since   time.Duration // on the wall clock, when the connection began
+	heard   time.Duration // on the wall clock, when it last asked; 0: it has not
+	epoch   uint64        // of the replica, in which it acknowledged; what it did in another counts for nothing
 	acked   int64
 	given   []subLease
 	gone    bool          // the connection has ended
@@ -56,54 +61,28 @@ type subLease struct {
 	end   time.Duration
 }
 
-// behind reports whether a child can answer from before a change by a sub-lease, as
-// long as that lasts.
-func (ch *child) behind(s subLease, epoch uint64, seq int64) bool {
-	return (s.epoch != epoch || s.seq < seq) && (ch.epoch != epoch || ch.acked < seq)
-}
-
-// Ping is a question for a sub-lease.
-type Ping struct {
-	N      int64         // the answer repeats it: the child counts from when it sent this one
-	At     iam.Position  // what the child answers from: all before is acknowledged
-	Wanted time.Duration // for how long
-}
-
-// Grant is a sub-lease. A child may use it once it answers from change At.Seq, or a
-// later one.
-type Grant struct {
-	N    int64
-	At   iam.Position
-	For  time.Duration
-	Time time.Time // the latest that the time of the database can be
-}
-
 const (
 	longestGrant = 2 * time.Second
 	mostStrikes  = 3           // sub-leases that ran out on a change
 	barredFor    = time.Minute // after that
 )
 
-// Why a child gets no sub-lease.
-var (
-	ErrNoChild  = errors.New("there is no such connection")
-	ErrSetAside = errors.New("it let a sub-lease run out on a change, and has not caught up, or too often")
-)
-
 // NewChildren returns the children of a process that answers from a replica.
 func NewChildren(r *replica.Replica, clock Clock) *Children {
-	return &Children{clock: clock, replica: r, free: newBell(), open: map[string]*child{}, giving: func() {}}
+	return &Children{clock: clock, replica: r, free: newBell(), settled: r.Kick, open: map[string]*child{}, giving: func() {}}
 }
 
-// Enter begins a connection. Its id is new, and of nobody else; its name is the
-// verifier's, over all its connections.
-func (c *Children) Enter(id, name string) {
+// Enter begins a connection. Its id is new, and of nobody else; its name is what the
+// verifier calls itself, as others may too, and process tells one of them from all
+// others, over all its connections. It hears, and is waited for, as far as its scope
+// goes.
+func (c *Children) Enter(id, name, process string, sc replica.Scope) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.sweep()
-	fresh := &child{name: name}
+	fresh := &child{name: name, process: process, scope: sc, since: c.clock.Now().Wall}
 	for _, other := range c.open {
-		if other.name == name && other.strikes >= fresh.strikes { // what it did over another connection
+		if other.process == process && other.strikes >= fresh.strikes { // what it did over another connection
 			fresh.strikes, fresh.barred, fresh.known = other.strikes, max(fresh.barred, other.barred), other.known
 		}
 	}
@@ -130,26 +109,26 @@ func (c *Children) Exit(id string, goodbye bool) {
 // verified the key of the connection just before. Errors of package replica say that
 // the child cannot go on from where it is; those of kind [iam.Stale], that this
 // process has nothing to give.
-func (c *Children) Renew(id string, p Ping) (Grant, error) {
+func (c *Children) Renew(id string, p replica.Ping) (replica.Grant, error) {
 	if err := c.hear(id, p.At); err != nil {
-		return Grant{}, err
+		return replica.Grant{}, err
 	}
 	for {
 		v, now := c.replica.View(), c.clock.Now()
 		length := min(p.Wanted, longestGrant, v.Strict(now))
 		if length <= 0 {
-			return Grant{}, fmt.Errorf("%w: there is no lease to give a part of", iam.Stale)
+			return replica.Grant{}, fmt.Errorf("%w: there is no lease to give a part of", iam.Stale)
 		}
 		if err := v.Knows(p.At); err != nil {
-			return Grant{}, err
+			return replica.Grant{}, err
 		}
 		c.giving()
 		given, err := c.write(id, subLease{v.Epoch(), v.Seq(), now.Monotonic + length})
 		if err != nil {
-			return Grant{}, err
+			return replica.Grant{}, err
 		}
 		if c.replica.Still(v) {
-			return Grant{N: p.N, At: v.Position(), For: length, Time: v.Time(now)}, nil
+			return replica.Grant{N: p.N, At: v.Position(), For: length, Time: v.Time(now)}, nil
 		}
 		c.strike(id, given) // it was given to nobody
 	}
@@ -165,8 +144,9 @@ func (c *Children) hear(id string, at iam.Position) error {
 	defer c.mu.Unlock()
 	ch, there := c.open[id]
 	if !there || ch.gone {
-		return ErrNoChild
+		return replica.ErrNoFollower
 	}
+	ch.heard = c.clock.Now().Wall
 	if ch.epoch != v.Epoch() {
 		ch.epoch, ch.acked, ch.owes = v.Epoch(), 0, 0
 	}
@@ -182,15 +162,17 @@ func (c *Children) write(id string, given subLease) (subLease, error) {
 	now := c.clock.Now().Monotonic
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.sweepAt(now)
 	ch, there := c.open[id]
+	if there {
+		ch.expire(now, c.replica.View(), c.pending)
+	}
 	switch {
 	case !there || ch.gone:
-		return subLease{}, ErrNoChild
+		return subLease{}, replica.ErrNoFollower
 	case c.leaving:
 		return subLease{}, fmt.Errorf("%w: it is leaving", iam.Stale)
-	case ch.acked < ch.owes || now < ch.barred:
-		return subLease{}, ErrSetAside
+	case ch.setAside(now):
+		return subLease{}, replica.ErrSetAside
 	}
 	ch.given = append(ch.given, given)
 	return given, nil
@@ -207,93 +189,6 @@ func (c *Children) strike(id string, given subLease) {
 	}
 }
 
-// settle returns from which position on no child can answer from before it, as far
-// as to where the replica is, and true, or false when that is not known of more than
-// before. What it waits for stays the same until it is so: changes may come faster
-// than the slowest child.
-func (c *Children) settle(was replica.Standing) (iam.Position, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.sweep()
-	if c.pending.Epoch != was.Epoch || c.pending.Position.Seq == 0 {
-		c.pending = was
-	}
-	if c.blocks(c.pending) > 0 {
-		return iam.Position{}, false
-	}
-	done := c.pending.Position
-	if c.blocks(was) > 0 {
-		c.pending = was
-		return done, true
-	}
-	c.pending = replica.Standing{}
-	return was.Position, true
-}
-
-// blocks returns for how long somebody can answer from before a change, by what was
-// given and not acknowledged, or zero. c.mu is held, and nothing is over.
-func (c *Children) blocks(at replica.Standing) (longest time.Duration) {
-	now := c.clock.Now().Monotonic
-	for _, ch := range c.open {
-		for _, s := range ch.given {
-			if ch.behind(s, at.Epoch, at.Position.Seq) {
-				longest = max(longest, s.end-now)
-			}
-		}
-	}
-	return longest
-}
-
-// sweep forgets what is over. c.mu is held.
-func (c *Children) sweep() { c.sweepAt(c.clock.Now().Monotonic) }
-
-func (c *Children) sweepAt(now time.Duration) {
-	for id, ch := range c.open {
-		ch.expire(now, c.pending)
-		if ch.gone && len(ch.given) == 0 && now >= ch.known {
-			delete(c.open, id)
-		}
-	}
-}
-
-// expire forgets the sub-leases that are over. A child that has let all of them run
-// out on the change that is waited for, if one is, is set aside.
-func (ch *child) expire(now time.Duration, waited replica.Standing) {
-	if now >= ch.known {
-		ch.strikes = 0
-	}
-	held := func(s subLease) bool {
-		return s.epoch == waited.Epoch && ch.behind(s, waited.Epoch, waited.Position.Seq)
-	}
-	before := slices.ContainsFunc(ch.given, held)
-	ch.given = slices.DeleteFunc(ch.given, func(s subLease) bool { return now >= s.end })
-	if !before || slices.ContainsFunc(ch.given, held) || ch.owes >= waited.Position.Seq {
-		return
-	}
-	ch.owes, ch.known = waited.Position.Seq, now+barredFor
-	if ch.strikes++; ch.strikes >= mostStrikes {
-		ch.strikes, ch.barred = 0, now+barredFor
-	}
-}
-
-// left returns for how long what is waited for can go on waiting, at most most.
-func (c *Children) left(most time.Duration) time.Duration {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if longest := c.blocks(c.pending); c.pending.Position.Seq > 0 && longest > 0 {
-		return min(most, longest)
-	}
-	return most
-}
-
-// wake has whoever waits look again. c.mu is held.
-func (c *Children) wake() {
-	if c.pending.Position.Seq != 0 {
-		c.replica.Kick()
-	}
-	c.free.ring()
-}
-
 // Leave gives nothing any more, and returns when no child can answer: each has said
 // goodbye or its sub-leases are over.
 func (c *Children) Leave(ctx context.Context) error {
@@ -301,15 +196,7 @@ func (c *Children) Leave(ctx context.Context) error {
 	c.leaving = true
 	c.mu.Unlock()
 	for {
-		c.mu.Lock()
-		now := c.clock.Now().Monotonic
-		var longest time.Duration
-		for _, ch := range c.open {
-			for _, s := range ch.given {
-				longest = max(longest, s.end-now)
-			}
-		}
-		c.mu.Unlock()
+		longest := c.Sum().Held
 		if longest <= 0 {
 			return nil
 		}

@@ -12,17 +12,17 @@ import (
 )
 
 // held returns a connection of a verifier, and what asks for a sub-lease over it.
-func (p *peer) held(id, name string) (renew func(at iam.Position) (Grant, error)) {
-	p.Children().Enter(id, name)
+func (p *peer) held(id, name string) (renew func(at iam.Position) (replica.Grant, error)) {
+	p.Children().Enter(id, name, name, replica.AnyWorkspace())
 	n := int64(0)
-	return func(at iam.Position) (Grant, error) {
+	return func(at iam.Position) (replica.Grant, error) {
 		n++
-		return p.Children().Renew(id, Ping{N: n, At: at, Wanted: time.Hour})
+		return p.Children().Renew(id, replica.Ping{N: n, At: at, Wanted: time.Hour})
 	}
 }
 
-func given(t *testing.T, when string, want time.Duration) func(Grant, error) Grant {
-	return func(g Grant, err error) Grant {
+func given(t *testing.T, when string, want time.Duration) func(replica.Grant, error) replica.Grant {
+	return func(g replica.Grant, err error) replica.Grant {
 		t.Helper()
 		if err != nil || g.For > want || g.For < want-time.Second {
 			t.Errorf("%s: got %+v, %v; want a sub-lease of %v at most", when, g, err, want)
@@ -35,13 +35,13 @@ func given(t *testing.T, when string, want time.Duration) func(Grant, error) Gra
 // sub-lease is over, and no longer.
 func TestAChangeWaitsForAVerifier(t *testing.T) {
 	for name, end := range map[string]struct {
-		do   func(p *peer, renew func(iam.Position) (Grant, error))
+		do   func(p *peer, renew func(iam.Position) (replica.Grant, error))
 		took time.Duration
 	}{
-		"that acknowledges": {func(p *peer, renew func(iam.Position) (Grant, error)) { _, _ = renew(p.replica.Position()) }, time.Second},
-		"that says goodbye": {func(p *peer, _ func(iam.Position) (Grant, error)) { p.Children().Exit("c", true) }, time.Second},
-		"that is gone":      {func(p *peer, _ func(iam.Position) (Grant, error)) { p.Children().Exit("c", false) }, 2 * time.Second},
-		"that is silent":    {func(*peer, func(iam.Position) (Grant, error)) {}, 2 * time.Second},
+		"that acknowledges": {func(p *peer, renew func(iam.Position) (replica.Grant, error)) { _, _ = renew(p.replica.Position()) }, time.Second},
+		"that says goodbye": {func(p *peer, _ func(iam.Position) (replica.Grant, error)) { p.Children().Exit("c", true) }, time.Second},
+		"that is gone":      {func(p *peer, _ func(iam.Position) (replica.Grant, error)) { p.Children().Exit("c", false) }, 2 * time.Second},
+		"that is silent":    {func(*peer, func(iam.Position) (replica.Grant, error)) {}, 2 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			deploy(t, func(t *testing.T, d *deployment) {
@@ -131,13 +131,13 @@ func TestASilentVerifierIsSetAside(t *testing.T) {
 			if o := <-a.await(t, time.Minute, d.revoke(t)); o.err != nil || o.took < 1900*time.Millisecond {
 				t.Fatalf("after %v: %+v, %v", o.took, o.Receipt, o.err)
 			}
-			if g, err := renew(at); !errors.Is(err, ErrSetAside) {
+			if g, err := renew(at); !errors.Is(err, replica.ErrSetAside) {
 				t.Errorf("before it has caught up: got %+v, %v", g, err)
 			}
 		}
 		again := a.held("d", "verifier")
-		for name, renew := range map[string]func(iam.Position) (Grant, error){"the same connection": renew, "another": again} {
-			if g, err := renew(a.replica.Position()); !errors.Is(err, ErrSetAside) {
+		for name, renew := range map[string]func(iam.Position) (replica.Grant, error){"the same connection": renew, "another": again} {
+			if g, err := renew(a.replica.Position()); !errors.Is(err, replica.ErrSetAside) {
 				t.Errorf("%s, after three times: got %+v, %v", name, g, err)
 			}
 		}
@@ -189,14 +189,16 @@ type direct struct {
 	id string
 }
 
-func (p direct) Renew(_ context.Context, q Ping) (Grant, error) { return p.Children().Renew(p.id, q) }
+func (p direct) Renew(_ context.Context, q replica.Ping) (replica.Grant, error) {
+	return p.Children().Renew(p.id, q)
+}
 
 func (p direct) Changes(_ context.Context, after iam.Position, _ int) ([]iam.Change, iam.Position, error) {
-	return p.replica.View().After(after)
+	return p.replica.View().After(after, replica.AnyWorkspace())
 }
 
 func (p direct) Snapshot(_ context.Context, sink iam.Sink) (iam.Position, error) {
-	return p.replica.View().Pour(sink)
+	return p.replica.View().Pour(replica.AnyWorkspace(), sink)
 }
 
 // A verifier answers as its parent does, and no longer than its parent could.
@@ -204,7 +206,7 @@ func TestAVerifierFollowsANode(t *testing.T) {
 	deploy(t, func(t *testing.T, d *deployment) {
 		a := d.node(t, Options{Name: "a"})
 		settle()
-		a.Children().Enter("c", "verifier")
+		a.Children().Enter("c", "verifier", "verifier", replica.AnyWorkspace())
 		clock := SystemClock()
 		r := replica.New(replica.Options{Clock: clock.Now})
 		ctx, stop := context.WithCancel(context.Background())
@@ -235,6 +237,33 @@ func TestAVerifierFollowsANode(t *testing.T) {
 		time.Sleep(1500 * time.Millisecond)
 		if got := ask(); got != replica.Stale {
 			t.Errorf("when its parent has none: %s", got)
+		}
+	})
+}
+
+func TestWhoFollowsIsTold(t *testing.T) {
+	deploy(t, func(t *testing.T, d *deployment) {
+		a := d.node(t, Options{Name: "a"})
+		settle()
+		renew, before := a.held("c", "verifier"), a.replica.Position()
+		given(t, "at first", 2*time.Second)(renew(before))
+		done := a.await(t, time.Minute, d.revoke(t))
+		time.Sleep(500 * time.Millisecond)
+		all := a.Children().Status()
+		if len(all) != 1 || all[0].Name != "verifier" || all[0].Acked != before.Seq || all[0].Lag != 1 || all[0].SetAside ||
+			all[0].Left != 1500*time.Millisecond || time.Since(all[0].Heard) != 500*time.Millisecond {
+			t.Errorf("while it may not know of a change: %+v", all)
+		}
+		if sum := a.Children().Sum(); sum.Count != 1 || sum.Blocking != 1500*time.Millisecond || sum.Held != sum.Blocking {
+			t.Errorf("while it may not know of a change: %+v", sum)
+		}
+		<-done
+		if sum := a.Children().Sum(); sum.SetAside != 1 || sum.Blocking != 0 || sum.Held != 0 {
+			t.Errorf("once it has been set aside: %+v", sum)
+		}
+		a.Children().Exit("c", false)
+		if all, sum := a.Children().Status(), a.Children().Sum(); len(all) != 0 || sum.Count != 0 {
+			t.Errorf("once it is gone: %+v, %+v", all, sum)
 		}
 	})
 }

@@ -51,11 +51,12 @@ func (n *Node) advance(ctx context.Context) error {
 // that has joined with an older log.
 func (n *Node) acknowledge(ctx context.Context) error {
 	row := n.me()
-	was := n.replica.Standing()
+	view := n.replica.View()
+	was := view.Standing()
 	if row.incarnation == "" || row.acked >= was.Position.Seq {
 		return nil
 	}
-	at, settled := n.children.settle(was)
+	at, settled := n.children.settle(view)
 	if !settled || row.acked >= at.Seq {
 		return nil // follow comes back
 	}

@@ -314,8 +314,8 @@ var patches = []patch{
 			length = min(p.Wanted, longestGrant)
 		}
 `},
-	{"fence/children.go", `	if c.blocks(c.pending) > 0 {
-`, `	if c.blocks(c.pending) > 0 && !mutant("acknowledge before sub-leases end") {
+	{"fence/settle.go", `	if c.blocked(v, c.pending) {
+`, `	if c.blocked(v, c.pending) && !mutant("acknowledge before sub-leases end") {
 `},
 	{"fence/children.go", `	gone    bool          // the connection has ended
 `, `	gone    bool          // the connection has ended

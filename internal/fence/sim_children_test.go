@@ -97,29 +97,29 @@ func (s *stream) connect(ctx context.Context) error {
 		s.parent = s.machines[s.proc.IntN(len(s.machines))]
 	}
 	id := fmt.Sprint(s.name, " ", s.proc.Uint64())
-	err := s.ask(ctx, func(n *Node) error { n.Children().Enter(id, s.name); return nil })
+	err := s.ask(ctx, func(n *Node) error { n.Children().Enter(id, s.name, s.name, replica.AnyWorkspace()); return nil })
 	if err == nil {
 		s.id = id
 	}
 	return err
 }
 
-func (s *stream) Renew(ctx context.Context, p Ping) (g Grant, err error) {
+func (s *stream) Renew(ctx context.Context, p replica.Ping) (g replica.Grant, err error) {
 	if err := s.connect(ctx); err != nil {
-		return Grant{}, err
+		return replica.Grant{}, err
 	}
 	id := s.id
-	var given Grant
+	var given replica.Grant
 	err = s.ask(ctx, func(n *Node) error {
 		var err error
 		given, err = n.Children().Renew(id, p)
 		return err
 	})
 	if err != nil {
-		if s.proc.chance(0.3) || errors.Is(err, ErrNoChild) {
+		if s.proc.chance(0.3) || errors.Is(err, replica.ErrNoFollower) {
 			s.id = "" // it tries another connection
 		}
-		return Grant{}, err
+		return replica.Grant{}, err
 	}
 	return given, nil
 }
@@ -131,7 +131,7 @@ func (s *stream) Changes(ctx context.Context, after iam.Position, _ int) ([]iam.
 	var changes []iam.Change
 	var at iam.Position
 	err := s.ask(ctx, func(n *Node) (err error) {
-		changes, at, err = n.replica.View().After(after)
+		changes, at, err = n.replica.View().After(after, replica.AnyWorkspace())
 		return err
 	})
 	if err != nil {
@@ -147,7 +147,7 @@ func (s *stream) Snapshot(ctx context.Context, sink iam.Sink) (iam.Position, err
 	var at iam.Position
 	kept := new(keptSink)
 	err := s.ask(ctx, func(n *Node) (err error) {
-		at, err = n.replica.View().Pour(kept)
+		at, err = n.replica.View().Pour(replica.AnyWorkspace(), kept)
 		return err
 	})
 	if err != nil {

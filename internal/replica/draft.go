@@ -262,5 +262,6 @@ func (d *draft) keepEnded(old *state) (kept int) {
 			kept++
 		}
 	}
+	d.denies = d.denies || kept > 0
 	return kept
 }

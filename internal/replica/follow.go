@@ -90,7 +90,7 @@ func (r *Replica) advance(old *state, changes []iam.Change, at iam.Position) (cu
 	if err != nil {
 		return r.stop(old, err), fmt.Errorf("apply changes: %w", err)
 	}
-	next.tail = r.lengthen(old, changes, next.position)
+	next.tail = r.lengthen(old, next, changes)
 	return r.publish(old, next), nil
 }
 

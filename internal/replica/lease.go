@@ -91,10 +91,7 @@ type Standing struct {
 }
 
 // Standing returns what the replica is now, all of one moment.
-func (r *Replica) Standing() Standing {
-	s := r.current.Load()
-	return Standing{Position: s.position, Epoch: s.epoch, Fit: s.stale == nil}
-}
+func (r *Replica) Standing() Standing { return r.View().Standing() }
 
 var (
 	errVoid      = errors.New("the replica was fenced after it was asked for")

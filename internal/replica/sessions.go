@@ -1,5 +1,7 @@
 package replica
 
+import "github.com/posternhq/postern/internal/token"
+
 // Keys stay for as long as the process does: those that have ended are told from those
 // that never were, and one that a lost log would revive stays denied. Sessions are many
 // more, and come to an end by themselves within days. Once one is over by the time of
@@ -58,6 +60,9 @@ func (d *draft) letGo(now int64) {
 		d.keys.free(number)
 	}
 }
+
+// nobodys reports whether a record is no key's.
+func (k *keyRecord) nobodys() bool { return k.hash == token.Hash{} }
 
 // free lets go of a key. Its record is the next one's.
 func (e *keyEdit) free(number uint32) {

@@ -74,6 +74,7 @@ type tables struct {
 	workspaces register[workspace]
 	slugs      register[slug]
 	sessions   queue
+	denies     bool                      // some keys or principals are denied for good, whatever a log says of them
 	sets       interned[iam.Permissions] // of roles and limits
 	networks   interned[[]netip.Prefix]
 	seed       maphash.Seed // nobody outside knows how ids and sets are spread

@@ -13,15 +13,18 @@ import (
 type batch struct {
 	from, to iam.Position
 	changes  []iam.Change
+	reach    reach
 }
 
 // lengthen returns the tail of the state that follows old by changes.
-func (r *Replica) lengthen(old *state, changes []iam.Change, at iam.Position) []batch {
+func (r *Replica) lengthen(old, next *state, changes []iam.Change) []batch {
 	if r.tail == 0 {
 		return nil
 	}
 	kept := old.tail[max(0, len(old.tail)-r.tail+1):]
-	return append(slices.Clip(kept), batch{old.position, at, changes}) // clipped, for others append to it too
+	return append(slices.Clip(kept), batch{ // clipped, for others append to it too
+		old.position, next.position, changes, reachOf(old, next, changes),
+	})
 }
 
 // Position returns the last change that the view takes into account.
@@ -30,19 +33,31 @@ func (v View) Position() iam.Position { return v.state.position }
 // Epoch returns how often the replica had been fenced.
 func (v View) Epoch() uint64 { return v.state.epoch }
 
+// Standing returns what the replica was, as [Replica.Standing] does.
+func (v View) Standing() Standing {
+	return Standing{Position: v.state.position, Epoch: v.state.epoch, Fit: v.state.stale == nil}
+}
+
 // ErrTooOld says that a replica does not keep what led from a position to where it
 // is: whoever follows it has to load.
 const ErrTooOld = iam.Kind("too_old")
 
-// After returns what leads from an earlier position to the view's. It fails as
-// [View.Knows] does.
-func (v View) After(from iam.Position) (changes []iam.Change, at iam.Position, err error) {
+// After returns what leads from an earlier position to the view's, as far as a scope
+// sees it: every change, with only the records that are the scope's own, and never a
+// session. It fails as [View.Knows] does, and with the kind [ErrTooOld] also when
+// something has moved from one workspace to another, which can only be told whole.
+func (v View) After(from iam.Position, sc Scope) (changes []iam.Change, at iam.Position, err error) {
 	first, err := v.place(from)
 	if err != nil {
 		return nil, from, err
 	}
 	for _, b := range v.state.tail[first:] {
-		changes = append(changes, b.changes...)
+		if b.reach.moved && !sc.any {
+			return nil, from, fmt.Errorf("%w: after revision %d something has moved to another workspace", ErrTooOld, b.from.Seq)
+		}
+		for _, c := range b.changes {
+			changes = append(changes, v.state.narrow(c, sc, b.reach))
+		}
 	}
 	return changes, v.state.position, nil
 }
@@ -78,6 +93,24 @@ func (v View) place(from iam.Position) (first int, err error) {
 		return 0, fmt.Errorf("%w: revision %d", iam.Diverged, from.Seq)
 	}
 	return first, nil
+}
+
+// Touches reports whether any change after one number and up to another says
+// something that a scope sees. What the view does not keep is taken to.
+func (v View) Touches(sc Scope, after, upTo int64) bool {
+	s := v.state
+	if after >= upTo {
+		return false
+	}
+	if s.stale != nil || upTo > s.position.Seq || len(s.tail) == 0 || s.tail[0].from.Seq > after {
+		return true
+	}
+	for i := len(s.tail) - 1; i >= 0 && s.tail[i].to.Seq > after; i-- {
+		if b := s.tail[i]; b.from.Seq < upTo && b.reach.touches(sc) {
+			return true
+		}
+	}
+	return false
 }
 
 // Strict returns for how much longer everything may be answered from the view, by the

@@ -15,11 +15,11 @@ import (
 type viewFeed struct{ *Replica }
 
 func (f viewFeed) Changes(_ context.Context, after iam.Position, _ int) ([]iam.Change, iam.Position, error) {
-	return f.View().After(after)
+	return f.View().After(after, AnyWorkspace())
 }
 
 func (f viewFeed) Snapshot(_ context.Context, sink iam.Sink) (iam.Position, error) {
-	return f.View().Pour(sink)
+	return f.View().Pour(AnyWorkspace(), sink)
 }
 
 // A replica that follows another from a snapshot of its memory answers as it does.
@@ -72,7 +72,7 @@ func mustLoadFrom(t interface{ Fatalf(string, ...any) }, r, from *Replica) {
 
 func TestAReplicaKnowsTheEndOfItsLog(t *testing.T) {
 	r := New(Options{Tail: 3})
-	if _, _, err := r.View().After(iam.Position{}); !errors.Is(err, iam.Unavailable) {
+	if _, _, err := r.View().After(iam.Position{}, AnyWorkspace()); !errors.Is(err, iam.Unavailable) {
 		t.Errorf("before it has loaded: %v", err)
 	}
 	mustLoad(t, r, newModel())
@@ -85,7 +85,7 @@ func TestAReplicaKnowsTheEndOfItsLog(t *testing.T) {
 		at = append(at, p)
 	}
 	for seq, want := range []int{-1, -1, 3, 2, 1, 0} {
-		changes, to, err := r.View().After(at[seq])
+		changes, to, err := r.View().After(at[seq], AnyWorkspace())
 		if want < 0 {
 			if !errors.Is(err, ErrTooOld) {
 				t.Errorf("after %d: %v", seq, err)

@@ -27,6 +27,9 @@ func OneWorkspace(id iam.WorkspaceID) Scope { return Scope{workspace: id} }
 // workspace, and for finding out who is calling.
 func AnyWorkspace() Scope { return Scope{any: true} }
 
+// Workspace returns the workspace whose keys a scope sees, or that it sees all.
+func (sc Scope) Workspace() (id iam.WorkspaceID, all bool) { return sc.workspace, sc.any }
+
 func (sc Scope) sees(w *workspace) bool { return sc.any || sc.workspace == w.id }
 
 // describe returns a verdict that says whose key it is, and nothing yet of
