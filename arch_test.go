@@ -30,15 +30,17 @@ var mayImport = map[string]string{
 	"internal/static":    "",
 	"docs":               "",
 	"internal/stream":    "internal/iam",
-	"internal/server":    "api internal/iam internal/token internal/audit internal/replica internal/stream",
+	"internal/server":    "api internal/iam internal/token internal/audit internal/replica internal/stream internal/bearer",
 	"internal/session":   "api internal/iam internal/token",
-	"internal/gateway":   "api internal/iam internal/token internal/replica",
+	"internal/gateway":   "internal/iam internal/token internal/replica internal/bearer",
 	"":                   "api internal/token internal/replica",
 	"internal/cli":       "*",
 	"internal/attacks":   "",
 	"internal/clientgen": "",
 	"internal/chaos":     "internal/store/storetest",
 	"cmd/postern":        "*",
+
+	"internal/bearer": "api internal/token internal/replica",
 
 	"internal/session/providertest":   "",
 	"internal/session/sessiontest":    "",
@@ -77,7 +79,7 @@ var mayUse = map[string]string{
 
 // onlyStd lists the packages that import nothing from outside but the standard
 // library: what others build on, and what decides who may do what.
-var onlyStd = []string{"", "api", "internal/token", "internal/audit", "internal/iam", "internal/replica", "internal/fence", "internal/usage", "internal/stream", "internal/static", "internal/console", "docs"}
+var onlyStd = []string{"", "api", "internal/token", "internal/audit", "internal/iam", "internal/replica", "internal/fence", "internal/usage", "internal/bearer", "internal/stream", "internal/static", "internal/console", "docs"}
 
 type goPackage struct {
 	ImportPath string

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/posternhq/postern/api"
+	"github.com/posternhq/postern/internal/bearer"
 	"github.com/posternhq/postern/internal/replica"
 )
 
@@ -25,20 +25,6 @@ type decision struct {
 	status  int
 	verdict replica.Verdict
 	why     string // of statusMisconfigured, for the log
-}
-
-// statusOf returns what a holder of a key hears. Why a key does not work is for
-// those to know who may look; somebody who found one hears only that it does not.
-func statusOf(code replica.Code) int {
-	switch code {
-	case replica.Valid:
-		return statusAllowed
-	case replica.PermissionDenied:
-		return statusForbidden
-	case replica.Stale:
-		return statusStale
-	}
-	return statusRefused
 }
 
 // identity are the headers that tell the upstream who is calling.
@@ -84,48 +70,19 @@ func headerText(name string) string {
 	return b.String()
 }
 
-// challenge returns the header WWW-Authenticate of a refusal (RFC 6750, section 3),
-// which tells the reason only where the key's workspace says so.
-func (d *decision) challenge() string {
-	text := ""
-	switch d.status {
-	case statusRefused:
-		text = `Bearer error="invalid_token"`
-	case statusForbidden:
-		text = `Bearer error="insufficient_scope"`
-	}
-	if text != "" && d.reveals() {
-		text += `, error_description="` + d.verdict.Code.String() + `"`
-	}
-	return text
-}
-
-func (d *decision) reveals() bool { return d.verdict.KeyFound && d.verdict.Workspace.Reveal }
+// challenge returns the header WWW-Authenticate of a refusal, which tells the reason
+// only where the key's workspace says so.
+func (d *decision) challenge() string { return bearer.Challenge(d.status, bearer.Told(&d.verdict)) }
 
 // problem returns the body of a decision that is not to allow.
 func (d *decision) problem(requestID string) []byte {
-	p := api.Problem{Status: d.status, RequestID: requestID}
-	switch d.status {
-	case statusRefused:
-		p.Code, p.Title = api.CodeUnauthenticated, "This needs a key that works"
-	case statusForbidden:
-		p.Code, p.Title = api.CodePermissionDenied, "The key may not do this"
-	case statusStale:
-		p.Code, p.Title, p.Valid = api.CodeStale, "This node cannot know", new(bool)
-	default:
-		p.Code, p.Title = api.CodeInternal, "The gateway is not set up"
-		p.Detail = "the log of Postern says why"
+	p := bearer.Problem(d.status, bearer.Told(&d.verdict), requestID)
+	if d.status == statusMisconfigured {
+		p.Title, p.Detail = "The gateway is not set up", "the log of Postern says why"
 	}
-	if d.reveals() {
-		p.Detail = d.verdict.Code.String()
-	}
-	p.Type = "/docs/errors/" + p.Code
 	text, _ := json.Marshal(p) // texts and numbers only: it cannot fail
 	return text
 }
-
-// retryAfter is for what may have passed by then, in seconds.
-const retryAfter = "1"
 
 // complaint tells when something that may happen with each request is worth a line
 // in the log again.

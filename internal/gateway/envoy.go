@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/posternhq/postern/internal/bearer"
 	"github.com/posternhq/postern/internal/iam"
 )
 
@@ -55,7 +56,7 @@ func (g *Gateway) check(ctx context.Context, req *authv3.CheckRequest) (out enco
 	q := contextQuestion(attributes.GetContextExtensions())
 	if q.err == nil {
 		a := ask{wanted: q.wanted, asked: q.asked, workspace: q.workspace, agent: headers["user-agent"]}
-		a.from = parseAddress(attributes.GetSource().GetAddress().GetSocketAddress().GetAddress())
+		a.from = bearer.Address(attributes.GetSource().GetAddress().GetSocketAddress().GetAddress())
 		a.present(g.prefixes, folded(headers, "authorization"), folded(headers, "x-api-key"))
 		d = g.answer(ctx, &a, encode)
 	} else {
@@ -107,7 +108,7 @@ func (g *Gateway) checked(d *decision, headers map[string]string, id *string) *a
 		denied.Headers = append(denied.Headers, set("www-authenticate", c))
 	}
 	if d.status == statusStale {
-		denied.Headers = append(denied.Headers, set("retry-after", retryAfter))
+		denied.Headers = append(denied.Headers, set("retry-after", bearer.RetryAfter))
 	}
 	return &authv3.CheckResponse{
 		Status:       &rpcstatus.Status{Code: int32(grpcCode(d.status))},

@@ -16,9 +16,9 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
-	"strings"
 	"time"
 
+	"github.com/posternhq/postern/internal/bearer"
 	"github.com/posternhq/postern/internal/iam"
 	"github.com/posternhq/postern/internal/replica"
 	"github.com/posternhq/postern/internal/token"
@@ -145,7 +145,7 @@ func (g *Gateway) decide(v replica.View, a *ask) decision {
 	if a.presented {
 		verdict = v.Verify(a.hash, replica.Query{Permissions: a.wanted, IP: a.from, Scope: scope})
 	}
-	return decision{status: statusOf(verdict.Code), verdict: verdict}
+	return decision{status: bearer.Status(verdict.Code), verdict: verdict}
 }
 
 // scope returns whose keys are accepted.
@@ -166,19 +166,6 @@ func (g *Gateway) scope(v replica.View, named string) (replica.Scope, bool) {
 // present notes the credential of a request, of the values that it has for the two
 // headers that may bring one. What is not one credential, once, is none.
 func (a *ask) present(prefixes token.Prefixes, authorization, apiKey []string) {
-	if len(authorization)+len(apiKey) != 1 {
-		return
-	}
-	text := ""
-	if len(apiKey) == 1 {
-		text = apiKey[0]
-	} else {
-		scheme, rest, _ := strings.Cut(authorization[0], " ")
-		if !token.EqualASCII(scheme, "bearer") {
-			return
-		}
-		text = rest
-	}
-	hash, err := prefixes.Parse(text)
+	hash, err := bearer.Key(prefixes, authorization, apiKey)
 	a.hash, a.presented = hash, err == nil
 }

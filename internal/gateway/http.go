@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/posternhq/postern/internal/bearer"
 	"github.com/posternhq/postern/internal/iam"
 )
 
@@ -40,7 +41,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.ContentLength != 0 {
 		header["Connection"] = []string{"close"} // the body is not waited for
 	}
-	a := ask{wanted: q.wanted, asked: q.asked, workspace: q.workspace, from: lastAddress(r.Header["X-Forwarded-For"]), agent: r.UserAgent()}
+	a := ask{wanted: q.wanted, asked: q.asked, workspace: q.workspace, from: bearer.LastAddress(r.Header["X-Forwarded-For"]), agent: r.UserAgent()}
 	a.present(h.prefixes, r.Header["Authorization"], r.Header["X-Api-Key"])
 	var who [len(identity)]string
 	d := h.answer(r.Context(), &a, func(d *decision) {
@@ -77,7 +78,7 @@ func (h *handler) tell(w http.ResponseWriter, r *http.Request, d *decision) {
 		header["Www-Authenticate"] = []string{c}
 	}
 	if d.status == statusStale {
-		header["Retry-After"] = []string{retryAfter}
+		header["Retry-After"] = []string{bearer.RetryAfter}
 	}
 	w.WriteHeader(d.status)
 	_, _ = w.Write(body) // whoever asked may be gone

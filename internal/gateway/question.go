@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"fmt"
-	"net/netip"
 	"net/url"
 	"strings"
 	"sync"
@@ -90,23 +89,4 @@ func (q *questions) of(query string) question {
 		q.known[strings.Clone(query)] = found
 	}
 	return found
-}
-
-// lastAddress returns the last address of a list such as X-Forwarded-For: the one
-// that the proxy itself added. It is invalid when that is none.
-func lastAddress(forwarded []string) netip.Addr {
-	if len(forwarded) == 0 {
-		return netip.Addr{}
-	}
-	last := forwarded[len(forwarded)-1]
-	last = last[strings.LastIndexByte(last, ',')+1:]
-	return parseAddress(strings.TrimSpace(last))
-}
-
-func parseAddress(text string) netip.Addr {
-	addr, err := netip.ParseAddr(text)
-	if err != nil {
-		return netip.Addr{}
-	}
-	return addr.Unmap().WithZone("")
 }

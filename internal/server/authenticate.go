@@ -38,7 +38,7 @@ func (s *Server) recognise(r *http.Request) (replica.Verdict, error) {
 	if len(r.Header["Authorization"]) == 0 && hasSession(r.Header) {
 		return s.recogniseSession(r)
 	}
-	text, err := bearer(r.Header)
+	text, err := credentialOf(r.Header)
 	if err != nil {
 		return replica.Verdict{}, err
 	}
@@ -65,8 +65,8 @@ func (s *Server) nobody(r *http.Request) iam.Caller {
 	return iam.Caller{Source: s.source(r), RequestID: requestOf(r.Context()).id}
 }
 
-// bearer returns the text of the one credential of a request.
-func bearer(h http.Header) (string, error) {
+// credentialOf returns the text of the one credential of a request.
+func credentialOf(h http.Header) (string, error) {
 	given := h["Authorization"]
 	if len(given) == 0 {
 		return "", errCredential

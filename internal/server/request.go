@@ -4,9 +4,9 @@ import (
 	"context"
 	"net/http"
 	"net/netip"
-	"strings"
 	"time"
 
+	"github.com/posternhq/postern/internal/bearer"
 	"github.com/posternhq/postern/internal/iam"
 )
 
@@ -44,21 +44,7 @@ func requestOf(ctx context.Context) *request {
 // is none, such as on a Unix socket.
 func (s *Server) peer(r *http.Request) netip.Addr {
 	if s.behindProxy {
-		forwarded := r.Header.Values("X-Forwarded-For")
-		if len(forwarded) == 0 {
-			return netip.Addr{}
-		}
-		last := forwarded[len(forwarded)-1]
-		last = last[strings.LastIndexByte(last, ',')+1:]
-		addr, err := netip.ParseAddr(strings.TrimSpace(last))
-		if err != nil {
-			return netip.Addr{}
-		}
-		return addr.Unmap().WithZone("")
+		return bearer.LastAddress(r.Header.Values("X-Forwarded-For"))
 	}
-	addr, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return netip.Addr{}
-	}
-	return addr.Addr().Unmap().WithZone("")
+	return bearer.PeerAddress(r.RemoteAddr)
 }

@@ -134,7 +134,7 @@ func (s *Server) hear(w http.ResponseWriter, r *http.Request, x *verification, r
 		return begun, err
 	}
 	begun = s.now()
-	text, err := bearer(r.Header)
+	text, err := credentialOf(r.Header)
 	if err != nil {
 		return begun, err
 	}
