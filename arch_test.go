@@ -33,7 +33,7 @@ var mayImport = map[string]string{
 	"internal/server":    "api internal/iam internal/token internal/audit internal/replica internal/stream internal/bearer",
 	"internal/session":   "api internal/iam internal/token",
 	"internal/gateway":   "internal/iam internal/token internal/replica internal/bearer",
-	"":                   "api internal/token internal/replica",
+	"":                   "api internal/token internal/iam internal/replica internal/fence internal/usage internal/bearer",
 	"internal/cli":       "*",
 	"internal/attacks":   "",
 	"internal/clientgen": "",
@@ -41,6 +41,8 @@ var mayImport = map[string]string{
 	"cmd/postern":        "*",
 
 	"internal/bearer": "api internal/token internal/replica",
+
+	"posterntest": "*",
 
 	"internal/session/providertest":   "",
 	"internal/session/sessiontest":    "",

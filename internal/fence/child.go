@@ -1,6 +1,7 @@
 package fence
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,6 +31,9 @@ type Verifier struct {
 	acks    bell // rings when there is something to acknowledge
 	pings   int64
 	last    time.Duration // how long the last sub-lease was
+
+	pinged time.Duration // when the last question was sent, on the monotonic clock
+	told   int64         // the change that it acknowledged
 }
 
 // NewVerifier returns a verifier that does nothing yet. Its replica has the clock's
@@ -65,8 +69,42 @@ func (v *Verifier) keep(ctx context.Context) {
 			v.replica.Fail(err) // the next attempt loads
 		}
 		v.clock.Sleep(ctx, max(v.last/8, soonestPing), v.acks)
+		v.pause(ctx)
 	}
 }
+
+// pause keeps those who wait for a sub-lease from asking for one too often. It holds
+// up no acknowledgement.
+func (v *Verifier) pause(ctx context.Context) {
+	for ctx.Err() == nil && v.replica.Position().Seq <= v.told {
+		left := soonestPing - (v.clock.Now().Monotonic - v.pinged)
+		if left <= 0 {
+			return
+		}
+		v.clock.Sleep(ctx, left, v.acks)
+	}
+}
+
+// Await returns nil when it is worth to look again whether this process answers, after
+// a look that began at a moment or later and came to nothing. It asks for a sub-lease,
+// and waits a little for it. After [replica.Patience] the error is of kind [iam.Stale].
+func (v *Verifier) Await(ctx context.Context, since replica.Instant) error {
+	published := v.replica.Published() // before the look, so that nothing is missed in between
+	err := v.replica.Ready()
+	left := replica.Patience - (v.clock.Now().Monotonic - since.Monotonic)
+	switch {
+	case left <= 0 || ctx.Err() != nil:
+		return cmp.Or(err, errOvertaken)
+	case err == nil:
+		return nil
+	}
+	v.acks.ring()
+	v.clock.Sleep(ctx, left, published)
+	return nil
+}
+
+// errOvertaken says that changes came faster than an answer could be made.
+var errOvertaken = fmt.Errorf("%w: changes came faster than the answer could be made", iam.Stale)
 
 // renew takes up a sub-lease, once this process answers from what it rests on.
 func (v *Verifier) renew(ctx context.Context) error {
@@ -77,6 +115,7 @@ func (v *Verifier) renew(ctx context.Context) error {
 	}
 	was := v.replica.Standing()
 	sent := v.clock.Now() // before the question: the parent counts from later
+	v.pinged, v.told = sent.Monotonic, was.Position.Seq
 	v.pings++
 	limited, cancel := v.clock.Limit(ctx, max(v.last/4, leastWait))
 	defer cancel()

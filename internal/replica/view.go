@@ -27,6 +27,23 @@ func (r *Replica) Still(v View) bool {
 	return r.current.Load() == v.state && r.standing(v.state, r.read()) != nothing
 }
 
+// StillFor is [Replica.Still], and returns for how much longer nothing can be taken
+// back, unseen here, from what was answered with the view: with one look at the
+// clocks for both.
+func (r *Replica) StillFor(v View) (fresh time.Duration, still bool) {
+	if r.current.Load() != v.state {
+		return 0, false
+	}
+	now := r.read()
+	if r.standing(v.state, now) == nothing {
+		return 0, false
+	}
+	if !r.leased() {
+		return 0, true
+	}
+	return v.state.lease.Bounded - now.Since(v.state.lease.Sent), true
+}
+
 // Ready returns nil when verifications are answered from the view, else an error
 // of kind [iam.Stale] that wraps the reason why not.
 func (v View) Ready() error {
