@@ -1,7 +1,6 @@
 package fence
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,21 +27,33 @@ type Verifier struct {
 	parent  Parent
 	clock   Clock
 	wanted  time.Duration
-	acks    bell // rings when there is something to acknowledge
-	pings   int64
+	acks    bell          // rings when there is something to acknowledge, and for whoever wants a sub-lease now
+	pings   int64         // used by keep alone, as what follows
 	last    time.Duration // how long the last sub-lease was
 
 	pinged time.Duration // when the last question was sent, on the monotonic clock
 	told   int64         // the change that it acknowledged
+
+	mu      sync.Mutex // guards what follows
+	closed  bool
+	trouble error // why the last attempt to get one failed; nil: it did not
 }
+
+var (
+	errClosed   = errors.New("it was closed")
+	errNotAsked = errors.New("it has not asked for a sub-lease yet")
+)
 
 // NewVerifier returns a verifier that does nothing yet. Its replica has the clock's
 // Now as its Clock.
 func NewVerifier(r *replica.Replica, p Parent, clock Clock) *Verifier {
-	return &Verifier{replica: r, parent: p, clock: clock, wanted: longestGrant, last: longestGrant, acks: newBell()}
+	return &Verifier{
+		replica: r, parent: p, clock: clock, wanted: longestGrant, last: longestGrant, acks: newBell(), trouble: errNotAsked,
+	}
 }
 
-// Run follows the parent until ctx ends.
+// Run follows the parent until ctx ends. Whoever hears of changes from it calls
+// [replica.Replica.Kick], so that they are not looked for every 200 ms alone.
 func (v *Verifier) Run(ctx context.Context) {
 	var running sync.WaitGroup
 	for _, part := range v.parts() {
@@ -59,15 +70,21 @@ const (
 	patience    = time.Second            // for what a parent knows
 	leastWait   = 200 * time.Millisecond // for a sub-lease; a quarter of the last one if that is longer
 	soonestPing = 50 * time.Millisecond
+	soonestAsk  = 100 * time.Millisecond // for those who wait for one: at most ten a second, however many
 )
 
 // keep asks for one sub-lease after the other, and at once when there is something
 // to acknowledge.
 func (v *Verifier) keep(ctx context.Context) {
 	for ctx.Err() == nil {
-		if err := v.renew(ctx); errors.Is(err, replica.ErrTooOld) || errors.Is(err, iam.Diverged) {
+		err := v.renew(ctx)
+		if errors.Is(err, errClosed) {
+			return
+		}
+		if errors.Is(err, replica.ErrTooOld) || errors.Is(err, iam.Diverged) {
 			v.replica.Fail(err) // the next attempt loads
 		}
+		v.note(err)
 		v.clock.Sleep(ctx, max(v.last/8, soonestPing), v.acks)
 		v.pause(ctx)
 	}
@@ -77,34 +94,13 @@ func (v *Verifier) keep(ctx context.Context) {
 // up no acknowledgement.
 func (v *Verifier) pause(ctx context.Context) {
 	for ctx.Err() == nil && v.replica.Position().Seq <= v.told {
-		left := soonestPing - (v.clock.Now().Monotonic - v.pinged)
+		left := soonestAsk - (v.clock.Now().Monotonic - v.pinged)
 		if left <= 0 {
 			return
 		}
 		v.clock.Sleep(ctx, left, v.acks)
 	}
 }
-
-// Await returns nil when it is worth to look again whether this process answers, after
-// a look that began at a moment or later and came to nothing. It asks for a sub-lease,
-// and waits a little for it. After [replica.Patience] the error is of kind [iam.Stale].
-func (v *Verifier) Await(ctx context.Context, since replica.Instant) error {
-	published := v.replica.Published() // before the look, so that nothing is missed in between
-	err := v.replica.Ready()
-	left := replica.Patience - (v.clock.Now().Monotonic - since.Monotonic)
-	switch {
-	case left <= 0 || ctx.Err() != nil:
-		return cmp.Or(err, errOvertaken)
-	case err == nil:
-		return nil
-	}
-	v.acks.ring()
-	v.clock.Sleep(ctx, left, published)
-	return nil
-}
-
-// errOvertaken says that changes came faster than an answer could be made.
-var errOvertaken = fmt.Errorf("%w: changes came faster than the answer could be made", iam.Stale)
 
 // renew takes up a sub-lease, once this process answers from what it rests on.
 func (v *Verifier) renew(ctx context.Context) error {
@@ -113,7 +109,10 @@ func (v *Verifier) renew(ctx context.Context) error {
 			return err
 		}
 	}
-	was := v.replica.Standing()
+	was := v.replica.Standing() // first: a fence from here on voids the answer
+	if v.ended() {
+		return errClosed
+	}
 	sent := v.clock.Now() // before the question: the parent counts from later
 	v.pinged, v.told = sent.Monotonic, was.Position.Seq
 	v.pings++
@@ -126,11 +125,8 @@ func (v *Verifier) renew(ctx context.Context) error {
 	case g.N != v.pings:
 		return fmt.Errorf("the answer to question %d came for question %d", g.N, v.pings)
 	}
-	if v.replica.Position().Seq < g.At.Seq {
-		if err := v.replica.CatchUp(limited, v.parent); err != nil {
-			return err
-		}
-		v.acks.ring()
+	if err := v.reach(limited, g.At.Seq); err != nil {
+		return err
 	}
 	if at := v.replica.Position(); at.Seq == g.At.Seq && at.Chain != g.At.Chain {
 		return fmt.Errorf("%w: revision %d", iam.Diverged, at.Seq)
@@ -138,6 +134,31 @@ func (v *Verifier) renew(ctx context.Context) error {
 	v.last = g.For
 	length := g.For * 4 / 5
 	return v.replica.Extend(was.Epoch, replica.Lease{Sent: sent, Strict: length, Bounded: length, Time: g.Time}, g.At.Seq)
+}
+
+func (v *Verifier) note(trouble error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.trouble = trouble
+}
+
+// reach applies changes until one is among them, which the parent may still be telling.
+func (v *Verifier) reach(ctx context.Context, seq int64) error {
+	for v.replica.Position().Seq < seq {
+		published := v.replica.Published() // before the look, so that nothing is missed in between
+		if err := v.replica.CatchUp(ctx, v.parent); err != nil {
+			return err
+		}
+		v.acks.ring()
+		switch {
+		case v.replica.Position().Seq >= seq:
+			return nil
+		case ctx.Err() != nil:
+			return iam.Errorf(iam.Unavailable, "revision %d has not come, which a sub-lease was given on", seq)
+		}
+		v.clock.Sleep(ctx, patience, published)
+	}
+	return nil
 }
 
 // follow applies changes as the parent tells of them.

@@ -183,64 +183,6 @@ func TestLeavingWaitsForVerifiers(t *testing.T) {
 	}
 }
 
-// direct is the way of a verifier to a node in the same process.
-type direct struct {
-	*peer
-	id string
-}
-
-func (p direct) Renew(_ context.Context, q replica.Ping) (replica.Grant, error) {
-	return p.Children().Renew(p.id, q)
-}
-
-func (p direct) Changes(_ context.Context, after iam.Position, _ int) ([]iam.Change, iam.Position, error) {
-	return p.replica.View().After(after, replica.AnyWorkspace())
-}
-
-func (p direct) Snapshot(_ context.Context, sink iam.Sink) (iam.Position, error) {
-	return p.replica.View().Pour(replica.AnyWorkspace(), sink)
-}
-
-// A verifier answers as its parent does, and no longer than its parent could.
-func TestAVerifierFollowsANode(t *testing.T) {
-	deploy(t, func(t *testing.T, d *deployment) {
-		a := d.node(t, Options{Name: "a"})
-		settle()
-		a.Children().Enter("c", "verifier", "verifier", replica.AnyWorkspace())
-		clock := SystemClock()
-		r := replica.New(replica.Options{Clock: clock.Now})
-		ctx, stop := context.WithCancel(context.Background())
-		ended := make(chan struct{})
-		go func() { NewVerifier(r, direct{a, "c"}, clock).Run(ctx); close(ended) }()
-		defer func() { stop(); <-ended }()
-		ask := func() (code replica.Code) {
-			if r.Answer(ctx, func(v replica.View) {
-				code = v.Verify(d.key.Hash, replica.Query{Scope: replica.AnyWorkspace()}).Code
-			}) != nil {
-				return replica.Stale
-			}
-			return code
-		}
-		time.Sleep(time.Second)
-		if got := ask(); got != replica.Valid {
-			t.Fatalf("at first: %s", got)
-		}
-		o := <-a.await(t, time.Minute, d.revoke(t))
-		if got := ask(); got != replica.Revoked || o.err != nil || o.took > pollEvery+50*time.Millisecond {
-			t.Errorf("once a revocation has returned: %s; it took %v, %v", got, o.took, o.err)
-		}
-		a.door.fail(every, errCut)
-		time.Sleep(3 * time.Second)
-		if got := ask(); got != replica.Revoked {
-			t.Errorf("while its parent has a lease: %s", got)
-		}
-		time.Sleep(1500 * time.Millisecond)
-		if got := ask(); got != replica.Stale {
-			t.Errorf("when its parent has none: %s", got)
-		}
-	})
-}
-
 func TestWhoFollowsIsTold(t *testing.T) {
 	deploy(t, func(t *testing.T, d *deployment) {
 		a := d.node(t, Options{Name: "a"})

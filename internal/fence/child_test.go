@@ -1,0 +1,207 @@
+package fence
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/posternhq/postern/internal/iam"
+	"github.com/posternhq/postern/internal/replica"
+)
+
+// direct is the way of a verifier to a node in the same process. It can be cut.
+type direct struct {
+	*peer
+	id    string
+	scope replica.Scope
+
+	mu     sync.Mutex // guards what follows
+	cut    bool
+	asked  int
+	answer chan struct{} // answers wait for it; nil: they do not
+}
+
+// reached counts a question, and reports that the parent is not there when it is cut.
+func (p *direct) reached() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.asked++
+	if p.cut {
+		return iam.Errorf(iam.Unavailable, "no server")
+	}
+	return nil
+}
+
+func (p *direct) set(change func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	change()
+}
+
+func (p *direct) Renew(_ context.Context, q replica.Ping) (replica.Grant, error) {
+	if err := p.reached(); err != nil {
+		return replica.Grant{}, err
+	}
+	g, err := p.Children().Renew(p.id, q)
+	p.mu.Lock()
+	held := p.answer
+	p.mu.Unlock()
+	if held != nil {
+		<-held
+	}
+	return g, err
+}
+
+func (p *direct) Changes(_ context.Context, after iam.Position, _ int) ([]iam.Change, iam.Position, error) {
+	if err := p.reached(); err != nil {
+		return nil, after, err
+	}
+	return p.replica.View().After(after, p.scope)
+}
+
+func (p *direct) Snapshot(_ context.Context, sink iam.Sink) (iam.Position, error) {
+	if err := p.reached(); err != nil {
+		return iam.Position{}, err
+	}
+	return p.replica.View().Pour(p.scope, sink)
+}
+
+// outside is a verifier that runs, and its way to a node.
+type outside struct {
+	*Verifier
+	way *direct
+	end func() // ends Run and waits for it
+}
+
+// verifier starts a verifier that ends with the test.
+func (p *peer) verifier(t *testing.T, id string, sc replica.Scope) *outside {
+	t.Helper()
+	p.Children().Enter(id, id, id, sc)
+	o := &outside{way: &direct{peer: p, id: id, scope: sc}}
+	clock := SystemClock()
+	o.Verifier = NewVerifier(replica.New(replica.Options{Clock: clock.Now}), o.way, clock)
+	ctx, stop := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { o.Run(ctx) })
+	o.end = sync.OnceFunc(func() { stop(); running.Wait() })
+	t.Cleanup(o.end)
+	synctest.Wait()
+	return o
+}
+
+// ask verifies a key, as an SDK does.
+func (o *outside) ask(key iam.KeyRecord) (code replica.Code) {
+	if err := o.Answer(context.Background(), func(v replica.View) {
+		code = v.Verify(key.Hash, replica.Query{Scope: replica.AnyWorkspace()}).Code
+	}); err != nil {
+		return replica.Stale
+	}
+	return code
+}
+
+// A verifier answers as its parent does, and no longer than its parent could.
+func TestAVerifierFollowsANode(t *testing.T) {
+	deploy(t, func(t *testing.T, d *deployment) {
+		a := d.node(t, Options{Name: "a"})
+		settle()
+		v := a.verifier(t, "c", replica.AnyWorkspace())
+		time.Sleep(time.Second)
+		if got := v.ask(d.key); got != replica.Valid {
+			t.Fatalf("at first: %s", got)
+		}
+		o := <-a.await(t, time.Minute, d.revoke(t))
+		if got := v.ask(d.key); got != replica.Revoked || o.err != nil || o.took > pollEvery+50*time.Millisecond {
+			t.Errorf("once a revocation has returned: %s; it took %v, %v", got, o.took, o.err)
+		}
+		a.door.fail(every, errCut)
+		time.Sleep(3 * time.Second)
+		if got := v.ask(d.key); got != replica.Revoked {
+			t.Errorf("while its parent has a lease: %s", got)
+		}
+		time.Sleep(1500 * time.Millisecond)
+		if got := v.ask(d.key); got != replica.Stale {
+			t.Errorf("when its parent has none: %s", got)
+		}
+	})
+}
+
+// Whoever comes when there is no sub-lease waits a little for one, and many who come
+// do not make many questions of it.
+func TestAVerifierInsistsOnASubLease(t *testing.T) {
+	deploy(t, func(t *testing.T, d *deployment) {
+		a := d.node(t, Options{Name: "a"})
+		settle()
+		v := a.verifier(t, "c", replica.AnyWorkspace())
+		time.Sleep(time.Second)
+		v.way.set(func() { v.way.cut = true })
+		time.Sleep(3 * time.Second)
+		v.way.set(func() { v.way.asked = 0 })
+		var asking sync.WaitGroup
+		begun := time.Now()
+		for range 100 {
+			asking.Go(func() {
+				if got := v.ask(d.key); got != replica.Stale {
+					t.Errorf("cut off: %s", got)
+				}
+			})
+		}
+		asking.Wait()
+		if took := time.Since(begun); took != replica.Patience {
+			t.Errorf("they waited %v, want %v", took, replica.Patience)
+		}
+		if err := v.Ready(); !errors.Is(err, iam.Stale) || !errors.Is(err, iam.Unavailable) || !errors.Is(v.Trouble(), iam.Unavailable) {
+			t.Errorf("cut off: it says %v, want that it is stale, and why", err)
+		}
+		v.way.mu.Lock()
+		if v.way.asked > 5 {
+			t.Errorf("a hundred who wait for %v made %d questions", replica.Patience, v.way.asked)
+		}
+		v.way.cut = false
+		v.way.mu.Unlock()
+		time.Sleep(soonestAsk)
+		begun = time.Now()
+		if got := v.ask(d.key); got != replica.Valid || time.Since(begun) > replica.Patience {
+			t.Errorf("as soon as the parent is there again: %s after %v", got, time.Since(begun))
+		}
+		if v.Ready() != nil || v.Trouble() != nil {
+			t.Errorf("with a sub-lease: %v, %v", v.Ready(), v.Trouble())
+		}
+	})
+}
+
+// Once a verifier is closed, and has said goodbye, nobody waits for it: not even an
+// answer that was on its way gives it the right to answer again.
+func TestAClosedVerifierAnswersNothing(t *testing.T) {
+	deploy(t, func(t *testing.T, d *deployment) {
+		a := d.node(t, Options{Name: "a"})
+		settle()
+		v := a.verifier(t, "c", replica.AnyWorkspace())
+		time.Sleep(time.Second)
+		if got := v.ask(d.key); got != replica.Valid {
+			t.Fatalf("at first: %s", got)
+		}
+		held := make(chan struct{})
+		v.way.set(func() { v.way.answer = held })
+		time.Sleep(300 * time.Millisecond) // it asks again, and is not answered
+		v.Close()
+		if got := v.ask(d.key); got != replica.Stale {
+			t.Errorf("once it is closed: %s", got)
+		}
+		close(held)
+		time.Sleep(time.Second)
+		if got := v.ask(d.key); got != replica.Stale {
+			t.Errorf("after an answer that was on its way has come: %s", got)
+		}
+		a.Children().Exit("c", true)
+		if o := <-a.await(t, time.Minute, d.revoke(t)); o.err != nil || o.took > 250*time.Millisecond {
+			t.Errorf("nobody follows any more, and a change took %v: %v", o.took, o.err)
+		}
+		if err := v.Ready(); err == nil || !strings.Contains(err.Error(), "closed") {
+			t.Errorf("it says %v, want that it was closed", err)
+		}
+	})
+}
