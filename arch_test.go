@@ -34,7 +34,7 @@ var mayImport = map[string]string{
 	"internal/server":    "api internal/relay internal/iam internal/token internal/audit internal/replica internal/stream internal/bearer",
 	"internal/session":   "api internal/iam internal/token",
 	"internal/gateway":   "internal/iam internal/token internal/replica internal/bearer",
-	"":                   "api internal/token internal/iam internal/replica internal/fence internal/usage internal/relay internal/bearer",
+	"":                   "api internal/token internal/iam internal/replica internal/fence internal/usage internal/bearer internal/relay",
 	"internal/cli":       "*",
 	"internal/attacks":   "",
 	"internal/clientgen": "",

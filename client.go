@@ -290,17 +290,8 @@ func (c *Client) http() *http.Client {
 	if c.HTTP != nil {
 		hc = *c.HTTP
 	}
-	hc.CheckRedirect = func(next *http.Request, via []*http.Request) error {
-		first := via[0]
-		switch {
-		case next.URL.Scheme != first.URL.Scheme || next.URL.Host != first.URL.Host:
-			return fmt.Errorf("the server redirects to %s, which is not followed", next.URL.Host)
-		case next.Method != first.Method:
-			return errors.New("the server redirects to another method, which is not followed")
-		case len(via) >= 5:
-			return errors.New("the server redirects without end")
-		}
-		return nil
+	hc.CheckRedirect = func(next *http.Request, _ []*http.Request) error {
+		return fmt.Errorf("the server redirects to %s, which is not followed", next.URL.Host)
 	}
 	return &hc
 }

@@ -121,8 +121,11 @@ func (o *options) verifier() (*Verifier, error) {
 	}
 	v.memory = replica.New(replica.Options{Log: o.log, Clock: v.clock.Now})
 	if o.backing == nil {
-		o.fromEnvironment()
-		return nil, errors.New("postern: there is no server to follow")
+		server, err := newRemote(o, v.clock)
+		if err != nil {
+			return nil, err
+		}
+		v.above = server
 	}
 	if o.backing == nil || o.backing.Reports != nil {
 		var err error

@@ -71,6 +71,7 @@ type Hello struct {
 	Resumed     bool            `json:"resumed"`       // it goes on after the position asked for, without a snapshot
 	Reader      int             `json:"reader"`        // the lowest version that can read the stream
 	HeartbeatMS int64           `json:"heartbeat_ms"`  // between two signs of life
+	Prefixes    []string        `json:"prefixes"`      // of keys: what begins otherwise is none
 	Time        time.Time       `json:"time"`          // the latest that the time of the database can be
 }
 
@@ -83,6 +84,8 @@ func (h Hello) check() error {
 		return fmt.Errorf("the stream needs reader version %d, this program has %d", h.Reader, Version)
 	case h.Child == "" || h.HeartbeatMS <= 0:
 		return errors.New("the stream does not say who one is in it, or how often it is heard of")
+	case len(h.Prefixes) == 0:
+		return errors.New("the stream does not say how keys begin")
 	case h.Any == (h.Workspace != ""):
 		return errors.New("the stream does not say whose keys it tells of")
 	}

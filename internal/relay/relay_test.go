@@ -20,7 +20,7 @@ import (
 	"github.com/posternhq/postern/internal/relay"
 )
 
-var hello = relay.Hello{Child: "child-1", Node: "node-1", Any: true, HeartbeatMS: 1000, Time: began}
+var hello = relay.Hello{Child: "child-1", Node: "node-1", Any: true, HeartbeatMS: 1000, Prefixes: []string{"pst"}, Time: began}
 
 func place(seq int64) iam.Position {
 	return iam.Position{Seq: seq, Chain: iam.Chain{byte(seq), 1, 2}, Time: began.Add(time.Duration(seq) * time.Second)}
@@ -177,7 +177,7 @@ func drain(r io.Reader) error {
 }
 
 func TestWhatAReaderDoesNotKnowEndsTheStream(t *testing.T) {
-	begin := `{"child":"c","node":"n","any":true,"resumed":true,"reader":1,"heartbeat_ms":1000,"time":"2026-11-01T00:00:00Z"`
+	begin := `{"child":"c","node":"n","any":true,"resumed":true,"reader":1,"heartbeat_ms":1000,"prefixes":["pst"],"time":"2026-11-01T00:00:00Z"`
 	live := frame('H', begin+`}`)
 	fresh := frame('H', strings.Replace(begin, `"resumed":true`, `"resumed":false`, 1)+`}`)
 	with := func(first []byte, rest ...[]byte) []byte { return slices.Concat(first, slices.Concat(rest...)) }
@@ -190,6 +190,7 @@ func TestWhatAReaderDoesNotKnowEndsTheStream(t *testing.T) {
 		"a field of the hello":                   frame('H', begin+`,"more":1}`),
 		"a higher version":                       frame('H', strings.Replace(begin, `"reader":1`, `"reader":2`, 1)+`}`),
 		"no version":                             frame('H', strings.Replace(begin, `"reader":1`, `"reader":0`, 1)+`}`),
+		"no prefixes":                            frame('H', strings.Replace(begin, `"prefixes":["pst"],`, "", 1)+`}`),
 		"both one workspace and all":             frame('H', begin+`,"workspace":"ws_1"}`),
 		"something after the hello's JSON":       frame('H', begin+`} {}`),
 		"a field of a workspace":                 with(fresh, frame('W', `{"id":"ws_1","slug":"a","colour":"red"}`)),
