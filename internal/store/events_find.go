@@ -130,7 +130,7 @@ func (s eventSearch) worded(ctx context.Context, p iam.Page) (iam.List[iam.Audit
 		return all, err
 	}
 	if p.Sort != "" { // an export, which takes its time
-		return s.page(ctx, p, func(w *where) { w.known(s.ws, rarest, true) }, false)
+		return s.page(ctx, p, func(w *where) { w.known(s.ws, rarest) }, false)
 	}
 	last, err := s.last(ctx, p)
 	if err != nil {
@@ -186,10 +186,7 @@ func (s eventSearch) windows(ctx context.Context, rarest string, last int64, fai
 				return
 			}
 			end := border
-			within := func(w *where) {
-				w.add(`e.seq >= ? AND e.seq <= ?`, begin, end)
-				w.known(s.ws, rarest, false)
-			}
+			within := func(w *where) { s.within(w, rarest, begin, end) }
 			if begin == 0 || !yield(window{within, false}) {
 				return
 			}
@@ -227,19 +224,28 @@ func (s eventSearch) rarest(ctx context.Context) (string, error) {
 	return rarest, nil
 }
 
+// within adds that an event is in a part of the log, and that the index of words has
+// a word that begins so for it. PostgreSQL, which cannot know how rare the word is,
+// is to go by the word and not by the part: an array is made before anything else.
+func (s eventSearch) within(w *where, word string, begin, end int64) {
+	among := `e.seq IN (%s)`
+	if s.reader.words.arrays {
+		among = `e.seq = ANY (ARRAY(%s))`
+	}
+	w.add(fmt.Sprintf(among, `SELECT DISTINCT t.seq FROM event_terms t
+		WHERE t.workspace_id = ? AND t.term >= ? AND t.term < ? AND t.seq >= ? AND t.seq <= ?`),
+		string(s.ws), word, word+afterAll, begin, end)
+}
+
 // known adds that the index of words has a word that begins so for the event. The
-// events of the last block, which is not complete, are not in it: newest lets them
-// through. No word stands for none.
-func (w *where) known(ws iam.WorkspaceID, word string, newest bool) {
+// events of the last block, which is not complete, are not in it, and pass. No word
+// stands for none.
+func (w *where) known(ws iam.WorkspaceID, word string) {
 	if word == "" {
 		return
 	}
-	const indexed = `e.seq IN (SELECT t.seq FROM event_terms t WHERE t.workspace_id = ? AND t.term >= ? AND t.term < ?)`
-	if !newest {
-		w.add(indexed, string(ws), word, word+afterAll)
-		return
-	}
-	w.add(fmt.Sprintf(`(`+indexed+` OR e.seq > (SELECT MAX(h.seq) / %[1]d * %[1]d FROM audit_heads h WHERE h.workspace_id = ?))`, termBlock),
+	w.add(fmt.Sprintf(`(e.seq IN (SELECT t.seq FROM event_terms t WHERE t.workspace_id = ? AND t.term >= ? AND t.term < ?)
+		OR e.seq > (SELECT MAX(h.seq) / %[1]d * %[1]d FROM audit_heads h WHERE h.workspace_id = ?))`, termBlock),
 		string(ws), word, word+afterAll, string(ws))
 }
 

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	sqlitedriver "modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -52,10 +53,29 @@ func openSQLite(ctx context.Context, path string) (*sqlite, error) {
 		return nil, errors.Join(err, writer.close())
 	}
 	db := &sqlite{writer: writer, readers: readers}
-	if err := db.checkPragmas(ctx); err != nil {
+	if err := db.settle(ctx); err != nil {
 		return nil, errors.Join(err, db.close())
 	}
 	return db, nil
+}
+
+// settle sets and checks what durability rests on. While another process does so, or
+// is the last to close the file, SQLite refuses at once instead of waiting.
+func (db *sqlite) settle(ctx context.Context) error {
+	const longest, again = 5 * time.Second, 10 * time.Millisecond
+	ctx, cancel := context.WithTimeout(ctx, longest)
+	defer cancel()
+	for {
+		err := db.checkPragmas(ctx)
+		if e, ok := errors.AsType[*sqlitedriver.Error](err); !ok || e.Code()&0xff != sqlite3.SQLITE_BUSY {
+			return err
+		}
+		select {
+		case <-time.After(again):
+		case <-ctx.Done():
+			return err
+		}
+	}
 }
 
 // checkPragmas reads back what durability rests on, for SQLite takes a setting

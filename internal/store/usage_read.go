@@ -80,13 +80,14 @@ func (r reader) part(step int64, bounds ...bound) string {
 			FROM wanted JOIN usage_points p ON p.subject_id = wanted.id CROSS JOIN usage_state s
 			WHERE p.step = %d AND %s`, step, strings.Join(conditions, " AND "))
 	}
-	// As long as there are no statistics PostgreSQL would read the points of all that
-	// there is, by the index that begins with the step and the time.
+	// PostgreSQL takes the newest points for few, and would read those of all that there
+	// is, by the index that begins with the step and the time: the bounds are for the
+	// other one alone.
 	for i, b := range bounds {
-		conditions[i] = fmt.Sprintf(`(p.step, p.at) %s (%d, %s)`, b.operator, step, b.time)
+		conditions[i] = fmt.Sprintf(`(p.subject_id, p.step, p.at) %s (wanted.id, %d, %s)`, b.operator, step, b.time)
 	}
 	return fmt.Sprintf(`SELECT p.subject_id, p.at, p.ok, p.refused FROM wanted CROSS JOIN usage_state s CROSS JOIN LATERAL (
-		SELECT * FROM usage_points p WHERE p.subject_id = wanted.id AND %s OFFSET 0) p`, strings.Join(conditions, " AND "))
+		SELECT * FROM usage_points p WHERE %s OFFSET 0) p`, strings.Join(conditions, " AND "))
 }
 
 // wanted is the query for those of the subjects that are of a workspace, or are it.
