@@ -5,6 +5,10 @@ TOOLS   := $(CURDIR)/.tools
 PG      := $(GO) run ./internal/store/storetest/withpg --
 PROGRAM := bin/postern
 STATICCHECK_VERSION := v0.8.2
+STATICCHECK := $(TOOLS)/staticcheck-$(STATICCHECK_VERSION)
+
+# Modules of their own, so that what they bring is only with those who ask for it.
+MODULES := posterngrpc
 
 # Everything is built as the program is installed, so that a run compiles it once.
 export GOFLAGS     := -trimpath
@@ -20,6 +24,7 @@ build: ## the program as it is installed, bin/postern: one file that needs no C 
 
 test: web-test proxies ## everything, a real PostgreSQL included
 	$(PG) $(GO) test -timeout 30m ./...
+	@set -e; for m in $(MODULES); do (cd $$m && $(GO) test -timeout 10m ./...); done
 	@$(MAKE) --no-print-directory browser
 
 web: web/node_modules ## build the console into internal/console/dist; what it makes is committed
@@ -51,6 +56,7 @@ web/node_modules: web/package-lock.json
 
 race: proxies ## the same under the race detector: slow ones shortened, on PostgreSQL alone above the store, and without programs that it does not watch
 	$(PG) env CGO_ENABLED=1 $(GO) test -race -short -timeout 60m ./...
+	@set -e; for m in $(MODULES); do (cd $$m && CGO_ENABLED=1 $(GO) test -race -short -timeout 10m ./...); done
 
 chaos: ## real processes and a real PostgreSQL under faults, two minutes; a part of test
 	$(GO) test -count 1 -timeout 20m -v ./internal/chaos
@@ -58,13 +64,11 @@ chaos: ## real processes and a real PostgreSQL under faults, two minutes; a part
 torture: ## the same until ten million verifications, five thousand revocations and a thousand kills count
 	$(GO) test -count 1 -timeout 90m -v ./internal/chaos -args -torture
 
-lint: $(TOOLS)/staticcheck-$(STATICCHECK_VERSION)
+lint: $(STATICCHECK)
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "not gofmt-clean"; exit 1; }
-	$(GO) mod tidy -diff
-	$(GO) vet ./...
-	$(TOOLS)/staticcheck-$(STATICCHECK_VERSION) ./...
+	@set -e; for m in . $(MODULES); do (cd $$m && set -x && $(GO) mod tidy -diff && $(GO) vet ./... && $(STATICCHECK) ./...); done
 
-$(TOOLS)/staticcheck-$(STATICCHECK_VERSION):
+$(STATICCHECK):
 	mkdir -p $(TOOLS)
 	GOBIN=$(TOOLS) $(GO) install honnef.co/go/tools/cmd/staticcheck@$(STATICCHECK_VERSION)
 	mv $(TOOLS)/staticcheck $@

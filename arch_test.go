@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -185,5 +186,25 @@ func TestProgramHasNothingOfTheTests(t *testing.T) {
 				t.Errorf("the program has %s in it, which is for tests", dep)
 			}
 		}
+	}
+}
+
+// TestModulesOfTheirOwnAreTested looks for modules beside this one that make test
+// passes over.
+func TestModulesOfTheirOwnAreTested(t *testing.T) {
+	var found []string
+	for _, pattern := range []string{"*/go.mod", "*/*/go.mod"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			found = append(found, filepath.Dir(file))
+		}
+	}
+	_, rest, _ := strings.Cut(read(t, "Makefile"), "\nMODULES := ")
+	tested, _, _ := strings.Cut(rest, "\n")
+	if !slices.Equal(found, strings.Fields(tested)) {
+		t.Errorf("there are the modules %q, and make test tests %q", found, tested)
 	}
 }

@@ -30,6 +30,7 @@ type options struct {
 	behindProxy bool
 	atOnce      bool
 	log         *slog.Logger
+	observe     Observer
 	backing     *Backing
 }
 
@@ -69,6 +70,9 @@ func AtOnce() Option { return func(o *options) { o.atOnce = true } }
 
 // Logger hears when the server is lost and found. Without it nobody does.
 func Logger(log *slog.Logger) Option { return func(o *options) { o.log = log } }
+
+// Observe tells an observer of each verification. Without it nothing is measured.
+func Observe(o Observer) Option { return func(opts *options) { opts.observe = o } }
 
 // Backing stands in for a server; package posterntest makes one, and nobody else can.
 type Backing struct {
@@ -115,7 +119,7 @@ func New(ctx context.Context, opts ...Option) (*Verifier, error) {
 
 // verifier puts a verifier together that does nothing yet.
 func (o *options) verifier() (*Verifier, error) {
-	v := &Verifier{clock: fence.SystemClock(), behindProxy: o.behindProxy}
+	v := &Verifier{clock: fence.SystemClock(), behindProxy: o.behindProxy, observe: o.observe}
 	if o.backing != nil {
 		v.clock, v.above = o.backing.Clock, &standIn{o.backing, terms{o.backing.Scope, o.backing.Prefixes}}
 	}

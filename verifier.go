@@ -9,8 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/posternhq/postern/api"
 	"github.com/posternhq/postern/internal/fence"
-
 	"github.com/posternhq/postern/internal/replica"
 	"github.com/posternhq/postern/internal/token"
 	"github.com/posternhq/postern/internal/usage"
@@ -31,6 +31,7 @@ type Verifier struct {
 	clock    fence.Clock
 
 	behindProxy bool
+	observe     Observer  // nil: nobody hears
 	questions   sync.Pool // of *question
 
 	closing   sync.Once
@@ -112,7 +113,24 @@ func (v *Verifier) VerifyFrom(ctx context.Context, from Source, key string, perm
 		hash, err := t.prefixes.Parse(key)
 		q.scope, q.hash, q.presented = t.scope, hash, err == nil
 	}
-	return v.answer(ctx, q)
+	if v.observe == nil {
+		return v.answer(ctx, q)
+	}
+	return v.observed(ctx, q)
+}
+
+// observed is answer, and tells the observer of it.
+func (v *Verifier) observed(ctx context.Context, q *question) (Identity, error) {
+	start := time.Now()
+	id, err := v.answer(ctx, q)
+	o := Observation{Operation: "verify", Workspace: id.Workspace.Slug, Code: api.VerdictValid, Start: start, Took: time.Since(start)}
+	if denied, ok := errors.AsType[*Denied](err); ok {
+		o.Code, o.Workspace = denied.Code, denied.Identity.Workspace.Slug
+	} else if err != nil {
+		o.Code = api.CodeStale
+	}
+	v.observe(ctx, o)
+	return id, err
 }
 
 // question returns an empty question, whose memory is used again.
