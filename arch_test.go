@@ -37,6 +37,7 @@ var mayImport = map[string]string{
 	"internal/gateway":   "internal/iam internal/token internal/replica internal/bearer",
 	"":                   "api internal/token internal/iam internal/replica internal/fence internal/usage internal/bearer internal/relay",
 	"internal/cli":       "*",
+	"internal/bench":     "*",
 	"internal/attacks":   "",
 	"internal/clientgen": "",
 	"internal/chaos":     "internal/store/storetest",
@@ -75,10 +76,11 @@ var mayUse = map[string]string{
 	"github.com/go-jose/go-jose/v4":       "internal/session/providertest",                          // and what it signs with when it lies
 	"github.com/google/go-cmp":            "internal/store/storetest",                               // what is different about two nouns
 
-	"google.golang.org/grpc":                       "internal/gateway", // what Envoy asks over
-	"google.golang.org/protobuf":                   "internal/gateway", // and in
-	"google.golang.org/genproto/googleapis/rpc":    "internal/gateway", // the status in its answers
-	"github.com/envoyproxy/go-control-plane/envoy": "internal/gateway", // its messages
+	"google.golang.org/grpc":                       "internal/gateway internal/bench", // what Envoy asks over
+	"google.golang.org/protobuf":                   "internal/gateway internal/bench", // and in
+	"google.golang.org/genproto/googleapis/rpc":    "internal/gateway internal/bench", // the status in its answers
+	"github.com/envoyproxy/go-control-plane/envoy": "internal/gateway internal/bench", // its messages
+	"golang.org/x/net":                             "internal/bench",                  // frames of HTTP/2, for asking it without a client's cost
 }
 
 // onlyStd lists the packages that import nothing from outside but the standard

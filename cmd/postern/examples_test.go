@@ -16,7 +16,7 @@ import (
 // examplesInOrder is the order in which the commands' examples make sense, one
 // after the other, in one folder.
 var examplesInOrder = []string{
-	"", "dev", "version", "completion", "config show", "config check",
+	"", "dev", "version", "completion", "config show", "config check", "bench",
 	devRuns,
 	"sa create", "sa list", "sa get", "sa update",
 	"key create", "key list", "key get", "key extend", "key verify", "key usage", "key watch", "sa permissions", "sa impact", "role suggest", "key pause", "key resume", "check", "sa pause", "sa resume", "receipt get",

@@ -120,7 +120,7 @@ func (a *app) root() *cobra.Command {
 		a.accountCommand(), a.keyCommand(), a.rotationCommand(), a.roleCommand(), a.permissionCommand(),
 		a.workspaceCommand(), a.memberCommand(), a.seatCommand(), a.checkCommand(),
 		a.auditCommand(), a.receiptCommand(), a.nodeCommand(), a.doctorCommand(), a.configCommand(), a.apiCommand(),
-		a.completionCommand(), a.versionCommand(),
+		a.completionCommand(), a.versionCommand(), a.benchCommand(), a.measuredCommand(),
 	)
 	return root
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/posternhq/postern/internal/config"
 	"github.com/posternhq/postern/internal/gateway"
+	"github.com/posternhq/postern/internal/server"
 )
 
 // Limits on how long a connection may take; exports and streams lift those that they
@@ -45,10 +46,22 @@ type door struct {
 	server   serving
 }
 
+// fastOverTLS is a fast server that speaks TLS.
+type fastOverTLS struct {
+	*server.FastServer
+	config *tls.Config
+}
+
+// Serve implements [serving].
+func (s fastOverTLS) Serve(l net.Listener) error {
+	return s.FastServer.Serve(tls.NewListener(l, s.config))
+}
+
 // answers is what is served, and where settings say so.
 type answers struct {
 	api, metrics http.Handler
-	gateway      *gateway.Server // nil: no proxy asks
+	fast         *server.FastServer // nil: nobody asks there
+	gateway      *gateway.Server    // nil: no proxy asks
 }
 
 // doors is all that a server listens on.
@@ -79,6 +92,9 @@ func openDoors(ctx context.Context, cfg config.Config, a answers, log *slog.Logg
 		return nil, err
 	}
 	d.main = len(d.all)
+	if err := d.openFast(ctx, cfg, secure, a.fast); err != nil {
+		return nil, err
+	}
 	if cfg.MetricsListen != "" {
 		mux := http.NewServeMux()
 		mux.Handle("GET /metrics", a.metrics)
@@ -92,20 +108,33 @@ func openDoors(ctx context.Context, cfg config.Config, a answers, log *slog.Logg
 	return d, nil
 }
 
+// openFast listens where verifications alone are answered, if they are.
+func (d *doors) openFast(ctx context.Context, cfg config.Config, secure *tls.Config, fast *server.FastServer) error {
+	switch {
+	case fast == nil:
+		return nil
+	case secure == nil:
+		return d.open(ctx, cfg.FastListen, fast)
+	}
+	secure = secure.Clone()
+	secure.NextProtos = []string{"http/1.1"}
+	return d.open(ctx, cfg.FastListen, fastOverTLS{fast, secure})
+}
+
 // openGateway listens where proxies ask, if they do.
-func (d *doors) openGateway(ctx context.Context, cfg config.Config, server *gateway.Server) error {
-	if server == nil {
+func (d *doors) openGateway(ctx context.Context, cfg config.Config, gate *gateway.Server) error {
+	if gate == nil {
 		return nil
 	}
 	path, isSocket := cfg.GatewaySocket()
 	if !isSocket {
-		return d.open(ctx, cfg.GatewayListen, server)
+		return d.open(ctx, cfg.GatewayListen, gate)
 	}
 	listener, err := gateway.ListenUnix(ctx, path)
 	if err != nil {
 		return err
 	}
-	d.all = append(d.all, door{listener, server})
+	d.all = append(d.all, door{listener, gate})
 	return nil
 }
 

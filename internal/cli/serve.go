@@ -114,7 +114,7 @@ func (a *app) serve(ctx context.Context, cfg config.Config, m mode) (err error) 
 	if m.around != nil {
 		handler = m.around(handler)
 	}
-	doors, err := openDoors(ctx, cfg, answers{handler, api.MetricsHandler(), gate}, log)
+	doors, err := openDoors(ctx, cfg, answers{handler, api.MetricsHandler(), newFast(cfg, api, &address), gate}, log)
 	if err != nil {
 		return err
 	}
@@ -144,6 +144,9 @@ func (a *app) sayUp(ctx context.Context, n running) error {
 	if n.cfg.GatewayListen != "" {
 		n.log.Info("answering proxies", "address", n.cfg.GatewayListen)
 	}
+	if n.cfg.FastListen != "" {
+		n.log.Info("answering verifications alone", "address", n.cfg.FastListen)
+	}
 	if n.initialized {
 		return nil
 	}
@@ -171,6 +174,20 @@ func newPeople(cfg config.Config, service *iam.Service, secret []byte, address *
 		o.Mail.Password = token.NewSecret(strings.TrimSpace(string(text)))
 	}
 	return signing.New(o)
+}
+
+// newFast returns what answers verifications alone, or nil when nobody asks there.
+// address is where all else is answered, once that is known.
+func newFast(cfg config.Config, api *server.Server, address *atomic.Pointer[string]) *server.FastServer {
+	if cfg.FastListen == "" {
+		return nil
+	}
+	return server.NewFastServer(api, func() string {
+		if known := address.Load(); known != nil {
+			return *known
+		}
+		return publicURL(cfg)
+	})
 }
 
 // newGateway returns what answers proxies, or nil when none asks.

@@ -15,10 +15,15 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/posternhq/postern/internal/config"
+	"github.com/posternhq/postern/internal/iam"
+	"github.com/posternhq/postern/internal/replica"
+	"github.com/posternhq/postern/internal/server"
+	"github.com/posternhq/postern/internal/token"
 )
 
 // certificate writes a certificate for 127.0.0.1, and returns who trusts it.
@@ -55,10 +60,13 @@ func writePEM(t *testing.T, path, kind string, der []byte) {
 	}
 }
 
+// somebodyAbsent is nobody who signs in.
+type somebodyAbsent struct{ server.People }
+
 func TestServesTLSAndMetricsApart(t *testing.T) {
 	dir := t.TempDir()
 	cfg := config.Config{
-		Listen: "127.0.0.1:0", MetricsListen: "127.0.0.1:0",
+		Listen: "127.0.0.1:0", FastListen: "127.0.0.1:0", MetricsListen: "127.0.0.1:0",
 		TLSCert: filepath.Join(dir, "cert.pem"), TLSKey: filepath.Join(dir, "key.pem"),
 	}
 	pool := certificate(t, cfg.TLSCert, cfg.TLSKey)
@@ -70,7 +78,14 @@ func TestServesTLSAndMetricsApart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.doors, err = openDoors(t.Context(), cfg, answers{api: say("api"), metrics: say("metrics")}, slog.New(slog.DiscardHandler)); err != nil {
+	empty, err := server.New(server.Options{
+		IAM: &iam.Service{}, Replica: replica.New(replica.Options{}), People: somebodyAbsent{}, Prefixes: token.Prefixes{"pst"}, Secret: make([]byte, 32),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fast := server.NewFastServer(empty, func() string { return "https://there" })
+	if s.doors, err = openDoors(t.Context(), cfg, answers{api: say("api"), fast: fast, metrics: say("metrics")}, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(t.Context())
@@ -78,20 +93,23 @@ func TestServesTLSAndMetricsApart(t *testing.T) {
 	go func() { ended <- s.run(ctx, func(context.Context) error { return nil }) }()
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, DisableKeepAlives: true}}
 	for url, want := range map[string]string{
-		s.doors.url(cfg) + "/metrics":                                    "api",
-		"http://" + s.doors.all[1].listener.Addr().String() + "/metrics": "metrics",
+		s.doors.url(cfg) + "/metrics":                                     "api",
+		"https://" + s.doors.all[1].listener.Addr().String() + "/metrics": "all else is at https://there",
+		"http://" + s.doors.all[2].listener.Addr().String() + "/metrics":  "metrics",
 	} {
 		resp, err := client.Get(url)
 		if err != nil {
 			t.Fatal(err)
 		}
 		body, err := io.ReadAll(resp.Body)
-		if resp.Body.Close(); err != nil || string(body) != want {
+		if resp.Body.Close(); err != nil || !strings.Contains(string(body), want) {
 			t.Errorf("%s: %q, %v; want %q", url, body, err, want)
 		}
 	}
-	if code, err := get(t.Context(), "http://"+s.doors.addresses()[0]); err == nil && code == http.StatusOK {
-		t.Error("the API is served in the open too")
+	for _, door := range s.doors.all[:2] {
+		if code, err := get(t.Context(), "http://"+door.listener.Addr().String()); err == nil && code != http.StatusBadRequest {
+			t.Errorf("what is served over TLS is served in the open too: %d", code)
+		}
 	}
 	stop()
 	if err := <-ended; err != nil {

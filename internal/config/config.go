@@ -27,6 +27,8 @@ type Config struct {
 	PublicURL     string `setting:"public-url" doc:"URL under which users reach this server, such as https://postern.internal. Empty: where it listens."`
 	MetricsListen string `setting:"metrics.listen" doc:"Address to serve /metrics on, without authentication. Empty: only on the main address, with iam.nodes:read."`
 
+	FastListen string `setting:"fast.listen" doc:"Address to answer POST /v1/verify and /v1/verify/batch on too, and nothing else, for less of a processor than listen takes; with tls.cert, as listen. Any but a loopback address needs what listen needs. Empty: nowhere."`
+
 	GatewayListen    string `setting:"gateway.listen" doc:"Where proxies ask about requests, at /v1/authorize or, for Envoy, over gRPC, without a credential of their own: a loopback address such as 127.0.0.1:7071, or unix:PATH, which only this user and group can connect to. Empty: nowhere. See docs/gateways.md."`
 	GatewayWorkspace string `setting:"gateway.workspace" doc:"Workspace whose keys proxies have accepted that name none: id or slug. Empty: the system workspace."`
 
@@ -81,6 +83,9 @@ func (c Config) Validate() error {
 		add("listen: %s can be reached from other machines, where keys would travel in the open: "+
 			"add --tls-cert and --tls-key, or --behind-proxy when a proxy in front encrypts", c.Listen)
 	}
+	if err := c.checkFast(); err != nil {
+		errs = append(errs, err)
+	}
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		add("tls.cert and tls.key: give both or none")
 	}
@@ -114,6 +119,24 @@ func (c Config) Validate() error {
 		add("log.format: write auto, text or json")
 	}
 	return errors.Join(errs...)
+}
+
+// checkFast says what is wrong with where verifications alone are answered.
+func (c Config) checkFast() error {
+	host, port, err := net.SplitHostPort(c.FastListen)
+	_, mainPort, _ := net.SplitHostPort(c.Listen) // it is judged by itself
+	switch {
+	case c.FastListen == "":
+		return nil
+	case err != nil:
+		return fmt.Errorf("fast.listen: %q is not an address such as localhost:7072", c.FastListen)
+	case !IsLoopback(host) && c.TLSCert == "" && !c.BehindProxy:
+		return fmt.Errorf("fast.listen: %s can be reached from other machines, where keys would travel in the open: "+
+			"add --tls-cert and --tls-key, or --behind-proxy when a proxy in front encrypts", c.FastListen)
+	case port == mainPort && port != "0":
+		return fmt.Errorf("fast.listen: the port %s is that of listen; write another one", port)
+	}
+	return nil
 }
 
 // checkGateway says what is wrong with where proxies ask.

@@ -44,9 +44,10 @@ func (rec *recorder) Write(p []byte) (int, error) {
 // Unwrap lets [http.ResponseController] find what it controls.
 func (rec *recorder) Unwrap() http.ResponseWriter { return rec.ResponseWriter }
 
-// outermost is what every request passes, whether there is a route for it or not:
-// it gets an id, headers, a line in the log, and an answer even after a panic.
-func (s *Server) outermost() http.Handler {
+// passage is what every request passes on its way to a route, whether there is one
+// for it or not: it gets an id, headers, a line in the log, and an answer even after a
+// panic.
+func (s *Server) passage(route http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		begun := s.now()
 		req := &request{id: iam.FitRequestID(r.Header["X-Request-Id"], s.now())}
@@ -62,7 +63,7 @@ func (s *Server) outermost() http.Handler {
 				panic(http.ErrAbortHandler)
 			}
 		}()
-		s.route(rec, r)
+		route(rec, r)
 	})
 }
 

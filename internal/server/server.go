@@ -149,7 +149,7 @@ func New(o Options) (*Server, error) {
 	if s.spec, err = s.freeze(); err != nil {
 		return nil, fmt.Errorf("server: write the OpenAPI document: %w", err)
 	}
-	s.handler = s.outermost()
+	s.handler = s.passage(s.route)
 	return s, nil
 }
 

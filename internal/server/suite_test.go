@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -37,6 +39,15 @@ func each(t *testing.T, test func(t *testing.T, w *world)) {
 	}
 }
 
+// eachDoor runs a test of the hot path as each does, and against the fast listener.
+func eachDoor(t *testing.T, test func(t *testing.T, w *world)) {
+	each(t, test)
+	t.Run("fast", func(t *testing.T) {
+		t.Parallel()
+		test(t, newWorld(t, storetest.SQLite(t)).throughFast(t))
+	})
+}
+
 // world is a server on a real store, with a system workspace and its owner. All
 // requests of the package's tests go through do, which holds every answer to the
 // OpenAPI document.
@@ -49,6 +60,7 @@ type world struct {
 	options  server.Options
 	server   *server.Server
 	url      string
+	fast     string // where the hot path is asked for; empty: at url
 	client   *http.Client
 	log      *logbook
 	owner    string // the key of the owner of the system workspace
@@ -137,6 +149,42 @@ func (w *world) serve(t *testing.T) {
 		Transport:     &recorder{t: t, database: w.database, next: h.Client().Transport},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
+	if w.fast != "" {
+		w.fast = w.serveFast(t)
+	}
+}
+
+// throughFast returns the same world, whose hot path is asked for at a fast listener.
+func (w *world) throughFast(t *testing.T) *world {
+	t.Helper()
+	other := *w
+	other.fast = "soon"
+	other.serve(t)
+	return &other
+}
+
+// serveFast returns where a fast listener of the server is.
+func (w *world) serveFast(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := server.NewFastServer(w.server, func() string { return w.url })
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		if err := f.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(func() {
+		w.client.CloseIdleConnections()
+		if err := f.Shutdown(context.Background()); err != nil {
+			t.Error(err)
+		}
+		serving.Wait()
+	})
+	return "http://" + l.Addr().String()
 }
 
 // with returns the same world behind another server.
@@ -167,7 +215,11 @@ type reply struct {
 
 func (w *world) do(t *testing.T, c call) *reply {
 	t.Helper()
-	r := c.request(t, w.url)
+	at := w.url
+	if w.fast != "" && strings.HasPrefix(c.path, "/v1/verify") {
+		at = w.fast
+	}
+	r := c.request(t, at)
 	answer, err := w.client.Do(r)
 	if err != nil {
 		t.Fatalf("%s %s: %v", c.method, c.path, err)

@@ -18,7 +18,7 @@ func (w *world) verify(t *testing.T, caller string, in api.Verify) (v api.Verdic
 }
 
 func TestVerdictSaysWhoseTheKeyIsAndWhatItMay(t *testing.T) {
-	each(t, func(t *testing.T, w *world) {
+	eachDoor(t, func(t *testing.T, w *world) {
 		x := w.tenant(t, "acme")
 		account := x.account("operator")
 		key := x.key(account.ID)
@@ -46,7 +46,7 @@ func TestVerdictSaysWhoseTheKeyIsAndWhatItMay(t *testing.T) {
 }
 
 func TestVerdictNamesTheFirstReasonOfSeveral(t *testing.T) {
-	each(t, func(t *testing.T, w *world) {
+	eachDoor(t, func(t *testing.T, w *world) {
 		x := w.tenant(t, "acme")
 		account := x.account("viewer")
 		nets := []string{"192.0.2.0/24"}
@@ -85,7 +85,7 @@ func TestVerdictNamesTheFirstReasonOfSeveral(t *testing.T) {
 }
 
 func TestPausesOfAKeyAndOfAWorkspaceReadPaused(t *testing.T) {
-	each(t, func(t *testing.T, w *world) {
+	eachDoor(t, func(t *testing.T, w *world) {
 		x := w.tenant(t, "acme")
 		key := x.key(x.account("viewer").ID)
 		of := api.Verify{Key: key.Value, Workspace: x.id}
@@ -107,7 +107,7 @@ func TestPausesOfAKeyAndOfAWorkspaceReadPaused(t *testing.T) {
 }
 
 func TestKeysOfOtherWorkspacesReadNotFound(t *testing.T) {
-	each(t, func(t *testing.T, w *world) {
+	eachDoor(t, func(t *testing.T, w *world) {
 		mine, theirs := w.tenant(t, "mine"), w.tenant(t, "theirs")
 		key := theirs.keyOf("viewer")
 		for _, ref := range []string{"", "-", theirs.id, theirs.slug, "any", "no-such", mine.id} {
@@ -129,7 +129,7 @@ func TestKeysOfOtherWorkspacesReadNotFound(t *testing.T) {
 
 // F05 in short: package token has the long table.
 func TestTextThatIsNotTheKeyReadsNotFound(t *testing.T) {
-	each(t, func(t *testing.T, w *world) {
+	eachDoor(t, func(t *testing.T, w *world) {
 		x := w.tenant(t, "acme")
 		key := x.keyOf("viewer")
 		for _, text := range []string{"", " " + key, key + " ", key[:len(key)-1], key + "0", strings.ToUpper(key), "pst_usr" + key[6:], key + "\u200b", "x", strings.Repeat("x", 10_000)} {
@@ -141,7 +141,7 @@ func TestTextThatIsNotTheKeyReadsNotFound(t *testing.T) {
 }
 
 func TestVerificationIgnoresIdempotencyKeys(t *testing.T) {
-	each(t, func(t *testing.T, w *world) {
+	eachDoor(t, func(t *testing.T, w *world) {
 		x := w.tenant(t, "acme")
 		key := x.key(x.account("viewer").ID)
 		ask := post("/v1/verify", x.owner, api.Verify{Key: key.Value}).holding("Idempotency-Key", "once")
@@ -160,7 +160,7 @@ func TestVerificationIgnoresIdempotencyKeys(t *testing.T) {
 }
 
 func TestRevisionThatIsNotThereYetIsStale(t *testing.T) {
-	each(t, func(t *testing.T, w *world) {
+	eachDoor(t, func(t *testing.T, w *world) {
 		x := w.tenant(t, "acme")
 		key := x.key(x.account("viewer").ID)
 		if v := w.verify(t, x.owner, api.Verify{Key: key.Value, MinRevision: key.Revision}); !v.Valid {
@@ -178,7 +178,7 @@ func TestRevisionThatIsNotThereYetIsStale(t *testing.T) {
 }
 
 func TestBatchAnswersInOrder(t *testing.T) {
-	each(t, func(t *testing.T, w *world) {
+	eachDoor(t, func(t *testing.T, w *world) {
 		x := w.tenant(t, "acme")
 		good, other := x.keyOf("operator"), w.tenant(t, "other").keyOf("operator")
 		var in api.VerifyBatch
@@ -270,7 +270,7 @@ func TestWrongInputOfAVerificationIsPointedAt(t *testing.T) {
 }
 
 func TestMembersThatAreNullAreAsGoodAsLeftOut(t *testing.T) {
-	each(t, func(t *testing.T, w *world) {
+	eachDoor(t, func(t *testing.T, w *world) {
 		body := fmt.Sprintf(`{"key":%q,"permissions":null,"source":null,"workspace":null,"min_revision":null}`, w.owner)
 		var v api.Verdict
 		if w.do(t, post("/v1/verify", w.owner, body)).want(http.StatusOK, &v); !v.Valid || v.Decisions != nil {
@@ -280,7 +280,7 @@ func TestMembersThatAreNullAreAsGoodAsLeftOut(t *testing.T) {
 }
 
 func TestRefusedVerifierIsInTheAuditLog(t *testing.T) {
-	each(t, func(t *testing.T, w *world) {
+	eachDoor(t, func(t *testing.T, w *world) {
 		x := w.tenant(t, "acme")
 		w.do(t, post("/v1/verify", x.keyOf("admin"), api.Verify{Key: "x"})).want(http.StatusOK, nil)
 		weak := x.keyOf("editor")
