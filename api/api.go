@@ -341,9 +341,10 @@ type AuditEvent struct {
 
 // Target names what was acted on.
 type Target struct {
-	Type string `json:"type"`
-	ID   string `json:"id"`
-	Name string `json:"name"`
+	Type  string `json:"type"`
+	ID    string `json:"id"`
+	Name  string `json:"name"`
+	State string `json:"state,omitempty" enum:"active,paused,inactive,removed" doc:"In audit events of a service account or a member: the state that it has now."`
 }
 
 // Receipt is the proof of a change.

@@ -25,7 +25,7 @@ var examplesInOrder = []string{
 	"workspace create", "workspace list", "workspace get", "workspace update", "workspace pause", "workspace resume",
 	"member invite", "member accept", "member list", "member update", "member remove", "seat",
 	"api", "audit list", "audit tail", "audit get", "audit export",
-	"key rotate", "rotation list", "rotation get", "rotation try-without", "rotation cancel", "rotation finish", "key revoke", "sa revoke", "context remove",
+	"key rotate", "rotation list", "rotation get", "rotation update", "rotation try-without", "rotation cancel", "rotation finish", "key revoke", "sa revoke", "context remove",
 	"login", "logout",
 	"init", "setup-link", "serve", "recover",
 }

@@ -11,9 +11,10 @@ import (
 	"unicode/utf8"
 )
 
+// csvHeader grows at its end, for readers that go by the place of a column.
 const csvHeader = "id,seq,at,actor_type,actor_id,actor_name,actor_state,key_id,key_name," +
 	"action,target_type,target_id,target_name,outcome,reason," +
-	"source_ip,source_user_agent,source_node,request_id,before,after\r\n"
+	"source_ip,source_user_agent,source_node,request_id,before,after,target_state\r\n"
 
 // NewCSV returns an exporter that writes a line of column names and then a line
 // for each event, as RFC 4180 has it, every cell in quotation marks. Cells of a
@@ -35,8 +36,8 @@ type csv struct {
 	json []byte // likewise
 }
 
-func (x *csv) Write(e Event, actorState string) error {
-	cells, err := x.cells(e, actorState)
+func (x *csv) Write(e Event, now States) error {
+	cells, err := x.cells(e, now)
 	if err != nil {
 		return fmt.Errorf("audit: export event %s: %w", e.ID, err)
 	}
@@ -57,7 +58,7 @@ func (x *csv) Write(e Event, actorState string) error {
 func (x *csv) Flush() error { return x.out.Flush() }
 
 // cells returns the cells of a line in the order of [csvHeader].
-func (x *csv) cells(e Event, actorState string) ([]string, error) {
+func (x *csv) cells(e Event, now States) ([]string, error) {
 	w := writer{buf: x.json[:0]}
 	w.fields(e.Before)
 	mid := len(w.buf)
@@ -70,12 +71,12 @@ func (x *csv) cells(e Event, actorState string) ([]string, error) {
 	}
 	cells := []string{
 		e.ID, strconv.FormatInt(e.Seq, 10), e.At.UTC().Format(timeLayout),
-		string(e.Actor.Type), e.Actor.ID, e.Actor.Name, actorState,
+		string(e.Actor.Type), e.Actor.ID, e.Actor.Name, now.Actor,
 		key.ID, key.Name, e.Action,
 		e.Target.Type, e.Target.ID, e.Target.Name,
 		string(e.Outcome), e.Reason,
 		e.Source.IP, e.Source.UserAgent, e.Source.Node,
-		e.RequestID, before, after,
+		e.RequestID, before, after, now.Target,
 	}
 	if slices.ContainsFunc(cells, func(cell string) bool { return !utf8.ValidString(cell) }) {
 		w.fail(errNotUTF8)

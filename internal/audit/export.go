@@ -9,16 +9,20 @@ import (
 // Exporter writes events as a stream, in memory that does not grow with their
 // number. It is for one goroutine at a time.
 type Exporter interface {
-	// Write adds an event and the state that its actor's principal has now,
-	// which may be empty. An event that cannot be written is an error, for the
-	// reasons that [Encode] gives, and leaves nothing of itself behind. An
-	// error of the writer below ends the export: each later call returns it.
-	Write(e Event, actorState string) error
+	// Write adds an event and the states that who acted and who was acted on have
+	// now. An event that cannot be written is an error, for the reasons that
+	// [Encode] gives, and leaves nothing of itself behind. An error of the
+	// writer below ends the export: each later call returns it.
+	Write(e Event, now States) error
 
 	// Flush hands on what was written so far. Without a last Flush the end of
 	// the export is missing.
 	Flush() error
 }
+
+// States are those of the principals that an event names, as they are when it is
+// read: they are no part of it. Target is empty for what is no principal.
+type States struct{ Actor, Target string }
 
 // NewJSONL returns an exporter that writes each event as one line of JSON, in
 // the shape that the API gives an AuditEvent. Characters that are not printed,
@@ -31,7 +35,7 @@ type jsonl struct {
 	line []byte // kept for its memory
 }
 
-func (x *jsonl) Write(e Event, actorState string) error {
+func (x *jsonl) Write(e Event, now States) error {
 	w := writer{buf: x.line[:0], visible: true}
 	w.lit(`{"id":`).str(e.ID)
 	w.lit(`,"seq":`).int(e.Seq)
@@ -39,12 +43,15 @@ func (x *jsonl) Write(e Event, actorState string) error {
 	w.lit(`,"actor":{"type":`).str(string(e.Actor.Type))
 	w.lit(`,"id":`).str(e.Actor.ID)
 	w.lit(`,"name":`).str(e.Actor.Name)
-	w.lit(`,"state":`).str(actorState)
+	w.lit(`,"state":`).str(now.Actor)
 	w.lit(`},"key":`).ref(e.Key)
 	w.lit(`,"action":`).str(e.Action)
 	w.lit(`,"target":{"type":`).str(e.Target.Type)
 	w.lit(`,"id":`).str(e.Target.ID)
 	w.lit(`,"name":`).str(e.Target.Name)
+	if now.Target != "" {
+		w.lit(`,"state":`).str(now.Target)
+	}
 	w.lit(`},"outcome":`).str(string(e.Outcome))
 	w.lit(`,"reason":`).str(e.Reason)
 	w.lit(`,"source":{"ip":`).str(e.Source.IP)

@@ -23,7 +23,9 @@ func eventColumns() []column[api.AuditEvent] {
 		{name: "at", text: func(e api.AuditEvent) string { return when(e.At) }},
 		{name: "actor", text: func(e api.AuditEvent) string { return actorName(e.Actor) }},
 		{name: "action", text: func(e api.AuditEvent) string { return e.Action }},
-		{name: "target", text: func(e api.AuditEvent) string { return strings.TrimSpace(e.Target.Type + " " + e.Target.Name) }},
+		{name: "target", text: func(e api.AuditEvent) string {
+			return strings.TrimSpace(e.Target.Type + " " + actorName(api.Actor{Name: e.Target.Name, State: e.Target.State}))
+		}},
 		{name: "outcome", text: func(e api.AuditEvent) string { return e.Outcome }},
 		{name: "reason", text: func(e api.AuditEvent) string { return e.Reason }},
 		{name: "key", text: func(e api.AuditEvent) string {

@@ -17,7 +17,7 @@ const rotationsPart = "rotations"
 
 func (a *app) rotationCommand() *cobra.Command {
 	return a.group("rotation", "Rotations: from an old key to a new one while both work",
-		a.rotationList(), a.rotationGet(), a.rotationFinish(), a.rotationCancel(), a.rotationTry())
+		a.rotationList(), a.rotationGet(), a.rotationUpdate(), a.rotationFinish(), a.rotationCancel(), a.rotationTry())
 }
 
 func rotationColumns() []column[api.Rotation] {
@@ -190,8 +190,8 @@ func (a *app) rotationGet() *cobra.Command {
 }
 
 // turnRotation does something to a rotation, and says what it was.
-func (a *app) turnRotation(ctx context.Context, s session, path, verb string, in any, words func(api.Rotation) string) error {
-	out, raw, err := call[api.RotationAnswer](ctx, s, http.MethodPost, path+"/"+verb, in)
+func (a *app) turnRotation(ctx context.Context, s session, method, path string, in any, words func(api.Rotation) string) error {
+	out, raw, err := call[api.RotationAnswer](ctx, s, method, path, in)
 	if err != nil {
 		return err
 	}
@@ -229,7 +229,7 @@ func (a *app) rotationFinish() *cobra.Command {
 					return err
 				}
 			}
-			return a.turnRotation(ctx, s, path, "finish", in, func(r api.Rotation) string {
+			return a.turnRotation(ctx, s, http.MethodPost, path+"/finish", in, func(r api.Rotation) string {
 				return fmt.Sprintf("Revoked %s/%s.", r.Principal.Name, r.OldKey.Name)
 			})
 		},
@@ -258,7 +258,7 @@ func (a *app) rotationCancel() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.turnRotation(ctx, s, path, "cancel", in, func(r api.Rotation) string {
+			return a.turnRotation(ctx, s, http.MethodPost, path+"/cancel", in, func(r api.Rotation) string {
 				return fmt.Sprintf("Cancelled the rotation of %s/%s; %s is %s.", r.Principal.Name, r.OldKey.Name, r.NewKey.Name, r.NewKey.State)
 			})
 		},
@@ -289,7 +289,7 @@ func (a *app) rotationTry() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			err = a.turnRotation(ctx, s, path, "try_without", in, func(r api.Rotation) string {
+			err = a.turnRotation(ctx, s, http.MethodPost, path+"/try_without", in, func(r api.Rotation) string {
 				return fmt.Sprintf("Paused %s/%s until %s.", r.Principal.Name, r.OldKey.Name, whenTrialEnds(r))
 			})
 			if err != nil || !watch {

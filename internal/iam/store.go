@@ -369,8 +369,10 @@ type EventFilter struct {
 	Query     string // words that the event holds, each by its beginning
 }
 
-// AuditEvent is an event together with the state that its actor has now.
+// AuditEvent is an event together with the states that the principals which it
+// names have now. TargetState is empty when what was acted on is none.
 type AuditEvent struct {
 	audit.Event
-	ActorState State
+	ActorState  State
+	TargetState State
 }

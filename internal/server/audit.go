@@ -26,7 +26,7 @@ const (
 func (s *Server) registerAudit() {
 	register(s, operation{
 		id: "list-audit-events", method: http.MethodGet, path: eventsPath, tag: auditTag,
-		summary: "Search the audit log", description: "Newest first. The state of an actor is the one that it has now.",
+		summary: "Search the audit log", description: "Newest first. The states of actor and target are those that they have now; a target that is neither a service account nor a member has none.",
 		access: permission, needs: iam.ReadAudit, success: http.StatusOK,
 	}, s.listEvents)
 	register(s, operation{
@@ -181,7 +181,7 @@ func (d *download) write(e iam.AuditEvent) error {
 	if !d.begun() {
 		d.begin()
 	}
-	return d.out.Write(e.Event, string(e.ActorState))
+	return d.out.Write(e.Event, audit.States{Actor: string(e.ActorState), Target: string(e.TargetState)})
 }
 
 // stall is how long a client may take for one part of an export.

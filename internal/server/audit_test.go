@@ -45,7 +45,7 @@ func TestEventSaysWhoDidWhatToWhat(t *testing.T) {
 			ID: found[0].ID, Seq: found[0].Seq, At: found[0].At,
 			Actor: api.Actor{ID: c.principal, Type: "member", Name: "Owner of acme", State: "active"},
 			Key:   &api.Ref{ID: c.id, Name: "first"}, Action: "service_account.updated", Outcome: "done",
-			Target: api.Target{Type: "service_account", ID: account.ID, Name: account.Name},
+			Target: api.Target{Type: "service_account", ID: account.ID, Name: account.Name, State: "active"},
 			Source: api.Source{IP: "198.51.100.7", UserAgent: "tests/1.0", Node: "test"}, RequestID: r.header.Get("X-Request-Id"),
 			Before: map[string]any{"owner": ""}, After: map[string]any{"owner": "Support"},
 		}
@@ -200,8 +200,8 @@ func TestExportIsWhatTheSearchFinds(t *testing.T) {
 			for column, name := range rows[0] {
 				row[name] = rows[i+1][column]
 			}
-			got := []string{row["id"], row["seq"], row["action"], row["actor_id"], row["actor_name"], row["actor_state"], row["target_name"], row["outcome"]}
-			if want := []string{e.ID, strconv.FormatInt(e.Seq, 10), e.Action, e.Actor.ID, "'=1+1;'@SUM(A1)", "removed", e.Target.Name, "done"}; !strings.HasPrefix(e.Target.Name, "=") && !slices.Equal(got, want) {
+			got := []string{row["id"], row["seq"], row["action"], row["actor_id"], row["actor_name"], row["actor_state"], row["target_name"], row["target_state"], row["outcome"]}
+			if want := []string{e.ID, strconv.FormatInt(e.Seq, 10), e.Action, e.Actor.ID, "'=1+1;'@SUM(A1)", "removed", e.Target.Name, e.Target.State, "done"}; !strings.HasPrefix(e.Target.Name, "=") && !slices.Equal(got, want) {
 				t.Errorf("got %q, want %q", got, want)
 			}
 		}

@@ -12,6 +12,7 @@ func auditEvent(e iam.AuditEvent) api.AuditEvent {
 		Action: e.Action, Target: target(e.Target), Outcome: string(e.Outcome), Reason: e.Reason,
 		Source: source(e.Source), RequestID: e.RequestID, Before: e.Before, After: e.After,
 	}
+	out.Target.State = string(e.TargetState)
 	if e.Key != nil {
 		out.Key = &api.Ref{ID: e.Key.ID, Name: e.Key.Name}
 	}

@@ -31,6 +31,7 @@ type Metrics struct {
 	rotations  *prometheus.CounterVec
 	sso        *prometheus.CounterVec
 	gateway    *prometheus.CounterVec
+	signIns    *prometheus.CounterVec
 	streams    streamMetrics
 }
 
@@ -79,6 +80,7 @@ func NewMetrics() *Metrics {
 		}
 	}
 	m.streams = newStreamMetrics()
+	m.signIns = newSignInMetric()
 	for _, outcome := range []string{"let_in", "refused", "failed"} {
 		m.sso.WithLabelValues(outcome)
 	}
@@ -88,7 +90,7 @@ func NewMetrics() *Metrics {
 	for code := replica.Valid; code <= replica.Stale; code++ {
 		m.verified[code] = verified.WithLabelValues(code.String())
 	}
-	m.registry.MustRegister(verified, m.verifyTook, m.requests, m.limited, m.urlSecrets, m.store, m.fence, m.rotations, m.sso, m.gateway,
+	m.registry.MustRegister(verified, m.verifyTook, m.requests, m.limited, m.urlSecrets, m.store, m.fence, m.rotations, m.sso, m.gateway, m.signIns,
 		m.streams.open, m.streams.events, m.streams.ended,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m

@@ -372,6 +372,36 @@ func TestWrongPasswordsLock(t *testing.T) {
 	})
 }
 
+// Who looks at metrics sees that somebody guesses, and of nobody's address at whose.
+func TestFailedSignInsAreCountedByWhy(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		x := w.tenant(t, "acme")
+		p := x.person("viewer")
+		a, _ := x.passkey(p)
+		for range 5 {
+			w.do(t, post("/v1/sessions", "", api.SignIn{Email: p.email, Password: "wrong password"})).wantProblem(http.StatusUnauthorized, api.CodeUnauthenticated)
+		}
+		w.do(t, post("/v1/sessions", "", api.SignIn{Email: p.email, Password: aPassword})).wantProblem(http.StatusTooManyRequests, api.CodeRateLimited)
+		w.do(t, post("/v1/sessions", "", api.SignIn{Passkey: x.asserted(a, p.browser, "step_up")})).wantProblem(http.StatusUnauthorized, api.CodeUnauthenticated)
+		w.do(t, post("/v1/sessions", "", api.SignIn{Passkey: x.asserted(a, "", "sign_in")})).want(http.StatusCreated, nil)
+		w.do(t, post("/v1/sessions/step_up", p.browser, api.StepUp{Password: "wrong password"})).wantProblem(http.StatusUnauthorized, api.CodeUnauthenticated)
+		w.do(t, post("/v1/sessions/step_up", p.browser, api.StepUp{})).wantProblem(http.StatusUnprocessableEntity, api.CodeValidationFailed)
+		metrics := string(w.do(t, get("/metrics", w.owner)).body)
+		for _, want := range []string{
+			`{for="sign_in",method="password",outcome="refused"} 5`, `{for="sign_in",method="password",outcome="locked"} 1`,
+			`{for="sign_in",method="passkey",outcome="refused"} 1`, `{for="sign_in",method="passkey",outcome="let_in"} 1`,
+			`{for="step_up",method="password",outcome="refused"} 1`, `{for="step_up",method="password",outcome="invalid"} 1`,
+		} {
+			if !strings.Contains(metrics, "postern_sign_ins_total"+want+"\n") {
+				t.Errorf("no %s in the metrics", want)
+			}
+		}
+		if strings.Contains(metrics, "acme") {
+			t.Error("the metrics name an account")
+		}
+	})
+}
+
 // Whoever knows an address can lock the account: that keeps nobody from what they do
 // in a session that they have.
 func TestGuessesOfOthersLockNobodyOutOfTheirSession(t *testing.T) {

@@ -90,6 +90,7 @@ type signInInput struct{ Body api.SignIn }
 
 func (s *Server) signIn(ctx context.Context, c iam.Caller, in *signInInput) (*entered, error) {
 	done, cookie, err := s.people.SignIn(ctx, c, in.Body)
+	s.metrics.countSignIn(toSignIn, in.Body.Passkey != nil, err)
 	if err != nil {
 		return nil, settled(done, err)
 	}
@@ -183,6 +184,7 @@ type stepUpInput struct{ Body api.StepUp }
 
 func (s *Server) stepUp(ctx context.Context, c iam.Caller, in *stepUpInput) (*answer[api.CurrentSession], error) {
 	done, err := s.people.StepUp(ctx, c, in.Body)
+	s.metrics.countSignIn(toStepUp, in.Body.Passkey != nil, err)
 	if err != nil {
 		return nil, settled(done, err)
 	}

@@ -13,10 +13,12 @@ import (
 var events = listing[iam.AuditEvent]{
 	nouns: "events",
 	rows:  "events e", id: "e.id",
-	columns: `e.body, COALESCE(who.state, 'active')`,
-	tables:  `LEFT JOIN principals who ON who.id = e.actor_id`,
+	columns: `e.body, COALESCE(who.state, 'active'), COALESCE(whom.state, '')`,
+	// What somebody named in vain is a target too: of another workspace nothing is told.
+	tables: `LEFT JOIN principals who ON who.id = e.actor_id
+		LEFT JOIN principals whom ON whom.id = e.target_id AND whom.workspace_id = e.workspace_id`,
 	fields: func(e *iam.AuditEvent) []any {
-		return []any{event(&e.Event), text(&e.ActorState)}
+		return []any{event(&e.Event), text(&e.ActorState), text(&e.TargetState)}
 	},
 	orders: []order{
 		{name: "seq", expression: "e.seq", number: true, descending: true, unique: true},

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -19,6 +20,7 @@ var nouns = []contract{
 	{"InvitationKeepsEveryField", testInvitation},
 	{"UpdatesLeaveWhatMayNotChange", testImmutable},
 	{"ActorsHaveTheStateTheyHaveNow", testActorState},
+	{"TargetsHaveTheStateTheyHaveNow", testTargetState},
 	{"CountsAreOfWhatIsUsable", testCounts},
 	{"PermissionTypesAreReplacedAsAWhole", testPermissionTypes},
 	{"DescendantsAreAllThatWasMadeWithAKey", testDescendants},
@@ -233,6 +235,27 @@ func testActorState(t *testing.T, open Open) {
 	equal(t, "state of who revoked", got.Revoked.By.State, iam.Removed)
 	e := must[iam.AuditEvent](t, "event")(w.s.Event(t.Context(), w.ws.ID, iam.EventID(event.ID)))
 	equal(t, "state of an old event's actor", e.ActorState, iam.Removed)
+	equal(t, "state of a target that is no principal", e.TargetState, iam.State(""))
+}
+
+// So does one that something was done to, in the log of its own workspace.
+func testTargetState(t *testing.T, open Open) {
+	w := newWorld(t, open)
+	gone := w.account
+	gone.Revoked = &iam.Revocation{At: epoch, By: w.maker()}
+	there, elsewhere := w.newEvent("service_account.created"), w.newEvent("service_account.created")
+	elsewhere.Workspace = "ws_other"
+	there.Target = audit.Target{Type: "service_account", ID: string(gone.ID), Name: gone.Name}
+	elsewhere.Target = there.Target
+	w.change(func(tx iam.Tx) error {
+		return errors.Join(tx.AppendEvent(t.Context(), there), tx.AppendEvent(t.Context(), elsewhere), tx.UpdateServiceAccount(t.Context(), gone))
+	})
+	for ws, want := range map[iam.WorkspaceID]iam.State{w.ws.ID: iam.Inactive, "ws_other": ""} {
+		list := must[iam.List[iam.AuditEvent]](t, "events")(w.s.Events(t.Context(), ws, iam.EventFilter{Target: string(gone.ID)}, iam.Page{Limit: 9}))
+		if len(list.Items) != 1 || list.Items[0].TargetState != want {
+			t.Errorf("events of %s: %+v, want one whose target is %q", ws, list.Items, want)
+		}
+	}
 }
 
 func testCounts(t *testing.T, open Open) {

@@ -18,13 +18,16 @@ const network = vi.hoisted(() => {
 
 vi.setConfig({ testTimeout: 60_000 });
 
-// Each dialog and whatever can become of what it sends: it stays, with all that was
-// typed; it says what happened, in words that take the focus; and nothing says done.
+// Each dialog, and each form of a page, and whatever can become of what it sends: it
+// stays, with all that was typed; it says what happened, in words that take the focus;
+// and nothing says done.
 
 const sa = "/w/acme/settings/service-accounts";
 
 interface Case {
   path: string;
+  /** The button of the page that asks for the dialog, by sending what needs more. */
+  asks?: string;
   submit: string;
   /** What is typed, by the name of its field. */
   typed: Record<string, string>;
@@ -32,6 +35,8 @@ interface Case {
   choose?: RegExp;
   /** A field that the server may find fault with. */
   field?: string;
+  /** It has words of its own for a change that came between. */
+  conflict?: boolean;
 }
 
 const dialogs: Record<string, Case> = {
@@ -66,6 +71,56 @@ const dialogs: Record<string, Case> = {
     choose: /^viewer/i,
     field: "/role",
   },
+  "when a rotation may end": {
+    path: `${sa}/bot/rotations/rot_1/change`,
+    submit: "Save",
+    typed: { deadline: "2099-01-02" },
+    choose: /^1 h$/,
+    field: "/deadline",
+  },
+  "the end of a rotation": {
+    path: `${sa}/bot/rotations/rot_1`,
+    submit: "Revoke the old key",
+    typed: { confirm: "prod-1" },
+  },
+  "a trial without the old key": { path: `${sa}/bot/rotations/rot_1`, submit: "For 1 minute", typed: {} },
+  "a new role": {
+    path: "/w/acme/settings/roles/new",
+    submit: "Create role",
+    typed: { title: "Tickets", name: "tickets" },
+    field: "/name",
+  },
+  "a role": {
+    path: "/w/acme/settings/roles/tickets",
+    submit: "Save role",
+    typed: { title: "Tickets", description: "x" },
+    field: "/title",
+    conflict: true,
+  },
+  "an account's details": {
+    path: `${sa}/bot/settings`,
+    submit: "Save",
+    typed: { name: "bot-2", description: "x", owner: "Data" },
+    field: "/owner",
+  },
+  "a workspace's name": {
+    path: "/w/acme/settings/general",
+    submit: "Save name",
+    typed: { name: "Acme Ltd" },
+    field: "/name",
+  },
+  "a workspace's policy": {
+    path: "/w/acme/settings/general",
+    submit: "Save policy",
+    typed: { quiet_for: "2h", seat_limit: "7" },
+    field: "/policy/quiet_for",
+  },
+  "a fresh proof of who one is": {
+    path: `${sa}/bot/settings`,
+    asks: "Save",
+    submit: "Continue",
+    typed: { password: "a long enough password" },
+  },
   "the end of a membership": { path: "/w/acme/settings/members/mem_2/remove", submit: "Remove", typed: {} },
 };
 
@@ -95,7 +150,33 @@ const key = {
   rotation: null,
   revoked: null,
 };
-const workspace = { id: "ws_1", slug: "acme", name: "Acme" };
+const workspace = {
+  id: "ws_1",
+  slug: "acme",
+  name: "Acme",
+  etag: '"1"',
+  policy: { account_key_default_days: 90, quiet_for: "10m", seat_limit: 5 },
+};
+const rotation = {
+  id: "rot_1",
+  state: "overlapping",
+  old_key: { id: "key_1", name: "prod-1", state: "active" },
+  new_key: { id: "key_2", name: "prod-2", state: "active" },
+  principal: key.principal,
+  started_at: key.created_at,
+  started_by: key.created_by,
+  first_use_at: key.created_at,
+  ended_at: null,
+  ready: false,
+  quiet_for: "10m",
+  quiet_for_learnt: true,
+  quiet_since: null,
+  auto_revoke: false,
+  deadline: null,
+  sources: [],
+  blockers: [],
+  trial: null,
+};
 const role = (name: string) => ({
   id: name,
   name,
@@ -103,6 +184,9 @@ const role = (name: string) => ({
   description: "",
   kind: "built_in",
   permissions: ["*:read"],
+  members: 0,
+  service_accounts: 0,
+  etag: '"1"',
 });
 const list = (...data: unknown[]) => ({ data, has_more: false, next_cursor: null });
 
@@ -110,8 +194,14 @@ const list = (...data: unknown[]) => ({ data, has_more: false, next_cursor: null
 const known: [RegExp, unknown][] = [
   [
     /\/whoami$/,
-    { principal: { id: "mem_1", type: "member", name: "maya", workspace }, permissions: ["*"], role: role("owner") },
+    {
+      principal: { id: "mem_1", type: "member", name: "maya", workspace },
+      permissions: ["*:*", "iam.*:*"],
+      role: role("owner"),
+    },
   ],
+  [/\/roles\/tickets$/, { ...role("tickets"), kind: "custom" }],
+  [/\/rotations\/rot_1$/, rotation],
   [/\/roles$/, list(role("operator"), role("viewer"))],
   [
     /\/service_accounts\/bot$/,
@@ -145,7 +235,8 @@ const known: [RegExp, unknown][] = [
   ],
   [/\/keys\/key_1$/, key],
   [/\/impact$/, { active_keys: 1, last_used_at: null, requests_per_minute: 0, sources: [], rotations: [] }],
-  [/\/seats$/, { used: 1, limit: 5, members: 1, invitations: 0 }],
+  [/\/keys\/[^/]+\/usage$/, { points: [], sources: [] }],
+  [/\/seats$/, { used: 1, pending: 0, limit: 5 }],
   [/\/workspaces\/acme$/, workspace],
 ];
 
@@ -168,15 +259,30 @@ async function fetched(request: Request): Promise<Response> {
 
 const settle = (check: () => void) => vi.waitFor(() => act(check), { timeout: 30_000, interval: 20 });
 const dialog = () => document.querySelector<HTMLElement>("[role=dialog], [role=alertdialog]");
-const inDialog = (selector: string) => [...(dialog()?.querySelectorAll<HTMLElement>(selector) ?? [])];
-const button = (name: string) => inDialog("button").find((b) => b.textContent?.trim() === name) as HTMLElement;
-const fieldOf = (name: string) => inDialog(`[name="${name}"]`)[0] as HTMLInputElement;
+const place = () => dialog() ?? document.body;
+const inPlace = (selector: string) => [...place().querySelectorAll<HTMLElement>(selector)];
+const button = (name: string) => inPlace("button").find((b) => b.textContent?.trim() === name) as HTMLElement;
+const formOf = (submit: string) => button(submit).closest("form") ?? place();
+const fieldOf = (of: Case, name: string) =>
+  formOf(of.submit).querySelector<HTMLInputElement>(`[name="${name}"]`) as HTMLInputElement;
 
 /** type writes into a field as a person does. */
 function type(field: HTMLInputElement, text: string) {
   const of = field instanceof HTMLTextAreaElement ? HTMLTextAreaElement : HTMLInputElement;
   Object.getOwnPropertyDescriptor(of.prototype, "value")?.set?.call(field, text);
   field.dispatchEvent(new Event("input", { bubbles: true }));
+}
+
+const refusal = (status: number, code: string, title: string, more = {}) =>
+  json({ status, code, title, detail: `detail of ${status}`, ...more }, status, "application/problem+json");
+
+/** ask has something refused until the person has proved again who they are. */
+async function ask(name: string) {
+  await settle(() => expect(button(name)).toBeTruthy());
+  answer = async () => refusal(403, "step_up_required", "Prove who you are");
+  await act(async () => button(name).click());
+  await settle(() => expect(dialog()).toBeTruthy());
+  [answer, sent] = [undefined, 0];
 }
 
 async function open(of: Case) {
@@ -195,18 +301,19 @@ async function open(of: Case) {
       </QueryClientProvider>,
     ),
   );
+  if (of.asks) await ask(of.asks);
   await settle(() => expect(button(of.submit)).toBeTruthy());
-  const form = inDialog("form")[0] as HTMLFormElement | undefined;
+  const form = button(of.submit).closest("form");
   if (form) form.noValidate = true; // what the page itself refuses is not looked at here
   if (of.choose) {
-    await settle(() => expect(inDialog("label").some((l) => of.choose?.test(l.textContent ?? ""))).toBe(true));
+    await settle(() => expect(inPlace("label").some((l) => of.choose?.test(l.textContent ?? ""))).toBe(true));
     await act(async () =>
-      inDialog("label")
+      inPlace("label")
         .find((l) => of.choose?.test(l.textContent ?? ""))
         ?.click(),
     );
   }
-  for (const [name, text] of Object.entries(of.typed)) await act(async () => type(fieldOf(name), text));
+  for (const [name, text] of Object.entries(of.typed)) await act(async () => type(fieldOf(of, name), text));
 }
 
 beforeEach(() => {
@@ -229,10 +336,10 @@ afterEach(async () => {
 });
 
 function nothingIsLost(of: Case) {
-  for (const [name, text] of Object.entries(of.typed)) expect(fieldOf(name).value).toBe(text);
+  for (const [name, text] of Object.entries(of.typed)) expect(fieldOf(of, name).value).toBe(text);
   expect(location.pathname).toBe(of.path);
   expect(document.querySelector(".toast")).toBeNull();
-  expect(dialog()?.textContent).not.toMatch(/Confirmed|Copy the value|is invited/);
+  expect(place().textContent).not.toMatch(/Confirmed|Copy the value|is invited/);
 }
 
 it.each(Object.entries(dialogs))("%s keeps what was typed, whatever becomes of it", async (_, of) => {
@@ -248,16 +355,16 @@ it.each(Object.entries(dialogs))("%s keeps what was typed, whatever becomes of i
 it.each(Object.entries(dialogs))("%s says what was refused, and goes on after it", async (_, of) => {
   await open(of);
   for (const [status, code, title] of refusals) {
+    if (status === 412 && of.conflict) continue;
     const errors =
       status === 422 ? [{ pointer: of.field ?? "/x", code: "x", detail: `detail of ${status}` }] : undefined;
-    answer = async () =>
-      json({ status, code, title, detail: `detail of ${status}`, errors }, status, "application/problem+json");
+    answer = async () => refusal(status, code, title, { errors });
     await act(async () => button(of.submit).click());
     await settle(() => expect(document.activeElement?.textContent).toContain(title));
     expect(document.activeElement?.getAttribute("role")).toBe("alert");
     expect(document.activeElement?.textContent).toContain(`detail of ${status}`);
     if (status === 422 && of.field)
-      expect(inDialog(".field-error").map((e) => e.textContent)).toContain(`detail of ${status}`);
+      expect(inPlace(".field-error").map((e) => e.textContent)).toContain(`detail of ${status}`);
     expect(button(of.submit).getAttribute("aria-busy")).toBeNull();
     nothingIsLost(of);
   }
@@ -271,7 +378,7 @@ it.each(Object.entries(dialogs))("%s outlives the network", async (_, of) => {
   nothingIsLost(of);
   const first = Object.keys(of.typed).at(-1);
   if (!first) return;
-  fieldOf(first).focus();
-  await act(async () => type(fieldOf(first), "x"));
-  expect(document.activeElement, "the focus stays where one types").toBe(fieldOf(first));
+  fieldOf(of, first).focus();
+  await act(async () => type(fieldOf(of, first), "x"));
+  expect(document.activeElement, "the focus stays where one types").toBe(fieldOf(of, first));
 });

@@ -25,10 +25,17 @@ export function Actor({ of }: { of: Who }) {
       <Icon role="img" aria-label={kinds[of.type] ?? "Unknown"} />
       <span>
         {name}
-        {of.state === "removed" && <span className="dim"> (removed)</span>}
-        {of.state === "inactive" && <span className="dim"> · Inactive</span>}
-        {of.state === "paused" && <span className="dim"> · Paused</span>}
+        <Still state={of.state} />
       </span>
     </span>
   );
+}
+
+/** Still says of somebody who is named whether they are still there; of what has no
+    state, nothing. */
+export function Still({ state }: { state: string | undefined }) {
+  if (state === "removed") return <span className="dim"> (removed)</span>;
+  if (state === "inactive") return <span className="dim"> · Inactive</span>;
+  if (state === "paused") return <span className="dim"> · Paused</span>;
+  return null;
 }

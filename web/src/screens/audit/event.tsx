@@ -2,7 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
 import { problemOf } from "../../api/problem";
 import { type AuditEvent, auditEvent } from "../../api/queries";
-import { Actor } from "../../ui/actor";
+import { Actor, Still } from "../../ui/actor";
 import { Badge } from "../../ui/badge";
 import { CopyButton, CopyIcon } from "../../ui/copy";
 import { Drawer } from "../../ui/dialog";
@@ -47,7 +47,8 @@ function Event({ ws, of: e }: { ws: string; of: AuditEvent }) {
         </dd>
         <dt>Target</dt>
         <dd>
-          {e.target.name} <code className="small dim">{e.target.id}</code>
+          {e.target.name}
+          <Still state={e.target.state} /> <code className="small dim">{e.target.id}</code>
         </dd>
         <dt>From</dt>
         <dd>

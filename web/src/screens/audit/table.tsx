@@ -1,6 +1,6 @@
 import type { ReactNode } from "react";
 import type { AuditEvent } from "../../api/queries";
-import { Actor } from "../../ui/actor";
+import { Actor, Still } from "../../ui/actor";
 import { Badge } from "../../ui/badge";
 import { CopyIcon } from "../../ui/copy";
 import type { Column } from "../../ui/list";
@@ -16,7 +16,8 @@ export function auditColumns(link: (e: AuditEvent) => ReactNode): Column<AuditEv
       name: "Target",
       cell: (e) => (
         <span>
-          {e.target.name || e.target.id} <span className="dim small">{e.target.type.replaceAll("_", " ")}</span>
+          {e.target.name || e.target.id}
+          <Still state={e.target.state} /> <span className="dim small">{e.target.type.replaceAll("_", " ")}</span>
         </span>
       ),
     },

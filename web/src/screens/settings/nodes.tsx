@@ -75,10 +75,10 @@ const columns: Column<Node>[] = [
     name: "Revision lag",
     kind: "number",
     cell: (n) => (
-      <>
+      <span>
         {n.lag > 0 ? <Badge tone="warn">{count(n.lag)} behind</Badge> : <Badge tone="ok">In step</Badge>}{" "}
         <span className="dim small">at {count(n.revision)}</span>
-      </>
+      </span>
     ),
   },
   { name: "Lease left", cell: (n) => lease(n) },
