@@ -34,8 +34,10 @@ type node struct {
 	log     *slog.Logger
 	rows    *store.Store
 	memory  *replica.Replica
-	among   *fence.Node // nil: it is the only one
-	answers answerer    // among, or the memory of the only one
+	claim   *store.Claim // nil: on PostgreSQL, where processes know of each other
+	among   *fence.Node  // nil: it is the only one
+	only    *fence.Alone // nil: it is one of several
+	answers answerer     // among, or only
 	journal *iam.Journal
 
 	reporter string          // the id under which uses are reported; empty: nobody is answered, so that there are none
@@ -64,11 +66,10 @@ func openNode(ctx context.Context, cfg config.Config, log *slog.Logger, d duty) 
 		}
 	}()
 	if !cfg.Postgres() {
-		claim, err := store.NewClaim(cfg.StoreURL)
-		if err != nil {
+		if n.claim, err = store.NewClaim(cfg.StoreURL); err != nil {
 			return n, err
 		}
-		n.closers = append(n.closers, claim.Release)
+		n.closers = append(n.closers, n.giveUp)
 	}
 	if n.rows, err = store.New(ctx, cfg.StoreURL, store.Options{Observe: d.observe}); err != nil {
 		return n, err
@@ -78,9 +79,31 @@ func openNode(ctx context.Context, cfg config.Config, log *slog.Logger, d duty) 
 	if cfg.Postgres() {
 		return n, n.join()
 	}
-	n.memory = replica.New(replica.Options{Log: log, Node: nodeName(cfg), Version: buildVersion()})
-	n.answers = n.memory
+	n.memory = replica.New(replica.Options{Log: log, Node: nodeName(cfg), Version: buildVersion(), Tail: tailLen})
+	n.only = fence.NewAlone(n.memory, fence.SystemClock(), n.claim.Lingering())
+	n.answers = n.only
 	return n, nil
+}
+
+// tailLen is how many batches of changes are kept for verifiers that follow the server,
+// and have fallen behind or come back.
+const tailLen = 256
+
+// giveUp gives up the claim on the database of the only node. Whoever has it next is
+// to know when verifiers may still answer that followed this one.
+func (n *node) giveUp() error {
+	if n.only != nil && n.children().Sum().Held > 0 {
+		return n.claim.Abandon()
+	}
+	return n.claim.Release()
+}
+
+// children are the verifiers outside the server that follow this node.
+func (n *node) children() *fence.Children {
+	if n.among != nil {
+		return n.among.Children()
+	}
+	return n.only.Children()
 }
 
 // join makes the process one of several.
@@ -95,7 +118,7 @@ func (n *node) join() error {
 	}
 	n.closers = append(n.closers, table.Close)
 	clock := fence.SystemClock()
-	n.memory = replica.New(replica.Options{Log: n.log, Node: nodeName(n.cfg), Clock: clock.Now})
+	n.memory = replica.New(replica.Options{Log: n.log, Node: nodeName(n.cfg), Clock: clock.Now, Tail: tailLen})
 	n.among, err = fence.New(fence.Options{
 		Name: nodeName(n.cfg), Version: buildVersion(), Reporter: n.reporter,
 		TTL: lease.TTL, Bounded: lease.Bounded, Local: n.cfg.Durability == "local",
@@ -235,7 +258,7 @@ func (n *node) leave(ctx context.Context, drain func(context.Context) error) err
 	if n.among != nil {
 		return errors.Join(n.among.Leave(ctx, finish), unreported)
 	}
-	err := errors.Join(finish(ctx), unreported)
+	err := errors.Join(n.only.Leave(ctx, finish), unreported)
 	n.alone(ctx, func(row iam.NodeRow) { n.journal.Left(row, fence.Stopped) })
 	return err
 }
@@ -252,6 +275,9 @@ func (n *node) alone(ctx context.Context, tell func(iam.NodeRow)) {
 // briefly calls fn with what its changes are to wait for, and then leaves.
 func (n *node) briefly(ctx context.Context, fn func(context.Context, iam.Fence) error) (err error) {
 	if n.among == nil {
+		if err := wait(ctx, n.claim.Lingering()); err != nil {
+			return err
+		}
 		return fn(ctx, iam.Nobody{}) // the claim says that nobody answers
 	}
 	below, stop := context.WithCancel(context.WithoutCancel(ctx)) // leaving needs it too

@@ -15,9 +15,10 @@ import (
 
 // direct is the way of a verifier to a node in the same process. It can be cut.
 type direct struct {
-	*peer
-	id    string
-	scope replica.Scope
+	children *Children
+	above    *replica.Replica
+	id       string
+	scope    replica.Scope
 
 	mu     sync.Mutex // guards what follows
 	cut    bool
@@ -46,7 +47,7 @@ func (p *direct) Renew(_ context.Context, q replica.Ping) (replica.Grant, error)
 	if err := p.reached(); err != nil {
 		return replica.Grant{}, err
 	}
-	g, err := p.Children().Renew(p.id, q)
+	g, err := p.children.Renew(p.id, q)
 	p.mu.Lock()
 	held := p.answer
 	p.mu.Unlock()
@@ -60,14 +61,14 @@ func (p *direct) Changes(_ context.Context, after iam.Position, _ int) ([]iam.Ch
 	if err := p.reached(); err != nil {
 		return nil, after, err
 	}
-	return p.replica.View().After(after, p.scope)
+	return p.above.View().After(after, p.scope)
 }
 
 func (p *direct) Snapshot(_ context.Context, sink iam.Sink) (iam.Position, error) {
 	if err := p.reached(); err != nil {
 		return iam.Position{}, err
 	}
-	return p.replica.View().Pour(p.scope, sink)
+	return p.above.View().Pour(p.scope, sink)
 }
 
 // outside is a verifier that runs, and its way to a node.
@@ -80,8 +81,13 @@ type outside struct {
 // verifier starts a verifier that ends with the test.
 func (p *peer) verifier(t *testing.T, id string, sc replica.Scope) *outside {
 	t.Helper()
-	p.Children().Enter(id, id, id, sc)
-	o := &outside{way: &direct{peer: p, id: id, scope: sc}}
+	return follow(t, p.Children(), p.replica, id, sc)
+}
+
+func follow(t *testing.T, children *Children, above *replica.Replica, id string, sc replica.Scope) *outside {
+	t.Helper()
+	children.Enter(id, id, id, sc)
+	o := &outside{way: &direct{children: children, above: above, id: id, scope: sc}}
 	clock := SystemClock()
 	o.Verifier = NewVerifier(replica.New(replica.Options{Clock: clock.Now}), o.way, clock)
 	ctx, stop := context.WithCancel(context.Background())

@@ -189,12 +189,17 @@ func (c *Children) strike(id string, given subLease) {
 	}
 }
 
+// stop has nothing given any more.
+func (c *Children) stop() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.leaving = true
+}
+
 // Leave gives nothing any more, and returns when no child can answer: each has said
 // goodbye or its sub-leases are over.
 func (c *Children) Leave(ctx context.Context) error {
-	c.mu.Lock()
-	c.leaving = true
-	c.mu.Unlock()
+	c.stop()
 	for {
 		longest := c.Sum().Held
 		if longest <= 0 {

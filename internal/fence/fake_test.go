@@ -487,3 +487,16 @@ func (m *memory) names() (names []string) {
 	slices.Sort(names)
 	return names
 }
+
+// empty commits a change that says nothing, as that of a call that finds its change
+// made.
+func (d *deployment) empty(t *testing.T) int64 {
+	t.Helper()
+	payload, err := iam.Change{}.Payload()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.append(payload)
+}

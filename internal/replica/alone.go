@@ -21,6 +21,9 @@ func (r *Replica) Nodes(context.Context) ([]iam.NodeStatus, error) {
 	}}, nil
 }
 
+// Name returns what this node is called.
+func (r *Replica) Name() string { return r.node }
+
 // Vitals returns what the only node of a deployment knows of itself. What it has
 // applied is all there is: no change is confirmed before.
 func (r *Replica) Vitals() iam.Vitals {

@@ -10,12 +10,21 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // Claim is the right to be the one process that answers from an SQLite file. Two
 // that did not know of each other would each go on accepting what the other has
 // revoked. On PostgreSQL processes know of each other: see [Nodes].
-type Claim struct{ lock *os.File }
+type Claim struct {
+	lock      *os.File
+	since     time.Time
+	inherited bool // whoever had it before ended without giving it up
+}
+
+// lingering is for how long a verifier outside the server may answer after the process
+// that it followed has ended without a word.
+const lingering = 2 * time.Second
 
 // NewClaim takes the claim on the database at url, which is "sqlite:PATH", without
 // waiting: when another process has it, the error says which. It is not inherited
@@ -25,19 +34,37 @@ func NewClaim(url string) (*Claim, error) {
 	if !ok || path == "" {
 		return nil, errors.New("store: only an SQLite file is claimed")
 	}
-	lock, err := claimFile(path)
+	c, err := claimFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
-	return &Claim{lock}, nil
+	return c, nil
 }
 
-// Release gives the claim up.
-func (c *Claim) Release() error { return c.lock.Close() }
+// Lingering returns for how much longer verifiers may answer that followed an earlier
+// process, one that ended without giving the claim up.
+func (c *Claim) Lingering() time.Duration {
+	if !c.inherited {
+		return 0
+	}
+	return max(0, lingering-time.Since(c.since))
+}
+
+// Release gives the claim up, and says that nobody answers any more from the file.
+func (c *Claim) Release() error {
+	if c.Lingering() > 0 {
+		return c.Abandon()
+	}
+	return errors.Join(c.lock.Truncate(0), c.lock.Close())
+}
+
+// Abandon gives the claim up as the end of the process does: whoever has it next knows
+// that verifiers may still answer.
+func (c *Claim) Abandon() error { return c.lock.Close() }
 
 // claimFile locks a file beside the database at path. The system takes the lock
 // away when the process ends, and never before.
-func claimFile(path string) (*os.File, error) {
+func claimFile(path string) (*Claim, error) {
 	path, err := realPath(path)
 	if err != nil {
 		return nil, fmt.Errorf("find the database file: %w", err)
@@ -53,10 +80,16 @@ func claimFile(path string) (*os.File, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("lock %s: %w", file.Name(), err), file.Close())
 	}
-	if err := writePID(file); err != nil {
+	c := &Claim{lock: file, since: time.Now()}
+	about, err := file.Stat()
+	if err == nil {
+		c.inherited = about.Size() > 0
+		err = writePID(file)
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("write %s: %w", file.Name(), err), file.Close())
 	}
-	return file, nil // it stays when the process ends: another may be about to lock the very same one
+	return c, nil // it stays when the process ends: another may be about to lock the very same one
 }
 
 // realPath returns the one name of a file that may not be there yet, so that two

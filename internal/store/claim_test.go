@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/posternhq/postern/internal/store"
 	"github.com/posternhq/postern/internal/store/storetest"
@@ -89,5 +90,27 @@ func TestAClaimEndsWithItsProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = cmd.Wait() // it was killed
-	release(t, claim(t, url))
+	heir := claim(t, url)
+	if heir.Lingering() == 0 {
+		t.Error("nobody is told that the process was killed")
+	}
+	release(t, heir)
+}
+
+func TestAClaimSaysThatItWasGivenUpWithoutAWord(t *testing.T) {
+	url := storetest.SQLite(t)
+	lingers := func(when string, want bool) *store.Claim {
+		t.Helper()
+		c := claim(t, url)
+		if left := c.Lingering(); left > 0 != want || left > 2*time.Second {
+			t.Errorf("%s: others may answer for %v", when, left)
+		}
+		return c
+	}
+	release(t, lingers("at first", false))
+	if err := lingers("after one that was released", false).Abandon(); err != nil {
+		t.Fatal(err)
+	}
+	release(t, lingers("after one that was abandoned", true))
+	release(t, lingers("after one that was released before that was over", true))
 }
