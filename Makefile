@@ -8,7 +8,7 @@ STATICCHECK_VERSION := v0.8.2
 STATICCHECK := $(TOOLS)/staticcheck-$(STATICCHECK_VERSION)
 
 # Modules of their own, so that what they bring is only with those who ask for it.
-MODULES := posterngrpc
+MODULES := posterngrpc posternotel
 
 # Everything is built as the program is installed, so that a run compiles it once.
 export GOFLAGS     := -trimpath
