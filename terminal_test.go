@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -76,6 +75,7 @@ var servers = regexp.MustCompile(`^(?:\w+=\S+ )*(?:postern (?:dev|serve)\b|make 
 
 // do runs a step, and says what is wrong with how it went.
 func (term *terminal) do(s step, mayFail bool) error {
+	s.command = strings.Replace(s.command, "go run ./examples/", "", 1) // they were built with the program
 	switch {
 	case s.stop:
 		return term.stop()
@@ -211,11 +211,12 @@ func (term *terminal) stop() error {
 	return nil
 }
 
-// build builds the program once, and returns the folder that it is in.
+// build builds the program and the examples once, and returns the folder that they
+// are in.
 func build(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(dir, "postern"), "./cmd/postern").CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", dir, "./cmd/postern", "./examples/...").CombinedOutput()
 	if err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
