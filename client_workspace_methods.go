@@ -35,8 +35,9 @@ func (w WorkspaceClient) UpdateWorkspace(ctx context.Context, in api.UpdateWorks
 	})
 }
 
-// ListAuditEvents searches the audit log. Newest first. The state of an actor is
-// the one that it has now. It needs the permission iam.audit:read.
+// ListAuditEvents searches the audit log. Newest first. The states of actor and
+// target are those that they have now; a target that is neither a service account
+// nor a member has none. It needs the permission iam.audit:read.
 //
 //	GET /v1/workspaces/{workspace}/audit_events
 func (w WorkspaceClient) ListAuditEvents(ctx context.Context, in api.ListAuditEvents) (api.List[api.AuditEvent], error) {

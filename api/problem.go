@@ -58,6 +58,8 @@ const (
 	CodeRotationInProgress    = "rotation_in_progress"
 	CodeNotReady              = "not_ready"
 	CodeIdempotencyInProgress = "idempotency_in_progress"
+	CodeTooOld                = "too_old"
+	CodeDiverged              = "diverged"
 	CodeIdempotencyKeyReused  = "idempotency_key_reused"
 	CodeAuthorizationPending  = "authorization_pending"
 	CodeSlowDown              = "slow_down"

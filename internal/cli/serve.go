@@ -100,7 +100,7 @@ func (a *app) serve(ctx context.Context, cfg config.Config, m mode) (err error) 
 	}
 	api, err := server.New(server.Options{
 		IAM: service, Replica: node.memory, Door: node.answers, Prefixes: prefixes(cfg), Secret: secret,
-		Log: log, Node: nodeName(cfg), Metrics: metrics, Usage: node.uses, Console: pages, Docs: docs.New(), People: people, SSO: sso, BehindProxy: cfg.BehindProxy,
+		Log: log, Node: nodeName(cfg), Metrics: metrics, Usage: node.uses, Children: node.children(), Console: pages, Docs: docs.New(), People: people, SSO: sso, BehindProxy: cfg.BehindProxy,
 	})
 	if err != nil {
 		return err

@@ -60,6 +60,9 @@ func (v View) Ready() error {
 // Seq returns the last change that the view takes into account.
 func (v View) Seq() int64 { return v.state.position.Seq }
 
+// LatestTime returns the latest that the time of the database can be now.
+func (v View) LatestTime() time.Time { return v.Time(v.replica.read()) }
+
 // FreshFor returns for how much longer nothing can be taken back, unseen by this
 // node, from what is answered with the view. It is zero without leases.
 func (v View) FreshFor() time.Duration {

@@ -41,6 +41,8 @@ func failures() []kindOfFailure {
 		{api.CodeAlreadyMember, http.StatusConflict, "Already a member"},
 		{api.CodeRotationInProgress, http.StatusConflict, "The key is being rotated"},
 		{api.CodeNotReady, http.StatusConflict, "The old key may still be in use"},
+		{api.CodeTooOld, http.StatusConflict, "Too far behind"},
+		{api.CodeDiverged, http.StatusConflict, "Of another history"},
 		{api.CodeIdempotencyInProgress, http.StatusConflict, "The same call is still running"},
 		{api.CodeGone, http.StatusGone, "No longer there"},
 		{api.CodePreconditionFailed, http.StatusPreconditionFailed, "It changed since it was read"},

@@ -91,7 +91,7 @@ type sample func(x *tenant) call
 func samples() map[string]sample {
 	all := map[string]sample{}
 	for _, some := range []map[string]sample{
-		operationSamples(), workspaceSamples(), accountSamples(), keySamples(), rotationSamples(), memberSamples(), roleSamples(), auditSamples(), peopleSamples(),
+		operationSamples(), workspaceSamples(), accountSamples(), keySamples(), rotationSamples(), memberSamples(), roleSamples(), auditSamples(), peopleSamples(), replicaSamples(),
 	} {
 		maps.Copy(all, some)
 	}

@@ -22,6 +22,8 @@ type Limits struct {
 
 	Streams   int           // that one principal may have open on this node; zero: 32
 	Audience  int           // streams that one workspace may have open on this node; zero: 1024
+	Verifiers int           // that may follow this node with keys of one principal; zero: 1024
+	Following int           // verifiers that may follow one workspace here, or all of them; zero: 4096
 	Heartbeat time.Duration // between two signs of life on a stream; zero: 15 s
 
 	// Change is how long a change may take, the confirmation by every node

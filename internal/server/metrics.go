@@ -33,6 +33,7 @@ type Metrics struct {
 	gateway    *prometheus.CounterVec
 	signIns    *prometheus.CounterVec
 	streams    streamMetrics
+	replicas   replicaMetrics
 }
 
 // NewMetrics returns metrics that count from zero. One process has one.
@@ -79,7 +80,7 @@ func NewMetrics() *Metrics {
 			m.gateway.WithLabelValues(protocol, status)
 		}
 	}
-	m.streams = newStreamMetrics()
+	m.streams, m.replicas = newStreamMetrics(), newReplicaMetrics()
 	m.signIns = newSignInMetric()
 	for _, outcome := range []string{"let_in", "refused", "failed"} {
 		m.sso.WithLabelValues(outcome)
@@ -93,6 +94,7 @@ func NewMetrics() *Metrics {
 	m.registry.MustRegister(verified, m.verifyTook, m.requests, m.limited, m.urlSecrets, m.store, m.fence, m.rotations, m.sso, m.gateway, m.signIns,
 		m.streams.open, m.streams.events, m.streams.ended,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.registry.MustRegister(m.replicas.collectors()...)
 	return m
 }
 
@@ -128,9 +130,9 @@ func (m *Metrics) ObserveRotation(action string) { m.rotations.WithLabelValues(a
 // ObserveFailedLook notes that the rotations that are open could not be looked at.
 func (m *Metrics) ObserveFailedLook() { m.rotations.WithLabelValues("failed").Inc() }
 
-// watch adds what can be read off a replica, its door and, unless it is nil, who
-// counts uses, at any time.
-func (m *Metrics) watch(r *replica.Replica, d Door, u Usage) error {
+// watch adds what can be read off a replica, its door and, unless they are nil, who
+// counts uses and who follows the replica, at any time.
+func (m *Metrics) watch(r *replica.Replica, d Door, u Usage, c Children) error {
 	gauge := func(name, help string, value func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
 	}
@@ -157,6 +159,11 @@ func (m *Metrics) watch(r *replica.Replica, d Door, u Usage) error {
 	} {
 		if err := m.registry.Register(c); err != nil {
 			return fmt.Errorf("register the replica's metrics: %w", err)
+		}
+	}
+	if c != nil {
+		if err := m.registry.Register(newChildMetrics(c)); err != nil {
+			return fmt.Errorf("register the metrics of verifiers: %w", err)
 		}
 	}
 	if u == nil {

@@ -73,7 +73,7 @@ func (s *Server) failure(ctx context.Context, err error) *problem {
 		return &told
 	}
 	kind, shown := shownIn(err)
-	if _, known := failureOf(string(kind)); !known {
+	if _, known := failureOf(string(kind)); !known || kind == iam.Diverged { // a verifier's is a problem of its own
 		kind, shown = s.hidden(ctx, err)
 	}
 	if errors.Is(err, iam.ErrUnwritten) {

@@ -37,6 +37,7 @@ type Options struct {
 	Now      func() time.Time // nil: [time.Now]
 	Metrics  *Metrics         // nil: of its own
 	Usage    Usage            // nil: nobody counts how keys are used
+	Children Children         // nil: no verifiers outside the server can follow; else the replica keeps a tail
 	Console  http.Handler     // answers GET and HEAD of what is no address of the API; nil: nothing does
 	Docs     http.Handler     // answers GET and HEAD of /docs and below, where problems have their pages; nil: nothing does
 	People   People           // who signs in
@@ -61,7 +62,10 @@ type Server struct {
 	behindProxy bool
 	cursors     sealer
 	metrics     *Metrics
-	usage       Usage        // nil: nobody counts
+	usage       Usage    // nil: nobody counts
+	children    Children // nil: nobody can follow
+	followers   followers
+	verifiers   *streams     // counts their connections
 	console     http.Handler // nil: there is none
 	docs        http.Handler // nil: there is none
 	hub         *stream.Hub
@@ -106,7 +110,7 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{
 		iam: o.IAM, replica: o.Replica, door: o.Door, prefixes: o.Prefixes, log: o.Log, node: o.Node, now: o.Now,
-		metrics: o.Metrics, usage: o.Usage, console: o.Console, docs: o.Docs, people: o.People, sso: o.SSO, crossOrigin: http.NewCrossOriginProtection(),
+		metrics: o.Metrics, usage: o.Usage, children: o.Children, console: o.Console, docs: o.Docs, people: o.People, sso: o.SSO, crossOrigin: http.NewCrossOriginProtection(),
 		behindProxy: o.BehindProxy, mux: http.NewServeMux(), rows: map[string]*operation{},
 	}
 	if s.door == nil {
@@ -121,7 +125,7 @@ func New(o Options) (*Server, error) {
 	if s.metrics == nil {
 		s.metrics = NewMetrics()
 	}
-	if err := s.metrics.watch(s.replica, s.door, s.usage); err != nil {
+	if err := s.metrics.watch(s.replica, s.door, s.usage, s.children); err != nil {
 		return nil, fmt.Errorf("server: %w", err)
 	}
 	s.verifyKeys, s.verifyAsk = []iam.Permission{iam.VerifyKeys}, []string{iam.VerifyKeys.String()}
@@ -129,6 +133,7 @@ func New(o Options) (*Server, error) {
 	s.values = headerValues{[]string{jsonType}, []string{"no-store"}, []string{"nosniff"}, []string{"no-referrer"}}
 	s.verifications.New = func() any { return s.newVerification() }
 	s.hub, s.streams = s.newHub(), newStreams(o.Limits)
+	s.verifiers, s.followers.all = newVerifierStreams(o.Limits), map[string]*follower{}
 	s.longestCall = cmp.Or(o.Limits.Change, 30*time.Second)
 	s.began = s.now()
 	s.perPrincipal = newLimiter[iam.PrincipalID]("default", o.Limits.Management.or(Rate{500, 5 * time.Second}))
@@ -158,6 +163,7 @@ func (s *Server) registerAll() {
 	s.registerHealth()
 	s.registerMetrics()
 	s.registerVerify()
+	s.registerReplica()
 	s.registerWhoami()
 	s.registerWorkspaces()
 	s.registerAccounts()

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/posternhq/postern/api"
+	"github.com/posternhq/postern/internal/fence"
 	"github.com/posternhq/postern/internal/iam"
 	"github.com/posternhq/postern/internal/replica"
 	"github.com/posternhq/postern/internal/server"
@@ -92,7 +93,7 @@ func bareWorld(t *testing.T, url string) *world {
 		t.Fatal(err)
 	}
 	w := &world{database: "SQLite", log: new(logbook), ahead: new(atomic.Int64)}
-	w.replica = replica.New(replica.Options{Node: "test", Now: func() time.Time {
+	w.replica = replica.New(replica.Options{Node: "test", Tail: 256, Now: func() time.Time {
 		return time.Now().Add(time.Duration(w.ahead.Load()))
 	}})
 	if strings.HasPrefix(url, "postgres") {
@@ -127,7 +128,7 @@ func bareWorld(t *testing.T, url string) *world {
 	w.people = people
 	w.options = server.Options{
 		People: people, SSO: w.sso(t, provider()),
-		IAM: w.iam, Replica: w.replica, Prefixes: token.Prefixes{token.DefaultPrefix},
+		IAM: w.iam, Replica: w.replica, Children: fence.NewChildren(w.replica, fence.SystemClock()), Prefixes: token.Prefixes{token.DefaultPrefix},
 		Secret: bytes.Repeat([]byte("s"), 32), Log: slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Node: "test",
 		Limits: server.Limits{Management: server.Rate{Burst: 1_000_000, Window: time.Minute}, Acceptance: server.Rate{Burst: 1_000_000, Window: time.Minute}},
 	}

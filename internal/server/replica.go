@@ -1,0 +1,325 @@
+package server
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/posternhq/postern/api"
+	"github.com/posternhq/postern/internal/audit"
+	"github.com/posternhq/postern/internal/iam"
+	"github.com/posternhq/postern/internal/relay"
+	"github.com/posternhq/postern/internal/replica"
+)
+
+// Children are the verifiers outside the server that follow this node, and hold parts
+// of its right to answer. Package fence has them.
+type Children interface {
+	// Enter begins a connection, which has a fresh id. process tells one process from
+	// all others, over all its connections.
+	Enter(id, name, process string, sc replica.Scope)
+	// Exit ends it. After a goodbye nobody waits for what was given over it.
+	Exit(id string, goodbye bool)
+	// Renew acknowledges and asks for a sub-lease. The key of the connection has been
+	// verified just before.
+	Renew(id string, p replica.Ping) (replica.Grant, error)
+	// Status returns the connections that have not ended, and Sum what there is to say
+	// of all of them.
+	Status() []replica.Follower
+	Sum() replica.Followers
+}
+
+const (
+	replicaPath  = "/v1/replica"
+	replicaChild = replicaPath + "/{child}"
+	replicaTag   = "Verification"
+)
+
+// registerReplica adds what verifiers outside the server follow a node by.
+func (s *Server) registerReplica() {
+	op := operation{
+		id: "follow-replica", endless: true, method: http.MethodGet, path: replicaPath, tag: replicaTag,
+		summary: "Follow the keys of a workspace", description: replicaWords,
+		access: permission, needs: iam.VerifyKeys, success: http.StatusOK, memory: true, unlimited: true,
+		problems: []string{api.CodeNotFound, api.CodeValidationFailed, api.CodeRateLimited, api.CodeUnavailable},
+	}
+	register(s, op, s.followReplica)
+	if d := documented(s.api, &op); d != nil {
+		d.Responses["200"].Content = map[string]*huma.MediaType{relay.ContentType: {Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}}}
+	}
+	register(s, operation{
+		id: "renew-replica", method: http.MethodPost, path: replicaChild + "/renew", tag: replicaTag,
+		summary: "Acknowledge, and ask to go on answering",
+		description: "Of a verifier that follows: it says which revision it answers from, and gets a part of the node's own right to answer, " +
+			"for two seconds at most. `too_old` and `diverged` say that it has to connect anew and load; `rate_limited`, that it let " +
+			"one run out on a change, and has not caught up or did so too often. Made with the key of the stream, which is verified again each time.",
+		access: permission, needs: iam.VerifyKeys, success: http.StatusOK, readOnly: true, memory: true, unlimited: true,
+		problems: []string{api.CodeTooOld, api.CodeDiverged, api.CodeRateLimited, api.CodeUnavailable},
+	}, s.renewReplica)
+	register(s, operation{
+		id: "leave-replica", method: http.MethodDelete, path: replicaChild, tag: replicaTag,
+		summary:     "Say goodbye",
+		description: "Of a verifier that answers nothing any more: no change waits for it from here on.",
+		access:      permission, needs: iam.VerifyKeys, success: http.StatusNoContent, readOnly: true, unconditional: true, memory: true, unlimited: true,
+	}, s.leaveReplica)
+}
+
+const replicaWords = "For verifiers that answer from their own memory, such as the Go package `postern`; package internal/relay of the source has " +
+	"the form of the stream. It tells all that verification needs to know of a workspace, hashes of keys and never their values, and then each change " +
+	"as it is made; with `from`, only what has changed since, where that is still known. Every second there is a sign of life.\n\n" +
+	"Nothing of it may be answered from without a grant of `renew`, which names the connection by the id in the first frame. All calls of one " +
+	"connection have to reach the same node.\n\n" +
+	"The stream breaks off as soon as the calling key stops working or loses the permission."
+
+type followReplicaInput struct {
+	Workspace string `query:"workspace" doc:"Whose keys: the caller's own workspace when left out. Callers of the system workspace may name another by id or slug, or write any." example:"any"`
+	Name      string `query:"name" doc:"What the verifier calls itself, in lists of nodes and of sources: 1 to 64 characters. Left out: the name of its key's owner."`
+	Reporter  string `query:"reporter" doc:"A random text of 16 to 64 letters and digits that is one process's, over all its connections. Needed to report uses of keys."`
+	From      string `query:"from" doc:"The position that the verifier is at: its revision, a dot, and the chain there in hexadecimal."`
+}
+
+// followed is what a verifier asks for.
+type followed struct {
+	scope    replica.Scope
+	name     string
+	reporter string
+	from     iam.Position
+}
+
+type followReplicaOutput struct{ Body func(huma.Context) }
+
+func (s *Server) followReplica(ctx context.Context, c iam.Caller, in *followReplicaInput) (*followReplicaOutput, error) {
+	if err := s.mayFollow(ctx, c); err != nil {
+		return nil, err
+	}
+	asked, err := s.readFollow(c, in)
+	if err != nil {
+		return nil, err
+	}
+	return &followReplicaOutput{func(ctx huma.Context) {
+		r, w := humago.Unwrap(ctx)
+		if err := s.relay(w, r, c, asked); err != nil {
+			s.fail(w, r, err)
+		}
+	}}, nil
+}
+
+// mayFollow returns an error unless the caller's key may verify others, on a node that
+// verifiers may follow.
+func (s *Server) mayFollow(ctx context.Context, c iam.Caller) error {
+	if c.Key.ID == "" {
+		return errCredential // a session is for people
+	}
+	if err := s.iam.Require(ctx, c, iam.VerifyKeys, audit.Target{Type: "key"}); err != nil {
+		return err
+	}
+	if s.children == nil {
+		return iam.Errorf(iam.Unavailable, "no verifiers can follow this node")
+	}
+	return nil
+}
+
+// readFollow reads what a verifier asks for.
+func (s *Server) readFollow(c iam.Caller, in *followReplicaInput) (f followed, err error) {
+	var known bool
+	if f.scope, known = s.scopeFor(c, in.Workspace); !known {
+		return f, iam.Errorf(iam.NotFound, "no workspace %s", iam.SafeText(in.Workspace))
+	}
+	if f.name = cmp.Or(in.Name, c.Principal.Name); !isVerifierName(f.name) {
+		return f, iam.Invalid("name", "not_a_name", "a name has 1 to 64 characters, none of them a control character")
+	}
+	if f.reporter = in.Reporter; f.reporter != "" && !isReporter(f.reporter) {
+		return f, iam.Invalid("reporter", "not_an_id", "the id of a reporter is random, and has 16 to 64 letters and digits")
+	}
+	if in.From == "" {
+		return f, nil
+	}
+	if f.from, err = relay.ParsePosition(in.From); err != nil {
+		return f, iam.Invalid("from", "not_a_position", "a position is a revision, a dot, and 64 hexadecimal digits")
+	}
+	return f, nil
+}
+
+// scopeFor returns whose keys a caller may follow: those of its own workspace, or of
+// another that it names when it operates the deployment.
+func (s *Server) scopeFor(c iam.Caller, ref string) (replica.Scope, bool) {
+	switch {
+	case ref == "" || ref == "-" || ref == string(c.Workspace.ID) || ref == c.Workspace.Name:
+		return replica.OneWorkspace(c.Workspace.ID), true
+	case !c.System:
+		return replica.Scope{}, false
+	case ref == anyWorkspace:
+		return replica.AnyWorkspace(), true
+	}
+	return s.replica.ScopeOf(ref)
+}
+
+func isVerifierName(name string) bool {
+	const most = 64
+	return name != "" && utf8.ValidString(name) && utf8.RuneCountInString(name) <= most && !strings.ContainsFunc(name, unicode.IsControl)
+}
+
+func isReporter(id string) bool {
+	const least, most = 16, 64
+	plain := func(r rune) bool { return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' }
+	return len(id) >= least && len(id) <= most && !strings.ContainsFunc(id, func(r rune) bool { return !plain(r) })
+}
+
+// follower is a connection of a verifier, and whose it is.
+type follower struct {
+	id        string
+	principal iam.PrincipalID
+	key       iam.KeyID
+	asked     followed
+	process   string
+	request   *http.Request // that the stream answers
+	ended     time.Time     // zero: the stream is open
+}
+
+// followers are the connections of verifiers, for as long as their streams are open,
+// and a little longer: a verifier that hears of an end says what it has to say.
+type followers struct {
+	mu  sync.Mutex // guards all
+	all map[string]*follower
+}
+
+// afterwards is for how long a connection may still be spoken of that has ended.
+const afterwards = 10 * time.Second
+
+func (f *followers) add(one *follower, now time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for id, other := range f.all {
+		if !other.ended.IsZero() && now.Sub(other.ended) > afterwards {
+			delete(f.all, id)
+		}
+	}
+	f.all[one.id] = one
+}
+
+func (f *followers) end(one *follower, now time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	one.ended = now
+}
+
+// of returns a connection of a caller, by its id, and whether its stream is open.
+func (f *followers) of(c iam.Caller, id string) (one *follower, open bool, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	one = f.all[id]
+	if one == nil || one.principal != c.Principal.ID || one.key != c.Key.ID {
+		return nil, false, iam.Errorf(iam.NotFound, "there is no such connection on this node; connect anew")
+	}
+	return one, one.ended.IsZero(), nil
+}
+
+// newFollower returns a connection that has not begun.
+func newFollower(r *http.Request, c iam.Caller, asked followed) *follower {
+	one := &follower{id: strings.ToLower(rand.Text()), principal: c.Principal.ID, key: c.Key.ID, asked: asked, request: r}
+	one.process = string(c.Principal.ID) + "/" + cmp.Or(asked.reporter, one.id) // nobody speaks for a process of others
+	return one
+}
+
+// InChild is the part of an input that every path below a connection has.
+type InChild struct {
+	Child string `path:"child" doc:"The id of the connection, from the stream's first frame."`
+}
+
+type renewReplicaInput struct {
+	InChild
+	Body api.RenewReplica
+}
+
+func (s *Server) renewReplica(ctx context.Context, c iam.Caller, in *renewReplicaInput) (*answer[api.ReplicaGrant], error) {
+	g, err := s.grant(ctx, c, in)
+	s.metrics.replicas.renewed(err)
+	if err != nil {
+		return nil, err
+	}
+	return &answer[api.ReplicaGrant]{Body: api.ReplicaGrant{
+		N: g.N, Seq: g.At.Seq, Chain: relay.FormatChain(g.At.Chain), ForUS: g.For.Microseconds(), Time: api.NewTime(g.Time.Add(time.Microsecond)),
+	}}, nil
+}
+
+// grant gives a verifier a sub-lease. The last thing before is the look whether the
+// stream's key still works: what was given meanwhile is not told, and ends with time.
+func (s *Server) grant(ctx context.Context, c iam.Caller, in *renewReplicaInput) (replica.Grant, error) {
+	if err := s.mayFollow(ctx, c); err != nil {
+		return replica.Grant{}, err
+	}
+	one, open, err := s.followers.of(c, in.Child)
+	if err == nil && !open {
+		err = iam.Errorf(iam.NotFound, "the stream has ended; connect anew")
+	}
+	if err != nil {
+		return replica.Grant{}, err
+	}
+	chain, err := relay.ParseChain(in.Body.Chain)
+	if err != nil {
+		return replica.Grant{}, iam.Invalid("/chain", "not_a_chain", "a chain has 64 hexadecimal digits")
+	}
+	g, err := s.children.Renew(one.id, replica.Ping{
+		N: in.Body.N, At: iam.Position{Seq: in.Body.Seq, Chain: chain}, Wanted: time.Duration(in.Body.WantedMS) * time.Millisecond,
+	})
+	if err != nil {
+		return g, ungranted(err)
+	}
+	if err := s.followsStill(one.request); err != nil {
+		return g, err
+	}
+	return g, nil
+}
+
+// ungranted says in the caller's words why there is no sub-lease.
+func ungranted(err error) error {
+	switch {
+	case errors.Is(err, replica.ErrNoFollower):
+		return iam.Errorf(iam.NotFound, "the stream has ended; connect anew")
+	case errors.Is(err, replica.ErrSetAside):
+		return retryAfter{iam.Errorf(iam.RateLimited, "a grant ran out on a change that was not acknowledged: catch up, or wait"), time.Second}
+	case errors.Is(err, replica.ErrTooOld):
+		return iam.Errorf(replica.ErrTooOld, "what happened since that revision is not kept here: load anew")
+	case errors.Is(err, iam.Diverged):
+		return newProblem(api.CodeDiverged, "", "that revision is of another history: load anew")
+	case errors.Is(err, iam.Unavailable):
+		return retryAfter{iam.Errorf(iam.Unavailable, "this node has not come to that revision yet"), time.Second}
+	case errors.Is(err, iam.Stale):
+		return errStale
+	}
+	return err
+}
+
+// followsStill returns nil while the key of a stream works and may verify others.
+func (s *Server) followsStill(stream *http.Request) error {
+	v, err := s.recognise(stream)
+	switch {
+	case err != nil:
+		return err
+	case !v.Effective().Allow(iam.VerifyKeys):
+		return errCredential
+	}
+	return nil
+}
+
+func (s *Server) leaveReplica(ctx context.Context, c iam.Caller, in *InChild) (*struct{}, error) {
+	if err := s.mayFollow(ctx, c); err != nil {
+		return nil, err
+	}
+	one, _, err := s.followers.of(c, in.Child)
+	if err != nil {
+		return nil, err
+	}
+	s.children.Exit(one.id, true)
+	return nil, nil
+}

@@ -1,0 +1,305 @@
+package server
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/posternhq/postern/internal/iam"
+	"github.com/posternhq/postern/internal/relay"
+	"github.com/posternhq/postern/internal/replica"
+)
+
+// replicaBeat is how often a verifier hears that its stream is alive.
+const replicaBeat = time.Second
+
+// errReload says that what happened cannot be told as changes.
+var errReload = errors.New("the verifier has to connect anew")
+
+// relayed is one open stream to a verifier. Two goroutines share it: one writes, and
+// the other watches over the right to be written to, also while a write is held up.
+type relayed struct {
+	s       *Server
+	w       http.ResponseWriter
+	control *http.ResponseController
+	of      *follower
+	out     *relay.Writer
+	at      iam.Position // what the verifier was told up to
+
+	ctx  context.Context // ends with the client, or with a cause
+	stop context.CancelCauseFunc
+}
+
+// relay tells a verifier what it follows until one of them ends. It returns an error
+// only when nothing has been answered.
+func (s *Server) relay(w http.ResponseWriter, r *http.Request, c iam.Caller, asked followed) error {
+	h := w.Header()
+	h.Set("Content-Type", relay.ContentType)
+	h.Set("X-Accel-Buffering", "no") // nginx would keep it back
+	if r.Method == http.MethodHead {
+		return nil // it asks for nothing more
+	}
+	own, _ := asked.scope.Workspace()
+	leave, err := s.verifiers.enter(c.Principal.ID, own)
+	if err != nil {
+		s.metrics.limited.Inc()
+		return err
+	}
+	defer leave()
+	one := newFollower(r, c, asked)
+	l := &relayed{s: s, w: w, control: http.NewResponseController(w), of: one}
+	l.out = relay.NewWriter(l)
+	s.followers.add(one, s.now())
+	s.children.Enter(one.id, asked.name, one.process, asked.scope)
+	defer l.exit()
+	open := s.metrics.replicas.open.WithLabelValues(scopeName(asked.scope))
+	open.Inc()
+	defer open.Dec()
+	l.run()
+	return nil
+}
+
+// scopeName tells whether a verifier follows one workspace or all.
+func scopeName(sc replica.Scope) string {
+	if _, all := sc.Workspace(); all {
+		return anyWorkspace
+	}
+	return "workspace"
+}
+
+// run streams until something ends it. Nothing was written before.
+func (l *relayed) run() {
+	l.ctx, l.stop = context.WithCancelCause(l.of.request.Context())
+	var watching sync.WaitGroup
+	watching.Go(l.watch)
+	err := l.follow()
+	l.stop(err)
+	watching.Wait() // or it would touch a connection that is no longer ours
+	if cause := context.Cause(l.ctx); cause != nil {
+		err = cause
+	}
+	l.exit() // before the verifier hears that it gets nothing more
+	l.end(err)
+}
+
+// exit ends the connection. It may be called again.
+func (l *relayed) exit() {
+	l.s.followers.end(l.of, l.s.now())
+	l.s.children.Exit(l.of.id, false)
+}
+
+// end says the last words, unless the verifier may hear none.
+func (l *relayed) end(err error) {
+	reason, word := "client", ""
+	switch {
+	case errors.Is(err, errNoRight):
+		reason = "no_right"
+	case errors.Is(err, errShutdown):
+		reason, word = "shutdown", relay.Shutdown
+	case errors.Is(err, errNotKnown):
+		reason, word = "stale", relay.NotKnown
+	case errors.Is(err, errReload):
+		reason, word = "reload", relay.Reload
+	}
+	l.s.metrics.replicas.ended.WithLabelValues(reason).Inc()
+	if word == "" {
+		panic(http.ErrAbortHandler) // what has not left stays here, and the verifier sees the stream break off
+	}
+	l.ctx = context.WithoutCancel(l.ctx) // the end tells nothing of any workspace
+	if l.allow() == nil {
+		_ = relay.NewWriter(writerFunc(l.deliver)).End(word) // who does not hear it sees the connection end
+	}
+	_ = l.control.SetWriteDeadline(time.Time{}) // the connection is for other requests now
+}
+
+// watch ends the stream when the verifier loses the right to it: it looks at each
+// publication, and when the key expires or the lease of this node does. A write that
+// is held up is broken off.
+func (l *relayed) watch() {
+	for {
+		published := l.s.replica.Published() // before the look, so that nothing is missed in between
+		again, err := l.permitted()
+		if err != nil {
+			l.stop(err)
+			_ = l.control.SetWriteDeadline(time.Unix(1, 0)) // where there is none, nothing holds a write up
+			return
+		}
+		timer := time.NewTimer(again)
+		select {
+		case <-published:
+		case <-timer.C:
+		case <-l.ctx.Done():
+			timer.Stop()
+			return
+		}
+		timer.Stop()
+	}
+}
+
+// permitted returns nil when the verifier may be told something now, and after which
+// time that must be asked again although nothing was published.
+func (l *relayed) permitted() (again time.Duration, err error) {
+	v, err := l.s.recognise(l.of.request)
+	switch {
+	case errors.Is(err, iam.Stale) && l.of.request.Context().Err() != nil:
+		return 0, errClient
+	case errors.Is(err, iam.Stale):
+		return 0, errNotKnown
+	case err != nil || v.KeyID() != l.of.key || !v.Effective().Allow(iam.VerifyKeys):
+		return 0, errNoRight
+	}
+	again = replicaBeat
+	if v.Key.ExpiresAt != 0 {
+		again = min(again, time.UnixMicro(v.Key.ExpiresAt).Sub(l.s.now()))
+	}
+	const least = 10 * time.Millisecond // the clocks of this machine and the database differ a little
+	return max(again, least), nil
+}
+
+// newVerifierStreams counts the connections of verifiers apart from other streams.
+func newVerifierStreams(l Limits) *streams {
+	const usual, usualFollowing = 1024, 4096
+	return &streams{mostOfOne: cmp.Or(l.Verifiers, usual), most: cmp.Or(l.Following, usualFollowing), open: map[string]int{}}
+}
+
+// follow tells the verifier where it begins, and then what happens.
+func (l *relayed) follow() error {
+	// The server's own limit on reading would end the request; the client has nothing
+	// more to say.
+	if err := l.control.SetReadDeadline(time.Time{}); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return fmt.Errorf("%w: %w", errClient, err)
+	}
+	epoch := l.s.replica.View().Epoch()
+	if err := l.begin(); err != nil {
+		return err
+	}
+	beat := time.NewTicker(replicaBeat)
+	defer beat.Stop()
+	for {
+		published := l.s.replica.Published() // before the look, so that nothing is missed in between
+		v := l.s.replica.View()
+		if v.Epoch() != epoch {
+			return errReload // its log may be another one now
+		}
+		if err := l.tell(v); err != nil {
+			return err
+		}
+		select {
+		case <-published:
+		case <-beat.C:
+			if err := l.out.Beat(); err != nil {
+				return err
+			}
+		case <-l.s.streams.ending:
+			return errShutdown
+		case <-l.ctx.Done():
+			return errClient
+		}
+	}
+}
+
+// begin writes who the verifier is here, and all that it has to know first.
+func (l *relayed) begin() error {
+	v := l.s.replica.View()
+	hello := relay.Hello{
+		Child: l.of.id, Node: l.s.node, HeartbeatMS: replicaBeat.Milliseconds(),
+		Resumed: l.of.asked.from.Seq > 0 && l.resumes(v), Time: v.LatestTime(), Prefixes: l.s.prefixes,
+	}
+	hello.Workspace, hello.Any = l.of.asked.scope.Workspace()
+	if err := l.out.Hello(hello); err != nil {
+		return err
+	}
+	if hello.Resumed {
+		l.s.metrics.replicas.begun.WithLabelValues("resumed").Inc()
+		l.at = l.of.asked.from
+		return nil
+	}
+	l.s.metrics.replicas.begun.WithLabelValues("snapshot").Inc()
+	at, err := v.Pour(l.of.asked.scope, l.out)
+	if err != nil {
+		return unpoured(err)
+	}
+	l.at = at
+	return l.out.Loaded(at)
+}
+
+// unpoured tells a node that knows nothing from a client that went away.
+func unpoured(err error) error {
+	if errors.Is(err, iam.Unavailable) {
+		return errNotKnown
+	}
+	return err
+}
+
+// resumes reports whether a verifier can go on from where it says it is.
+func (l *relayed) resumes(v replica.View) bool {
+	changes, _, err := v.After(l.of.asked.from, l.of.asked.scope)
+	return err == nil && len(changes) <= relay.MostChanges
+}
+
+// tell writes what leads to a view from what the verifier was told.
+func (l *relayed) tell(v replica.View) error {
+	if v.Seq() == l.at.Seq {
+		return nil
+	}
+	changes, at, err := v.After(l.at, l.of.asked.scope)
+	switch {
+	case errors.Is(err, iam.Unavailable):
+		return nil // this node is behind, or knows nothing; it says so elsewhere
+	case err != nil:
+		return errReload
+	}
+	if err := l.out.Changes(changes, at); errors.Is(err, relay.ErrTooMany) {
+		return errReload
+	} else if err != nil {
+		return err
+	}
+	l.at = at
+	return nil
+}
+
+// Write implements [io.Writer] for what is of the workspace. The last thing before is
+// the look whether the verifier may have it. That the deadline is set before the look
+// has a reason: watch puts it into the past after the right is lost, and it stays there.
+func (l *relayed) Write(p []byte) (int, error) {
+	if err := l.allow(); err != nil {
+		return 0, err
+	}
+	if _, err := l.permitted(); err != nil {
+		return 0, err
+	}
+	if l.ctx.Err() != nil {
+		return 0, errClient
+	}
+	return l.deliver(p)
+}
+
+// allow gives the client time for one write.
+func (l *relayed) allow() error {
+	// The clock of the network, not the one that is injected.
+	if err := l.control.SetWriteDeadline(time.Now().Add(streamStall)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return fmt.Errorf("%w: %w", errClient, err)
+	}
+	return nil
+}
+
+func (l *relayed) deliver(p []byte) (int, error) {
+	n, err := l.w.Write(p)
+	if err == nil {
+		err = l.control.Flush()
+	}
+	l.s.metrics.replicas.bytes.Add(float64(n))
+	if err != nil {
+		return n, fmt.Errorf("%w: %w", errClient, err)
+	}
+	return n, nil
+}
+
+type writerFunc func([]byte) (int, error)
+
+// Write implements [io.Writer].
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }

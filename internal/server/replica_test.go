@@ -1,0 +1,360 @@
+package server_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/posternhq/postern/api"
+	"github.com/posternhq/postern/internal/iam"
+	"github.com/posternhq/postern/internal/relay"
+	"github.com/posternhq/postern/internal/replica"
+	"github.com/posternhq/postern/internal/server"
+)
+
+// seen is a sink that keeps what it was told of, by id.
+type seen struct {
+	workspaces map[iam.WorkspaceID]iam.WorkspaceRecord
+	principals map[iam.PrincipalID]iam.PrincipalRecord
+	keys       map[iam.KeyID]iam.KeyRecord
+}
+
+func newSeen() *seen {
+	return &seen{map[iam.WorkspaceID]iam.WorkspaceRecord{}, map[iam.PrincipalID]iam.PrincipalRecord{}, map[iam.KeyID]iam.KeyRecord{}}
+}
+
+func (s *seen) Workspace(r iam.WorkspaceRecord) error { s.workspaces[r.ID] = r; return nil }
+func (s *seen) Role(iam.RoleRecord) error             { return nil }
+func (s *seen) Principal(r iam.PrincipalRecord) error { s.principals[r.ID] = r; return nil }
+func (s *seen) Key(r iam.KeyRecord) error             { s.keys[r.ID] = r; return nil }
+
+// outside is a verifier outside the server, as far as it is needed to see what that
+// tells it.
+type outside struct {
+	c     *client
+	hello relay.Hello
+	read  *relay.Reader
+	raw   *bytes.Buffer // all that was sent
+	known *seen
+	at    iam.Position
+	asked int64
+}
+
+// tryOutside asks for a stream.
+func (c *client) tryOutside(query url.Values, from iam.Position) *http.Response {
+	c.t.Helper()
+	ctx, stop := context.WithTimeout(c.t.Context(), time.Minute)
+	c.t.Cleanup(stop)
+	if from.Seq != 0 {
+		query.Set("from", relay.FormatPosition(from))
+	}
+	req := c.request(http.MethodGet, "/v1/replica?"+query.Encode(), nil).request(c.t, c.url).WithContext(ctx)
+	answer, err := http.DefaultClient.Do(req)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Cleanup(func() { answer.Body.Close() })
+	return answer
+}
+
+// outside opens a stream, which has to begin.
+func (c *client) outside(query url.Values, from iam.Position) *outside {
+	c.t.Helper()
+	answer := c.tryOutside(query, from)
+	if answer.StatusCode != http.StatusOK || answer.Header.Get("Content-Type") != relay.ContentType || answer.Header.Get("Cache-Control") != "no-store" {
+		body, _ := io.ReadAll(answer.Body)
+		c.t.Fatalf("got %d %v, want a stream: %s", answer.StatusCode, answer.Header, body)
+	}
+	o := &outside{c: c, raw: new(bytes.Buffer), known: newSeen(), at: from}
+	o.read = relay.NewReader(io.TeeReader(answer.Body, o.raw))
+	var err error
+	if o.hello, err = o.read.Hello(from); err != nil {
+		c.t.Fatalf("hello: %v", err)
+	}
+	if o.hello.Resumed {
+		return o
+	}
+	if o.at, err = o.read.Snapshot(o.known); err != nil {
+		c.t.Fatalf("snapshot: %v", err)
+	}
+	return o
+}
+
+// until takes in news until something is so.
+func (o *outside) until(what string, so func() bool) {
+	o.c.t.Helper()
+	for !so() {
+		news, err := o.read.Next()
+		if err != nil {
+			o.c.t.Fatalf("the stream ends with %v before %s", err, what)
+		}
+		if news.At.Seq != 0 {
+			o.at = news.At
+		}
+		for _, c := range news.Changes {
+			for _, k := range c.Keys {
+				o.known.keys[k.ID] = k
+			}
+			for _, p := range c.Principals {
+				o.known.principals[p.ID] = p
+			}
+		}
+	}
+}
+
+// ends returns how the stream ends.
+func (o *outside) ends() error {
+	for {
+		if _, err := o.read.Next(); err != nil {
+			return err
+		}
+	}
+}
+
+func (o *outside) path(rest string) string { return "/v1/replica/" + o.hello.Child + rest }
+
+// question asks for a sub-lease, from where the verifier is.
+func (o *outside) question() api.RenewReplica {
+	o.asked++
+	return api.RenewReplica{N: o.asked, Seq: o.at.Seq, Chain: relay.FormatChain(o.at.Chain), WantedMS: 2000}
+}
+
+func (o *outside) renew() *reply { return o.c.post(o.path("/renew"), o.question()) }
+
+// broken fails the test unless a stream broke off without a word.
+func broken(t *testing.T, err error) {
+	t.Helper()
+	if ended := new(relay.Ended); !errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &ended) {
+		t.Errorf("the stream ends with %v, want it to break off", err)
+	}
+}
+
+func replicaSamples() map[string]sample {
+	// one is a call over a stream that is opened for it, by the owner's own key.
+	one := func(method, path string, body func(o *outside) any) sample {
+		return func(x *tenant) call {
+			x.t.Helper()
+			o := (&client{town: &town{world: x.w, t: x.t}, t: x.t, key: x.owner}).outside(url.Values{"reporter": {"aaaaaaaaaaaaaaaaaaaa"}}, iam.Position{})
+			return call{method: method, path: o.path(path), key: x.owner, body: body(o)}
+		}
+	}
+	none := func(*outside) any { return nil }
+	return map[string]sample{
+		"follow-replica": func(x *tenant) call { return get("/v1/replica", x.owner) },
+		"renew-replica":  one(http.MethodPost, "/renew", func(o *outside) any { return o.question() }),
+		"leave-replica":  one(http.MethodDelete, "", none),
+	}
+}
+
+func TestVerifierOutsideFollows(t *testing.T) {
+	eachTown(t, func(t *testing.T, w *town) {
+		c := w.acme.in(t)
+		before := c.keyOf(c.account("operator").ID, api.CreateKey{})
+		v := c.holder("iam.keys:verify").in(t)
+		o := v.outside(url.Values{"name": {"tickets"}}, iam.Position{})
+		if h := o.hello; h.Workspace != iam.WorkspaceID(c.workspace) || h.Any || h.Resumed || h.Node != "test" || h.HeartbeatMS != 1000 || h.Child == "" || len(h.Prefixes) == 0 {
+			t.Errorf("it begins with %+v", h)
+		}
+		if k, there := o.known.keys[iam.KeyID(before.ID)]; !there || k.Revoked {
+			t.Errorf("the snapshot has %+v of the key", k)
+		}
+		var g api.ReplicaGrant
+		o.renew().want(http.StatusOK, &g)
+		if g.N != 1 || g.Seq != o.at.Seq || g.Chain != relay.FormatChain(o.at.Chain) || g.ForUS != 2_000_000 || time.Since(g.Time.Time) > time.Minute {
+			t.Errorf("got %+v at %+v", g, o.at)
+		}
+		after := c.keyOf(c.account("operator").ID, api.CreateKey{})
+		o.until("the new key", func() bool { _, there := o.known.keys[iam.KeyID(after.ID)]; return there })
+		c.post(here("/keys/"+before.ID+"/revoke"), nil).want(http.StatusOK, nil)
+		o.until("the revocation", func() bool { return o.known.keys[iam.KeyID(before.ID)].Revoked })
+		o.renew().want(http.StatusOK, &g)
+		if g.N != 2 || g.Seq < o.at.Seq {
+			t.Errorf("got %+v at %+v", g, o.at)
+		}
+		for _, secret := range []string{before.Value, after.Value, before.Hint, before.Value[len(before.Value)-4:], v.key} {
+			if bytes.Contains(o.raw.Bytes(), []byte(secret)) {
+				t.Errorf("the stream holds %q", secret)
+			}
+		}
+	})
+}
+
+// Whose keys a verifier is told of goes by its own key's workspace.
+func TestVerifierIsToldOfItsScopeAlone(t *testing.T) {
+	eachTown(t, func(t *testing.T, w *town) {
+		acme, globex := w.acme.in(t).holder("iam.keys:verify").in(t), w.globex.in(t)
+		operators := w.system.in(t).holder("iam.keys:verify").in(t)
+		theirs := globex.keyOf(globex.account("operator").ID, api.CreateKey{})
+		for _, ref := range []string{"", "-", acme.workspace, "acme"} {
+			o := acme.outside(url.Values{"workspace": {ref}}, iam.Position{})
+			if _, told := o.known.keys[iam.KeyID(theirs.ID)]; told || len(o.known.workspaces) != 1 || o.hello.Workspace != iam.WorkspaceID(acme.workspace) {
+				t.Errorf("%q: told of %d workspaces and of another's key: %t", ref, len(o.known.workspaces), told)
+			}
+			more := globex.keyOf(globex.account("operator").ID, api.CreateKey{})
+			mine := w.acme.in(t).account("viewer")
+			o.until("its own account", func() bool { _, there := o.known.principals[iam.PrincipalID(mine.ID)]; return there })
+			if _, told := o.known.keys[iam.KeyID(more.ID)]; told {
+				t.Errorf("%q: it hears of a change elsewhere", ref)
+			}
+		}
+		for _, ref := range []string{"any", globex.workspace, "globex", "nowhere"} {
+			acme.get("/v1/replica?workspace="+ref).wantProblem(http.StatusNotFound, api.CodeNotFound)
+		}
+		if o := operators.outside(url.Values{"workspace": {"globex"}}, iam.Position{}); o.hello.Workspace != iam.WorkspaceID(globex.workspace) || len(o.known.workspaces) != 1 {
+			t.Errorf("the operators' verifier for globex has %+v", o.hello)
+		}
+		if o := operators.outside(url.Values{"workspace": {"any"}}, iam.Position{}); !o.hello.Any || len(o.known.workspaces) != 3 {
+			t.Errorf("the operators' verifier for all has %+v and %d workspaces", o.hello, len(o.known.workspaces))
+		}
+		operators.get("/v1/replica?workspace=nowhere").wantProblem(http.StatusNotFound, api.CodeNotFound)
+	})
+}
+
+// The stream ends, and nothing is granted, once its own key may not verify any more.
+func TestVerifierWhoseKeyLosesTheRightEnds(t *testing.T) {
+	eachTown(t, func(t *testing.T, w *town) {
+		c := w.acme.in(t)
+		lose := map[string]func(v *client, role api.CreatedRole){
+			"revoked": func(v *client, _ api.CreatedRole) {
+				c.post(here("/keys/"+v.id+"/revoke"), nil).want(http.StatusOK, nil)
+			},
+			"paused": func(v *client, _ api.CreatedRole) { c.post(here("/keys/"+v.id+"/pause"), nil).want(http.StatusOK, nil) },
+			"narrowed": func(v *client, role api.CreatedRole) {
+				c.patch(here("/roles/"+role.ID), api.UpdateRole{Permissions: &[]string{"tickets:read"}}).want(http.StatusOK, nil)
+			},
+		}
+		for name, take := range lose {
+			t.Run(name, func(t *testing.T) {
+				role := c.role("iam.keys:verify")
+				key := c.keyOf(c.account(role.Name).ID, api.CreateKey{})
+				v := w.client(key.Value).in(t)
+				o := v.outside(url.Values{}, iam.Position{})
+				o.renew().want(http.StatusOK, nil)
+				take(v, role)
+				if got := o.renew().status; got != http.StatusUnauthorized && got != http.StatusForbidden {
+					t.Errorf("it is granted more: %d", got)
+				}
+				broken(t, o.ends())
+			})
+		}
+	})
+}
+
+func TestConnectionIsItsOwnersAlone(t *testing.T) {
+	eachTown(t, func(t *testing.T, w *town) {
+		c := w.acme.in(t)
+		account := c.account("verifier")
+		mine := w.client(c.keyOf(account.ID, api.CreateKey{}).Value).in(t)
+		o := mine.outside(url.Values{}, iam.Position{})
+		for name, other := range map[string]*client{
+			"another key of the account": w.client(c.keyOf(account.ID, api.CreateKey{}).Value).in(t),
+			"another account":            c.holder("iam.keys:verify").in(t),
+			"another workspace":          w.globex.in(t),
+			"whoever operates it all":    w.system.in(t),
+		} {
+			if p := other.post(o.path("/renew"), o.question()).wantProblem(http.StatusNotFound, api.CodeNotFound); strings.Contains(p.Detail, "acme") {
+				t.Errorf("%s hears %q", name, p.Detail)
+			}
+			other.delete(o.path("")).wantProblem(http.StatusNotFound, api.CodeNotFound)
+		}
+		mine.post("/v1/replica/nobody/renew", o.question()).wantProblem(http.StatusNotFound, api.CodeNotFound)
+		o.renew().want(http.StatusOK, nil) // nobody ended it
+		mine.delete(o.path("")).want(http.StatusNoContent, nil)
+		o.renew().wantProblem(http.StatusNotFound, api.CodeNotFound)
+	})
+}
+
+func TestVerifierResumesWhereItWas(t *testing.T) {
+	eachTown(t, func(t *testing.T, w *town) {
+		c := w.acme.in(t)
+		v := c.holder("iam.keys:verify").in(t)
+		first := v.outside(url.Values{}, iam.Position{})
+		made := c.account("viewer") // while nobody listens, as far as that one knows
+		again := v.outside(url.Values{}, first.at)
+		if !again.hello.Resumed {
+			t.Fatal("it gets a snapshot")
+		}
+		again.until("what it missed", func() bool { _, there := again.known.principals[iam.PrincipalID(made.ID)]; return there })
+		if again.raw.Len() > 4096 {
+			t.Errorf("it is told %d bytes", again.raw.Len())
+		}
+		wrong, ahead := first.at, first.at
+		wrong.Chain[0]++
+		ahead.Seq += 1000
+		for name, from := range map[string]iam.Position{"another history": wrong, "what has not been": ahead} {
+			if o := v.outside(url.Values{}, from); o.hello.Resumed || len(o.known.keys) == 0 {
+				t.Errorf("from %s it resumes", name)
+			}
+		}
+		for _, query := range []url.Values{{"from": {"7"}}, {"from": {"x." + strings.Repeat("0", 64)}}, {"name": {strings.Repeat("n", 65)}}, {"reporter": {"short"}}, {"reporter": {"aaaaaaaaaaaaaaa/../../"}}} {
+			v.get("/v1/replica?"+query.Encode()).wantProblem(http.StatusUnprocessableEntity, api.CodeValidationFailed)
+		}
+		o := v.outside(url.Values{}, iam.Position{})
+		o.at = wrong
+		o.renew().wantProblem(http.StatusConflict, api.CodeDiverged)
+	})
+}
+
+func TestStreamOfANodeThatEndsSaysSo(t *testing.T) {
+	eachTown(t, func(t *testing.T, w *town) {
+		other := &town{world: w.with(t, func(o *server.Options) { o.Metrics = nil }), t: t}
+		v := w.acme.in(t).holder("iam.keys:verify").in(t)
+		v.town = other
+		o := v.outside(url.Values{}, iam.Position{})
+		o.renew().want(http.StatusOK, nil)
+		other.server.EndStreams()
+		var ended *relay.Ended
+		if err := o.ends(); !errors.As(err, &ended) || ended.Reason != relay.Shutdown {
+			t.Errorf("the stream ends with %v, want %s", err, relay.Shutdown)
+		}
+		o.renew().wantProblem(http.StatusNotFound, api.CodeNotFound)
+		v.delete(o.path("")).want(http.StatusNoContent, nil) // and may say goodbye
+	})
+}
+
+// refusing are children who get nothing.
+type refusing struct {
+	server.Children
+	why error
+}
+
+func (r *refusing) Renew(string, replica.Ping) (replica.Grant, error) { return replica.Grant{}, r.why }
+
+func TestVerifierHearsWhyItGetsNothing(t *testing.T) {
+	eachTown(t, func(t *testing.T, w *town) {
+		no := &refusing{}
+		other := &town{world: w.with(t, func(o *server.Options) {
+			no.Children = o.Children
+			o.Metrics, o.Children, o.Limits.Verifiers = nil, no, 2
+		}), t: t}
+		v := w.acme.in(t).holder("iam.keys:verify").in(t)
+		v.town = other
+		o := v.outside(url.Values{}, iam.Position{})
+		for _, test := range []struct {
+			why    error
+			status int
+			code   string
+		}{
+			{replica.ErrNoFollower, http.StatusNotFound, api.CodeNotFound},
+			{replica.ErrSetAside, http.StatusTooManyRequests, api.CodeRateLimited},
+			{replica.ErrTooOld, http.StatusConflict, api.CodeTooOld},
+			{iam.Diverged, http.StatusConflict, api.CodeDiverged},
+			{iam.Errorf(iam.Unavailable, "x"), http.StatusServiceUnavailable, api.CodeUnavailable},
+			{iam.Stale, http.StatusServiceUnavailable, api.CodeStale},
+		} {
+			no.why = test.why
+			o.renew().wantProblem(test.status, test.code)
+		}
+		v.outside(url.Values{}, iam.Position{})
+		v.get("/v1/replica").wantProblem(http.StatusTooManyRequests, api.CodeRateLimited)
+		alone := &town{world: w.with(t, func(o *server.Options) { o.Metrics, o.Children = nil, nil }), t: t}
+		v.town = alone
+		v.get("/v1/replica").wantProblem(http.StatusServiceUnavailable, api.CodeUnavailable)
+	})
+}
