@@ -54,7 +54,6 @@ func (a *app) rotationUpdate() *cobra.Command {
 	fs.BoolVar(&j.auto, "auto-revoke", false, "revoke the old key when it has been quiet for that long, never before")
 	fs.BoolVar(&j.noAuto, "no-auto-revoke", false, "leave it to somebody to finish the rotation")
 	fs.StringVar(&j.deadline, "deadline", "", "when the rotation is overdue: in a while such as 7d, at a time, or "+none+"; nothing is revoked by it")
-	cmd.MarkFlagsMutuallyExclusive("auto-revoke", "no-auto-revoke")
 	p.register(fs)
 	return cmd
 }
@@ -63,6 +62,9 @@ func (a *app) rotationUpdate() *cobra.Command {
 func (j judgement) body(a *app, cmd *cobra.Command) (api.UpdateRotation, error) {
 	in := api.UpdateRotation{AutoRevoke: given(cmd, "auto-revoke", j.auto)}
 	if off := given(cmd, "no-auto-revoke", !j.noAuto); off != nil {
+		if in.AutoRevoke != nil {
+			return in, usagef("--auto-revoke and --no-auto-revoke say opposite things")
+		}
 		in.AutoRevoke = off
 	}
 	switch quiet := given(cmd, "quiet-for", j.quiet); {
