@@ -133,9 +133,10 @@ func (o *options) verifier() (*Verifier, error) {
 	}
 	if o.backing == nil || o.backing.Reports != nil {
 		var err error
+		begun := time.Now()
 		if v.uses, err = usage.New(usage.Options{
 			Reporter: iam.Reporter{ID: v.above.reporter(), Name: o.name, Kind: "verifier"}, Store: v.above, Log: o.log,
-			Now: func() time.Duration { return v.clock.Now().Monotonic }, Heartbeat: heartbeat,
+			Now: func() time.Duration { return time.Since(begun) }, Heartbeat: heartbeat,
 		}); err != nil {
 			return nil, fmt.Errorf("postern: %w", err)
 		}

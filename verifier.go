@@ -110,7 +110,7 @@ func (v *Verifier) VerifyFrom(ctx context.Context, from Source, key string, perm
 	}
 	q.from = from
 	if t := v.above.terms(); t != nil {
-		hash, err := t.prefixes.Parse(key)
+		hash, err := t.prefixes.Hash(key)
 		q.scope, q.hash, q.presented = t.scope, hash, err == nil
 	}
 	if v.observe == nil {
@@ -162,7 +162,8 @@ func (v *Verifier) answer(ctx context.Context, q *question) (id Identity, err er
 	counted := replica.Code(0)
 	for first := true; ; first = false {
 		view := v.memory.View()
-		verdict := q.decide(view)
+		var verdict replica.Verdict
+		q.judge(view, &verdict)
 		if verdict.KeyFound && v.uses != nil && verdict.Code != counted {
 			v.uses.Touch(verdict.Use(q.from.Address, q.from.UserAgent, q.asked).Fit())
 			counted = verdict.Code
@@ -173,7 +174,7 @@ func (v *Verifier) answer(ctx context.Context, q *question) (id Identity, err er
 		case still && verdict.Code == replica.Valid:
 			id.FreshFor = fresh
 			return id, nil
-		case still && verdict.Code != replica.Stale:
+		case still:
 			return Identity{}, deny(&verdict, &id, q.asked)
 		case first:
 			began = v.clock.Now()
@@ -185,12 +186,13 @@ func (v *Verifier) answer(ctx context.Context, q *question) (id Identity, err er
 	}
 }
 
-// decide says what one view knows.
-func (q *question) decide(view replica.View) replica.Verdict {
+// judge decides what one view knows, for who looks whether the view still stands.
+func (q *question) judge(view replica.View, verdict *replica.Verdict) {
 	if !q.presented {
-		return replica.Verdict{Code: replica.NotFound, Revision: view.Seq()}
+		verdict.Code, verdict.Revision = replica.NotFound, view.Seq()
+		return
 	}
-	return view.Verify(q.hash, replica.Query{Permissions: q.wanted, IP: q.from.Address, Scope: q.scope})
+	view.Judge(&q.hash, &replica.Query{Permissions: q.wanted, IP: q.from.Address, Scope: q.scope}, verdict)
 }
 
 // await returns nil when it is worth to decide again.

@@ -60,6 +60,10 @@ func (l Lease) micros(now Instant) int64 {
 	return l.Time.UnixMicro() + now.Since(l.Sent).Microseconds()*1000/slowest + 1
 }
 
+// latest returns the latest that the time of the database can be while the lease
+// lives, in microseconds since 1970.
+func (l Lease) latest() int64 { return l.Time.UnixMicro() + l.Bounded.Microseconds()*1000/slowest + 1 }
+
 // leased reports whether this replica answers only under a lease. Otherwise its
 // process is the only one that answers, and what it has applied is all there is.
 func (r *Replica) leased() bool { return r.clock != nil }

@@ -47,6 +47,9 @@ func TestChangesOneByOneEqualASnapshot(t *testing.T) {
 			if d := diff(want, loaded.Verify(hash, q)); d != "" {
 				t.Fatalf("after a snapshot (-want +got):\n%s", d)
 			}
+			if d := diff(want, judged(loaded.View(), hash, q)); d != "" {
+				t.Fatalf("judged (-want +got):\n%s", d)
+			}
 		}
 		ak, ap := applied.Size()
 		lk, lp := loaded.Size()

@@ -32,30 +32,26 @@ func (sc Scope) Workspace() (id iam.WorkspaceID, all bool) { return sc.workspace
 
 func (sc Scope) sees(w *workspace) bool { return sc.any || sc.workspace == w.id }
 
-// describe returns a verdict that says whose key it is, and nothing yet of
-// whether it may be used.
-func (s *state) describe(number uint32, k *keyRecord, p *principal, w *workspace) Verdict {
+// describe says in a verdict whose key it is, and nothing yet of whether it may be
+// used.
+func (v *Verdict) describe(s *state, number uint32, k *keyRecord, p *principal, w *workspace) {
 	held := s.roles.rows.at(p.role)
-	v := Verdict{
-		KeyFound:  true,
-		Revision:  s.position.Seq,
-		Key:       Key{ID: k.id, Name: s.keys.name(number), ExpiresAt: k.expires, Session: k.marks.has(sessionMark)},
-		Principal: Principal{ID: p.id, Type: p.kind.principalType(), Name: p.name, State: p.state.state()},
-		Workspace: Workspace{ID: w.id, Slug: w.slug, System: w.system, Reveal: w.reveal},
-		Role:      Role{ID: held.id, Name: held.name},
-	}
+	v.KeyFound, v.Revision = true, s.position.Seq
+	v.Key = Key{ID: k.id, Name: s.keys.name(number), ExpiresAt: k.expires, Session: k.marks.has(sessionMark)}
+	v.Principal = Principal{ID: p.id, Type: p.kind.principalType(), Name: p.name, State: p.state.state()}
+	v.Workspace = Workspace{ID: w.id, Slug: w.slug, System: w.system, Reveal: w.reveal}
+	v.Role = Role{ID: held.id, Name: held.name}
 	if held.permissions != 0 {
 		v.role = s.sets.at(held.permissions)
 	}
 	if k.limit != 0 {
 		v.limit = s.sets.at(k.limit)
 	}
-	return v
 }
 
 // refusal returns the first reason for which the key may not be used for
 // anything, or Valid.
-func (v View) refusal(k *keyRecord, p *principal, w *workspace, from netip.Addr, now Instant) Code {
+func (v View) refusal(k *keyRecord, p *principal, w *workspace, from netip.Addr, now *Instant) Code {
 	switch {
 	case k.end != running:
 		return Revoked
@@ -63,12 +59,24 @@ func (v View) refusal(k *keyRecord, p *principal, w *workspace, from netip.Addr,
 		return PrincipalInactive
 	case k.marks.has(pausedMark) || p.state == paused || w.paused:
 		return Paused
-	case k.expires != 0 && v.micros(now) >= k.expires:
+	case k.expires != 0 && v.expired(k.expires, now):
 		return Expired
 	case k.networks != 0 && !within(*v.state.networks.at(k.networks), from):
 		return NetworkDenied
 	}
 	return Valid
+}
+
+// expired reports whether a time is over. now is nil where nobody has read the clock,
+// and is not needed before the time could come within the lease.
+func (v View) expired(end int64, now *Instant) bool {
+	if now == nil {
+		if v.replica.leased() && v.state.lease.latest() < end && v.state.micros < end {
+			return false
+		}
+		now = new(v.replica.read())
+	}
+	return v.micros(*now) >= end
 }
 
 // within reports whether an address is in one of the networks. An IPv4 address

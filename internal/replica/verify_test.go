@@ -81,6 +81,20 @@ func (s *small) expect(t *testing.T, when string, want Code) {
 	if got := s.ask(); got.Code != want {
 		t.Errorf("%s: got %s, want %s", when, got.Code, want)
 	}
+	q := Query{Permissions: []iam.Permission{execute}, Scope: AnyWorkspace()}
+	view := s.View()
+	if got := judged(view, s.key.Hash, q); got.Code != want && s.Still(view) {
+		t.Errorf("%s: judged %s, and the view stands; want %s", when, got.Code, want)
+	}
+	if _, still := s.StillFor(view); still != s.Still(view) {
+		t.Errorf("%s: the view stands for a while: %t, and stands: %t", when, still, !still)
+	}
+}
+
+// judged returns what a view says whoever looks at the lease later.
+func judged(v View, h token.Hash, q Query) (verdict Verdict) {
+	v.Judge(&h, &q, &verdict)
+	return verdict
 }
 
 func TestOfSeveralReasonsTheFirstIsTold(t *testing.T) {

@@ -148,34 +148,46 @@ func (r *Replica) ScopeOf(ref string) (Scope, bool) { return r.View().ScopeOf(re
 func (r *Replica) Verify(h token.Hash, q Query) Verdict { return r.View().Verify(h, q) }
 
 // Verify says whether the key with a hash may be used, as of the view's change.
-func (v View) Verify(h token.Hash, q Query) Verdict {
+func (v View) Verify(h token.Hash, q Query) (verdict Verdict) {
 	s, now := v.state, v.replica.read()
 	may := v.replica.standing(s, now)
 	if may == nothing {
 		return Verdict{Code: Stale, Revision: s.position.Seq}
 	}
-	number, found := s.keys.find(&h)
-	if !found && may == knownKeys {
-		return Verdict{Code: Stale, Revision: s.position.Seq}
+	if known := v.judge(&h, &q, &now, &verdict); !known && may == knownKeys {
+		verdict.Code = Stale
 	}
+	return verdict
+}
+
+// Judge says what [View.Verify] does, in a verdict that is zero, on the condition that
+// [Replica.Still] then confirms the view: it leaves the lease to that look, and mostly
+// reads no clock. It is for those who answer under leases that are not bounded ones.
+func (v View) Judge(h *token.Hash, q *Query, verdict *Verdict) { v.judge(h, q, nil, verdict) }
+
+// judge decides on a key, whatever the lease says, and reports whether there is one.
+func (v View) judge(h *token.Hash, q *Query, now *Instant, verdict *Verdict) (known bool) {
+	s := v.state
+	verdict.Code, verdict.Revision = NotFound, s.position.Seq
+	number, found := s.keys.find(h)
 	if !found {
-		return Verdict{Code: NotFound, Revision: s.position.Seq}
+		return false
 	}
 	k := s.keys.rows.at(number)
 	if k.marks.has(sessionMark) != q.Session {
-		return Verdict{Code: NotFound, Revision: s.position.Seq}
+		return true
 	}
 	p := s.principals.rows.at(k.principal)
 	w := s.workspaces.rows.at(p.workspace)
 	if !q.Scope.sees(w) {
-		return Verdict{Code: NotFound, Revision: s.position.Seq}
+		return true
 	}
-	verdict := s.describe(number, k, p, w)
+	verdict.describe(s, number, k, p, w)
 	verdict.Code = v.refusal(k, p, w, q.IP, now)
 	if verdict.Code == Valid && !verdict.decide(q.Permissions) {
 		verdict.Code = PermissionDenied
 	}
-	return verdict
+	return true
 }
 
 // micros returns the latest that the time can be, in microseconds since 1970. It

@@ -265,3 +265,34 @@ func BenchmarkNew(b *testing.B) {
 		}
 	}
 }
+
+// What Hash lets through and Parse does not has a hash that no key has.
+func TestHashLeavesTheChecksumToALookUp(t *testing.T) {
+	prefixes := token.Prefixes{token.DefaultPrefix}
+	for range 200 {
+		secret, err := token.Mint{}.New(token.ServiceAccount)
+		if err != nil {
+			t.Fatal(err)
+		}
+		key := secret.Reveal()
+		if hash, err := prefixes.Hash(key); err != nil || hash != secret.Hash() {
+			t.Fatalf("a key: got %v, %v; want %v", hash, err, secret.Hash())
+		}
+		last := byte('0')
+		if key[len(key)-1] == last {
+			last = '1'
+		}
+		wrong := key[:len(key)-1] + string(last)
+		if _, err := prefixes.Parse(wrong); err == nil {
+			t.Error("a wrong checksum is parsed")
+		}
+		if hash, err := prefixes.Hash(wrong); err != nil || hash == secret.Hash() {
+			t.Errorf("a wrong checksum: got %v, %v; want another hash", hash, err)
+		}
+		for _, no := range []string{key[1:], key[:len(key)-1], key + "0", "other" + key[3:], key[:20] + "-" + key[21:], key[:20] + "\x80" + key[21:]} {
+			if _, err := prefixes.Hash(no); err == nil {
+				t.Error("what has not the form of a key is hashed")
+			}
+		}
+	}
+}
