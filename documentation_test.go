@@ -186,3 +186,19 @@ func TestWhatIsNotRunIsMarkedAndRare(t *testing.T) {
 		t.Errorf("there are %d commands, want more: the test does not see them", run)
 	}
 }
+
+// The lines by which a Go service is protected stand in an example that compiles, as
+// they are written.
+func TestGoOfTheReadmeCompiles(t *testing.T) {
+	_, block, found := strings.Cut(read(t, "README.md"), "```go\n")
+	block, _, whole := strings.Cut(block, "```")
+	if !found || !whole {
+		t.Fatal("the README has no Go in it")
+	}
+	example := read(t, "example_test.go")
+	for line := range strings.Lines(block) {
+		if !strings.Contains(example, "\t"+line) {
+			t.Errorf("no example has the line %q", line)
+		}
+	}
+}

@@ -2,7 +2,9 @@ package postern_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log"
 	"net/http"
 	"net/http/httptest"
 
@@ -35,4 +37,36 @@ func ExampleClient_Verify() {
 		fmt.Println("200:", verdict.Principal.Name)
 	}
 	// Output: 200: support-bot-prod
+}
+
+// The two lines of the README, with what a program has around them.
+func ExampleRequire() {
+	ctx := context.Background()
+	tickets := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		who, _ := postern.FromContext(r.Context())
+		fmt.Fprintln(w, "the tickets, for", who.Principal.Name)
+	})
+
+	v, err := postern.New(ctx) // POSTERN_URL, and POSTERN_KEY of an account with the role verifier
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer v.Close()
+	http.Handle("/tickets", postern.Require(v, "tickets:read")(tickets))
+}
+
+func ExampleVerifier_Verify() {
+	check := func(v *postern.Verifier, key string) {
+		id, err := v.Verify(context.Background(), key, "tickets:read")
+		denied, refused := errors.AsType[*postern.Denied](err)
+		switch {
+		case refused:
+			fmt.Println(denied.Status(), denied.Code)
+		case err != nil:
+			fmt.Println("503: it cannot be known now:", err)
+		default:
+			fmt.Println("200", id.Principal.Name)
+		}
+	}
+	_ = check // with a verifier of postern.New, or of posterntest.NewVerifier in a test
 }
