@@ -74,7 +74,7 @@ $(STATICCHECK):
 	mv $(TOOLS)/staticcheck $@
 
 bench: ## the figures of docs/benchmarks.md: ratios within one run, on a disk
-	$(GO) test -run '^$$' -bench 'VerifyRatio|Apply|Load1M|Weight' -benchtime 1x -timeout 20m ./internal/replica
+	$(GO) test -run '^$$' -bench 'VerifyRatio|Apply|Load1M|Weight|NearMiss' -benchtime 1x -timeout 20m ./internal/replica
 	$(GO) test -run '^$$' -bench VerifyHTTP -benchtime 1x -timeout 20m ./internal/server
 	POSTERN_TEST_CLUSTER_DIR=$${TMPDIR:-/tmp} $(PG) $(GO) test -run '^$$' -bench VerifyUsage -benchtime 1x -timeout 20m ./internal/server
 	$(GO) test -run '^$$' -bench Touch -timeout 20m ./internal/usage
