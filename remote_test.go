@@ -19,6 +19,7 @@ import (
 	"github.com/posternhq/postern/api"
 	"github.com/posternhq/postern/internal/iam"
 	"github.com/posternhq/postern/internal/relay"
+	"github.com/posternhq/postern/internal/replica"
 	"github.com/posternhq/postern/internal/token"
 )
 
@@ -39,11 +40,13 @@ type node struct {
 	reports  []api.ReportReplicaUse
 	goodbyes int
 	salt     byte // of the chain: what tells one log from another
+
+	kept *replica.Replica // what is poured instead of the log; nil: nothing is
 }
 
 const beatMS = 50
 
-func newNode(t *testing.T) *node {
+func newNode(t testing.TB) *node {
 	n := &node{grown: make(chan struct{}), broken: make(chan struct{})}
 	n.hello = relay.Hello{
 		Node: "node-1", Workspace: stillWorkspace.ID, Prefixes: []string{token.DefaultPrefix}, HeartbeatMS: beatMS, Time: time.Now(),
@@ -177,6 +180,13 @@ func (n *node) silent() bool {
 func (n *node) pour(out *relay.Writer) int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if n.kept != nil {
+		at, err := n.kept.View().Pour(replica.AnyWorkspace(), out)
+		if err = errors.Join(err, out.Loaded(n.at(int(at.Seq)))); err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		return int(at.Seq)
+	}
 	var err error
 	keys := map[token.Hash]iam.KeyRecord{}
 	for _, c := range n.log {

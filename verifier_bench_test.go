@@ -134,3 +134,31 @@ func ratio(b *testing.B, keys int, counts *reports) {
 	b.ReportMetric(ratios[pairs/2], "x-lookup")
 	b.ReportMetric(took[pairs/2], "ns/verify")
 }
+
+// BenchmarkNewVerifier1M reports how long a new verifier takes until it answers, of a
+// server on the same machine that has a million keys.
+func BenchmarkNewVerifier1M(b *testing.B) {
+	clock := fence.SystemClock()
+	kept := replica.New(replica.Options{})
+	if err := kept.Load(b.Context(), newMany(b, 1_000_000, clock)); err != nil {
+		b.Fatal(err)
+	}
+	n := newNode(b)
+	n.hello.Workspace, n.hello.Any = "", true
+	n.kept = kept
+	took := make([]float64, 5)
+	for i := range took {
+		begun := time.Now()
+		v, err := postern.New(b.Context(), postern.Server(n.URL), postern.Key(testKey), postern.Workspace("any"))
+		if err != nil {
+			b.Fatal(err)
+		}
+		took[i] = time.Since(begun).Seconds()
+		if keys := v.Stats().Keys; keys != 1_000_000 {
+			b.Fatalf("it has %d keys", keys)
+		}
+		_ = v.Close() // what it says at its end is nobody's business here
+	}
+	slices.Sort(took)
+	b.ReportMetric(took[len(took)/2], "s/snapshot")
+}
