@@ -1,7 +1,7 @@
 // Protect is a service that lets in who holds a key, and decides that by itself: it
 // follows a Postern server, and asks it nothing while it answers.
 //
-//	POSTERN_URL=http://localhost:7070 POSTERN_KEY=… go run ./examples/protect
+//	POSTERN_URL=http://localhost:7070 POSTERN_KEY=… go run ./examples/protect localhost:7080
 //
 // Its own key needs iam.keys:verify, which the role verifier gives.
 package main
@@ -14,22 +14,26 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/posternhq/postern"
 )
 
-const address = "localhost:7080"
-
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx); err != nil {
+	if len(os.Args) != 2 {
+		log.Fatal("say where to listen, such as localhost:7080")
+	}
+	if err := run(ctx, os.Args[1]); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(ctx context.Context) error {
+// run serves until ctx ends. A verifier that is closed says goodbye, so that no
+// revocation waits for it.
+func run(ctx context.Context, address string) error {
 	verifier, err := postern.New(ctx)
 	if err != nil {
 		return err
