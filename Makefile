@@ -14,7 +14,7 @@ MODULES := posterngrpc posternotel
 export GOFLAGS     := -trimpath
 export CGO_ENABLED := 0
 
-.PHONY: run build test race chaos torture lint bench fuzz generate web web-test browser picture proxies clean
+.PHONY: run build test race chaos torture lint tidy bench fuzz generate web web-test browser picture proxies clean
 
 run: ## a development server on localhost:7070, its data in postern-dev.db
 	$(GO) run ./cmd/postern dev
@@ -66,7 +66,11 @@ torture: ## the same until ten million verifications, five thousand revocations 
 
 lint: $(STATICCHECK)
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "not gofmt-clean"; exit 1; }
-	@set -e; for m in . $(MODULES); do (cd $$m && set -x && $(GO) mod tidy -diff && $(GO) vet ./... && $(STATICCHECK) ./...); done
+	$(GO) mod tidy -diff
+	@set -e; for m in . $(MODULES); do (cd $$m && set -x && $(GO) vet ./... && $(STATICCHECK) ./...); done
+
+tidy: ## the requirements of all modules, after a change of one
+	@set -e; for m in . $(MODULES); do (cd $$m && $(GO) mod tidy); done
 
 $(STATICCHECK):
 	mkdir -p $(TOOLS)
