@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/posternhq/postern/api"
@@ -120,14 +123,38 @@ func (r *remote) Report(ctx context.Context, report iam.UsageReport) (time.Time,
 	if err != nil {
 		return time.Time{}, err
 	}
-	var answer api.ReportedReplicaUse
-	if err := l.ask(ctx, http.MethodPost, "/usage", relay.ReportText(report), &answer); err != nil {
-		if p, said := errors.AsType[*api.Problem](err); said && p.Status == http.StatusNotFound {
-			err = fmt.Errorf("%w: %w", iam.NotFound, err)
+	for {
+		var answer api.ReportedReplicaUse
+		err := l.ask(ctx, http.MethodPost, "/usage", relay.ReportText(report), &answer)
+		if err == nil {
+			return answer.Now.Time, nil
 		}
-		return time.Time{}, err
+		n, gone := notFollowed(err)
+		if !gone || n >= len(report.Keys) {
+			return time.Time{}, reportError(err)
+		}
+		r.log.Warn("the use of a key is not reported, because the server has it no more", "key", report.Keys[n].Key)
+		report.Keys = slices.Delete(slices.Clone(report.Keys), n, n+1) // the list is the gatherer's
 	}
-	return answer.Now.Time, nil
+}
+
+// notFollowed returns which key of a report the server does not have any more, or not
+// where the verifier may see it. It takes nothing of such a report.
+func notFollowed(err error) (n int, is bool) {
+	p, said := errors.AsType[*api.Problem](err)
+	if !said || len(p.Errors) == 0 || p.Errors[0].Code != "not_followed" {
+		return 0, false
+	}
+	n, bad := strconv.Atoi(p.Errors[0].Pointer[strings.LastIndexByte(p.Errors[0].Pointer, '/')+1:])
+	return n, bad == nil && n >= 0
+}
+
+// reportError says of a connection that is not known that the reporter may not be.
+func reportError(err error) error {
+	if p, said := errors.AsType[*api.Problem](err); said && p.Status == http.StatusNotFound {
+		return fmt.Errorf("%w: %w", iam.NotFound, err)
+	}
+	return err
 }
 
 // goodbye implements [upstream].

@@ -39,7 +39,8 @@ type node struct {
 	deaf     bool // nobody gets anything any more
 	reports  []api.ReportReplicaUse
 	goodbyes int
-	salt     byte // of the chain: what tells one log from another
+	gone     string // a key that is no more
+	salt     byte   // of the chain: what tells one log from another
 
 	kept *replica.Replica // what is poured instead of the log; nil: nothing is
 }
@@ -240,6 +241,14 @@ func (n *node) usage(w http.ResponseWriter, r *http.Request) {
 	if err := json.NewDecoder(r.Body).Decode(&in); err != nil || !n.known(w, r) {
 		return
 	}
+	for i, k := range in.Keys {
+		if k.Key == n.gone {
+			w.Header().Set("Content-Type", "application/problem+json")
+			w.WriteHeader(http.StatusUnprocessableEntity)
+			_ = json.NewEncoder(w).Encode(api.Problem{Code: api.CodeValidationFailed, Errors: []api.ProblemField{{Pointer: fmt.Sprintf("/keys/%d", i), Code: "not_followed"}}})
+			return
+		}
+	}
 	n.reports = append(n.reports, in)
 	writeJSON(w, api.ReportedReplicaUse{Now: api.NewTime(time.Now())})
 }
@@ -335,6 +344,32 @@ func TestVerifierGoesOnWhereItWas(t *testing.T) {
 	if accepts(v, later) {
 		t.Error("a key that is no more is accepted")
 	}
+}
+
+// A key that is no more does not keep the uses of others from being reported.
+func TestVerifierReportsTheUsesOfKeysThatAreThere(t *testing.T) {
+	n := newNode(t)
+	gone, rec := n.key(t)
+	kept, other := n.key(t)
+	n.set(func() { n.gone = string(rec.ID) })
+	v := followed(t, []string{n.URL})
+	if !accepts(v, gone) || !accepts(v, kept) {
+		t.Fatal("a key is refused")
+	}
+	if err := v.Close(); err != nil {
+		t.Fatal(err)
+	}
+	n.set(func() {
+		var told []string
+		for _, r := range n.reports {
+			for _, k := range r.Keys {
+				told = append(told, k.Key)
+			}
+		}
+		if len(told) != 1 || told[0] != string(other.ID) {
+			t.Errorf("reported %q, want %s alone", told, other.ID)
+		}
+	})
 }
 
 func TestVerifierLeavesAServerThatFallsSilent(t *testing.T) {
