@@ -213,13 +213,14 @@ func (o *options) fromEnvironment() {
 
 // start begins all that a verifier does by itself.
 func (v *Verifier) start(ctx context.Context) {
-	ctx, v.backing.stop = context.WithCancel(ctx)
-	v.backing.running.Go(func() { v.above.run(ctx, v.memory) })
+	backing, stopBacking := context.WithCancel(ctx)
+	following, stopFollowing := context.WithCancel(backing)
+	v.backing.stop, v.following.stop = stopBacking, stopFollowing
+	v.backing.running.Go(func() { v.above.run(backing, v.memory) })
 	if v.uses != nil {
-		v.backing.running.Go(func() { v.uses.Run(ctx) })
+		v.backing.running.Go(func() { v.uses.Run(backing) })
 	}
-	ctx, v.following.stop = context.WithCancel(ctx)
-	v.following.running.Go(func() { v.follower.Run(ctx) })
+	v.following.running.Go(func() { v.follower.Run(following) })
 }
 
 // up returns nil once the verifier answers, and an error when it will not.
