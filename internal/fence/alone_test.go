@@ -107,6 +107,19 @@ func TestASecondRevocationWaitsForTheFirst(t *testing.T) {
 	})
 }
 
+// So it does when whoever made the first has given up.
+func TestASecondRevocationWaitsForOneThatNobodyAwaits(t *testing.T) {
+	deploy(t, func(t *testing.T, d *deployment) {
+		a := d.alone(t, 0)
+		a.given(t, "c")
+		d.revoke(t)
+		time.Sleep(time.Second)
+		if o := <-a.await(time.Minute, d.empty(t)); o.err != nil || o.took != longestGrant-time.Second {
+			t.Errorf("after %v: %+v, %v; want it confirmed when the sub-lease is over", o.took, o.Receipt, o.err)
+		}
+	})
+}
+
 func TestWaitingForVerifiersEndsWithTheCallersPatience(t *testing.T) {
 	deploy(t, func(t *testing.T, d *deployment) {
 		a := d.alone(t, 0)

@@ -23,7 +23,9 @@ type direct struct {
 	mu     sync.Mutex // guards what follows
 	cut    bool
 	asked  int
+	sent   time.Time     // the last question
 	answer chan struct{} // answers wait for it; nil: they do not
+	stale  bool          // answers say that they are to the question before
 }
 
 // reached counts a question, and reports that the parent is not there when it is cut.
@@ -31,6 +33,7 @@ func (p *direct) reached() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.asked++
+	p.sent = time.Now()
 	if p.cut {
 		return iam.Errorf(iam.Unavailable, "no server")
 	}
@@ -50,6 +53,9 @@ func (p *direct) Renew(_ context.Context, q replica.Ping) (replica.Grant, error)
 	g, err := p.children.Renew(p.id, q)
 	p.mu.Lock()
 	held := p.answer
+	if p.stale {
+		g.N--
+	}
 	p.mu.Unlock()
 	if held != nil {
 		<-held

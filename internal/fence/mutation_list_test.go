@@ -47,7 +47,16 @@ var mutations = []mutation{
 	{name: "leave without waiting for children"},
 
 	{name: "a grant that is not looked at again", test: "TestASubLeaseThatAChangeOvertakesIsGivenAnew"},
-	{name: "a sub-lease counted from its answer"},
+	{name: "a sub-lease counted from its answer", test: "TestASubLeaseCountsFromItsQuestion"},
+	{name: "a verifier of one workspace that nobody waits for"},
+	{name: "a change looked at without those before it", test: "TestASecondRevocationWaitsForOneThatNobodyAwaits"},
+	{name: "a change of another workspace that is waited for", test: "TestAChangeOfAnotherWorkspaceDoesNotWait"},
+	{name: "changes that are not kept, taken to say nothing", test: "TestWhatIsNotKeptIsWaitedFor"},
+	{name: "the only process does not wait for verifiers", test: "TestTheOnlyProcessWaitsForItsVerifiers"},
+	{name: "a verifier never set aside", test: "TestASilentVerifierIsSetAside"},
+	{name: "an acknowledgement of another connection", test: "TestRecordsAreOfOneConnection"},
+	{name: "a sub-lease given after it was closed", test: "TestAClosedVerifierAnswersNothing"},
+	{name: "a sub-lease of any length", test: "TestASubLeaseIsTwoSecondsAtMost"},
 	{name: "a lease counted on one clock"},
 	{name: "leave without a fence"},
 	{name: "leave before what is in flight has ended", test: "TestLeavingRemovesTheRowLast"},
@@ -310,6 +319,9 @@ var patches = []patch{
 `},
 	{"fence/children.go", `		length := min(p.Wanted, longestGrant, v.Strict(now))
 `, `		length := min(p.Wanted, longestGrant, v.Strict(now))
+		if mutant("a sub-lease of any length") {
+			length = min(p.Wanted, v.Strict(now))
+		}
 		if mutant("fixed TTL for children") && length > 0 {
 			length = min(p.Wanted, longestGrant)
 		}
@@ -336,6 +348,40 @@ var patches = []patch{
 `, `	if mutant("leave without waiting for children") {
 		n.log.Debug("nobody is waited for")
 	} else if err := n.children.Leave(ctx); err != nil {
+`},
+	{"fence/settle.go", `	return v.Touches(ch.scope, base, at.Position.Seq)
+`, `	if mutant("a verifier of one workspace that nobody waits for") {
+		if _, all := ch.scope.Workspace(); !all {
+			return false
+		}
+	}
+	if mutant("a change looked at without those before it") {
+		base = max(base, at.Position.Seq-1)
+	}
+	if mutant("a change of another workspace that is waited for") {
+		return base < at.Position.Seq
+	}
+	return v.Touches(ch.scope, base, at.Position.Seq)
+`},
+	{"replica/tail.go", `len(s.tail) == 0 || s.tail[0].from.Seq > after {
+`, `(len(s.tail) == 0 || s.tail[0].from.Seq > after) && !mutant("changes that are not kept, taken to say nothing") {
+`},
+	{"fence/alone.go", `	over := a.settled.Position.Seq >= seq
+`, `	over := a.settled.Position.Seq >= seq || mutant("the only process does not wait for verifiers")
+`},
+	{"fence/children.go", `	case ch.setAside(now):
+`, `	case ch.setAside(now) && !mutant("a verifier never set aside"):
+`},
+	{"fence/children.go", `	if at.Seq > ch.acked {
+`, `	if mutant("an acknowledgement of another connection") {
+		for _, other := range c.open {
+			other.epoch, other.acked = ch.epoch, max(other.acked, at.Seq)
+		}
+	}
+	if at.Seq > ch.acked {
+`},
+	{"fence/child.go", `	if v.ended() {
+`, `	if v.ended() && !mutant("a sub-lease given after it was closed") {
 `},
 	{"fence/child.go", `	length := g.For * 4 / 5
 `, `	if mutant("a sub-lease counted from its answer") {

@@ -36,6 +36,7 @@ func (w *world) newFollower(n int) *follower {
 func (f *follower) begin() {
 	p := f.newProc(f.name)
 	f.proc, f.flights, f.id = p, 0, ""
+	f.scope = []iam.WorkspaceID{"", "ws_sim", "ws_other"}[f.IntN(3)]
 	f.replica = replica.New(replica.Options{
 		Now: func() time.Time { return time.Unix(0, int64(p.Now().Wall)) }, Clock: p.Now,
 		Publishing: func() { f.hesitate() },
@@ -48,6 +49,14 @@ func (f *follower) begin() {
 	for range 2 {
 		p.spawn(func() { f.verify(ctx, f.replica.Answer) })
 	}
+}
+
+// sees returns the scope of a machine.
+func (m *machine) sees() replica.Scope {
+	if m.scope == "" {
+		return replica.AnyWorkspace()
+	}
+	return replica.OneWorkspace(m.scope)
 }
 
 // stream is the way of one process to its parent.
@@ -97,7 +106,7 @@ func (s *stream) connect(ctx context.Context) error {
 		s.parent = s.machines[s.proc.IntN(len(s.machines))]
 	}
 	id := fmt.Sprint(s.name, " ", s.proc.Uint64())
-	err := s.ask(ctx, func(n *Node) error { n.Children().Enter(id, s.name, s.name, replica.AnyWorkspace()); return nil })
+	err := s.ask(ctx, func(n *Node) error { n.Children().Enter(id, s.name, s.name, s.sees()); return nil })
 	if err == nil {
 		s.id = id
 	}
@@ -131,7 +140,7 @@ func (s *stream) Changes(ctx context.Context, after iam.Position, _ int) ([]iam.
 	var changes []iam.Change
 	var at iam.Position
 	err := s.ask(ctx, func(n *Node) (err error) {
-		changes, at, err = n.replica.View().After(after, replica.AnyWorkspace())
+		changes, at, err = n.replica.View().After(after, s.sees())
 		return err
 	})
 	if err != nil {
@@ -147,7 +156,7 @@ func (s *stream) Snapshot(ctx context.Context, sink iam.Sink) (iam.Position, err
 	var at iam.Position
 	kept := new(keptSink)
 	err := s.ask(ctx, func(n *Node) (err error) {
-		at, err = n.replica.View().Pour(replica.AnyWorkspace(), kept)
+		at, err = n.replica.View().Pour(s.sees(), kept)
 		return err
 	})
 	if err != nil {

@@ -12,13 +12,16 @@ import (
 	"github.com/posternhq/postern/internal/token"
 )
 
-// The one workspace, role and account of the simulated deployment.
+// The two workspaces of the simulated deployment, with a role and an account each.
 var (
-	simWorkspaces = []iam.WorkspaceRecord{{ID: "ws_sim", Slug: "sim"}}
-	simRoles      = []iam.RoleRecord{{ID: "role_sim", Workspace: "ws_sim", Name: "operator"}}
-	simPrincipals = []iam.PrincipalRecord{{
-		ID: "sa_sim", Type: iam.ServiceAccountType, Workspace: "ws_sim", Name: "bot", State: iam.Active, Role: "role_sim",
-	}}
+	simWorkspaces = []iam.WorkspaceRecord{{ID: "ws_sim", Slug: "sim"}, {ID: "ws_other", Slug: "other"}}
+	simRoles      = []iam.RoleRecord{
+		{ID: "role_sim", Workspace: "ws_sim", Name: "operator"}, {ID: "role_other", Workspace: "ws_other", Name: "operator"},
+	}
+	simPrincipals = []iam.PrincipalRecord{
+		{ID: "sa_sim", Type: iam.ServiceAccountType, Workspace: "ws_sim", Name: "bot", State: iam.Active, Role: "role_sim"},
+		{ID: "sa_other", Type: iam.ServiceAccountType, Workspace: "ws_other", Name: "bot", State: iam.Active, Role: "role_other"},
+	}
 )
 
 // world is a deployment: machines with a node each, whose clients change and
@@ -68,11 +71,12 @@ func (t *tally) add(o tally) {
 
 // simKey is a key and what may be expected of it.
 type simKey struct {
-	record  iam.KeyRecord
-	promise promise
-	since   time.Duration // when the promise was made
-	by      *machine      // who made it
-	bounded []string      // nodes for which it was not made
+	record    iam.KeyRecord
+	workspace iam.WorkspaceID
+	promise   promise
+	since     time.Duration // when the promise was made
+	by        *machine      // who made it
+	bounded   []string      // nodes for which it was not made
 }
 
 // promise is what the last change that returned says about a key.
@@ -93,9 +97,10 @@ type machine struct {
 	proc     *proc // nil: none runs
 	db       *client
 	node     *Node
-	flights  int           // requests that have begun and are not answered
-	wentBack time.Duration // when the wall clock was last set back
-	slept    time.Duration // until when the machine was last suspended
+	scope    iam.WorkspaceID // what it knows of; empty: all
+	flights  int             // requests that have begun and are not answered
+	wentBack time.Duration   // when the wall clock was last set back
+	slept    time.Duration   // until when the machine was last suspended
 }
 
 const hot = 8 // keys, the last that were changed, of which most verifications are
@@ -213,6 +218,12 @@ func (m *machine) check(key *simKey, begun time.Duration, code replica.Code) {
 		return
 	}
 	t.Verifications++
+	if m.scope != "" && m.scope != key.workspace {
+		if code != replica.NotFound {
+			m.violation("%s on %s: %s, of another workspace", key.record.ID, m.name, code)
+		}
+		return
+	}
 	if key.promise == doesNotWork && key.by != m && m.now-key.since < m.ttl {
 		t.Close++
 	}
@@ -262,8 +273,9 @@ func (m *machine) newKey() *simKey {
 	n := len(m.keys)
 	binary.BigEndian.PutUint64(id[8:], uint64(n)+1)
 	text := fmt.Sprint("key ", n)
-	key := &simKey{record: iam.KeyRecord{
-		ID: iam.KeyID(iam.FormatID(iam.KeyPrefix, id)), Principal: "sa_sim", Name: text, Hash: token.NewSecret(text).Hash(),
+	owner := simPrincipals[m.IntN(len(simPrincipals))]
+	key := &simKey{workspace: owner.Workspace, record: iam.KeyRecord{
+		ID: iam.KeyID(iam.FormatID(iam.KeyPrefix, id)), Principal: owner.ID, Name: text, Hash: token.NewSecret(text).Hash(),
 	}}
 	m.keys = append(m.keys, key)
 	return key
