@@ -343,3 +343,25 @@ func TestVerifyingUnderALeaseDoesNotAllocate(t *testing.T) {
 		t.Errorf("got %v allocations, want none", n)
 	}
 }
+
+// What was decided with a view may be told for as long as nothing was published since,
+// and its lease lives.
+func TestAViewStandsUntilSomethingIsPublished(t *testing.T) {
+	l := newLeased(t, nil)
+	l.extend(t, l.lease())
+	v := l.View()
+	l.machine.pass(time.Second)
+	if fresh, still := l.StillFor(v); !still || fresh != 3*time.Second {
+		t.Errorf("a second later: got %v, %t; want three seconds more", fresh, still)
+	}
+	l.key.Revoked = true
+	l.apply(t, iam.Change{Keys: []iam.KeyRecord{l.key}})
+	if fresh, still := l.StillFor(v); still || fresh != 0 || l.Still(v) {
+		t.Errorf("after a revocation: got %v, %t; want that it does not stand", fresh, still)
+	}
+	v = l.View()
+	l.machine.pass(3 * time.Second)
+	if fresh, still := l.StillFor(v); still || fresh != 0 {
+		t.Errorf("at the end of the lease: got %v, %t; want that it does not stand", fresh, still)
+	}
+}
