@@ -22,6 +22,17 @@ type NodeRow struct {
 // ServerNode is the kind of a node that serves the API.
 const ServerNode = "server"
 
+// VerifierNode is the kind of a verifier outside the server, which follows one.
+const VerifierNode = "verifier"
+
+// A verifier may accept keys only while the server that it follows has heard of its
+// reporter within VerifierHeard, by the server's clock. VerifierGone is so much longer
+// that what a server gives until it can no longer reach the store is over then.
+const (
+	VerifierHeard = 60 * time.Second
+	VerifierGone  = 180 * time.Second
+)
+
 // Lingers returns for how long a node may answer after its last renewal.
 func (n NodeRow) Lingers() time.Duration { return n.TTL + n.Bounded }
 

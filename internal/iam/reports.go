@@ -4,11 +4,15 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/posternhq/postern/internal/audit"
+	"github.com/posternhq/postern/internal/token"
 )
 
 // Report adds what a reporter counted to what is known, and writes down which keys
@@ -24,6 +28,86 @@ func (s *Service) Report(ctx context.Context, r UsageReport) (now time.Time, err
 		}
 		return err
 	})
+}
+
+// ReportWithin adds what a verifier outside the server counted, as Report does. It may
+// have counted keys of one workspace alone, or of any when within is empty: where it
+// names others, or what cannot have been, nothing is added.
+func (s *Service) ReportWithin(ctx context.Context, within WorkspaceID, r UsageReport) (now time.Time, err error) {
+	named := map[WorkspaceID][]string{}
+	for i := range r.Keys {
+		u := &r.Keys[i]
+		if within != "" && u.Workspace != within {
+			return now, reportedElsewhere(i)
+		}
+		if !u.likely(s.Now().Add(mostAhead)) {
+			return now, Invalid(fmt.Sprintf("/keys/%d", i), "not_a_use", "nobody can have used a key so: a count or a time makes no sense")
+		}
+		u.fit()
+		named[u.Workspace] = append(named[u.Workspace], string(u.Key), string(u.Principal))
+	}
+	for ws, ids := range named {
+		slices.Sort(ids)
+		ids = slices.Compact(ids)
+		found, err := s.Store.UsageSubjects(ctx, ws, ids)
+		if err != nil {
+			return now, err
+		}
+		there := map[string]bool{}
+		for _, id := range found {
+			there[id] = true
+		}
+		for i, u := range r.Keys {
+			if u.Workspace == ws && !(there[string(u.Key)] && there[string(u.Principal)]) {
+				return now, reportedElsewhere(i)
+			}
+		}
+	}
+	return s.Report(ctx, r)
+}
+
+// mostAhead is how far the clock of a verifier's server may be ahead of this one's.
+const mostAhead = 5 * time.Minute
+
+func reportedElsewhere(i int) error {
+	return Invalid(fmt.Sprintf("/keys/%d", i), "not_followed", "this is no key of what the verifier follows")
+}
+
+// likely reports whether somebody can have counted this, up to a time.
+func (u KeyUse) likely(until time.Time) bool {
+	times, counts := []time.Time{u.LastOK, u.LastRefused}, []int64(nil)
+	for _, p := range u.Minutes {
+		times, counts = append(times, p.At), append(counts, p.OK, p.Refused)
+	}
+	for _, src := range u.Sources {
+		times, counts = append(times, src.First, src.Last, src.LastOK), append(counts, src.OK, src.Refused)
+	}
+	for _, a := range u.Asks {
+		times, counts = append(times, a.Last), append(counts, a.OK, a.Refused)
+	}
+	return !slices.ContainsFunc(times, until.Before) && !slices.ContainsFunc(counts, func(n int64) bool { return n < 0 || n > mostUses })
+}
+
+// mostUses is how often a key can be used in one report: sums of it must not overflow.
+const mostUses = 1 << 40
+
+// fit makes what clients said of themselves, as somebody else took it down, fit to be
+// kept.
+func (u *KeyUse) fit() {
+	for i := range u.Sources {
+		src := &u.Sources[i]
+		src.UserAgent = FitAgent(src.UserAgent)
+		if addr, err := netip.ParseAddr(src.IP); err != nil {
+			src.IP = ""
+		} else {
+			src.IP = addr.Unmap().WithZone("").String()
+		}
+	}
+	for i := range u.Asks {
+		if a := &u.Asks[i]; token.LooksSecret(a.Ask) || !utf8.ValidString(a.Ask) {
+			a.Ask, a.Others = AnyAsk, true
+		}
+	}
 }
 
 // firstUsed is the event of the first time that a key was accepted.

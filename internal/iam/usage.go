@@ -14,6 +14,8 @@ type Reporter struct {
 	ID   string // random, of this process alone
 	Name string // the node's
 	Kind string // such as [ServerNode]
+
+	Workspace WorkspaceID // whose keys it may accept; empty: those of all
 }
 
 // UsageReport is what a reporter counted since its last report. All times are the
@@ -152,6 +154,7 @@ type UsageStore interface {
 	Report(ctx context.Context, r UsageReport, first func(tx NoteTx, keys []Key) error) (now time.Time, err error)
 
 	// TendUsage sums what is long past, drops what is older than policies say, and
-	// ends reporters whose process has ended. Any node may, at any time.
+	// ends reporters whose process has ended: of verifiers, those not heard of, by
+	// Register or Report, for [VerifierGone]. Any node may, at any time.
 	TendUsage(ctx context.Context) error
 }

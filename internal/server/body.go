@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"mime"
@@ -28,10 +29,11 @@ func readBody(w http.ResponseWriter, r *http.Request, op *operation) ([]byte, er
 	if op.body == noBody {
 		return nil, refuseBody(r)
 	}
-	if r.ContentLength > maxBody {
+	most := cmp.Or(op.mostBody, maxBody)
+	if r.ContentLength > most {
 		return nil, errTooLarge
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))
 	if err != nil {
 		return nil, bodyError(err)
 	}

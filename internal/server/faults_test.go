@@ -164,6 +164,14 @@ func (f *faults) Events(ctx context.Context, ws iam.WorkspaceID, e iam.EventFilt
 	return asking(f, func() (iam.List[iam.AuditEvent], error) { return f.Store.Events(ctx, ws, e, p) })
 }
 
+func (f *faults) Register(ctx context.Context, r iam.Reporter) (time.Time, error) {
+	return asking(f, func() (time.Time, error) { return f.Store.Register(ctx, r) })
+}
+
+func (f *faults) Report(ctx context.Context, r iam.UsageReport, first func(iam.NoteTx, []iam.Key) error) (time.Time, error) {
+	return asking(f, func() (time.Time, error) { return f.Store.Report(ctx, r, first) })
+}
+
 func (f *faults) UsageSubjects(ctx context.Context, ws iam.WorkspaceID, ids []string) ([]string, error) {
 	return asking(f, func() ([]string, error) { return f.Store.UsageSubjects(ctx, ws, ids) })
 }

@@ -50,8 +50,8 @@ func (s *Server) registerReplica() {
 	op := operation{
 		id: "follow-replica", endless: true, method: http.MethodGet, path: replicaPath, tag: replicaTag,
 		summary: "Follow the keys of a workspace", description: replicaWords,
-		access: permission, needs: iam.VerifyKeys, success: http.StatusOK, memory: true, unlimited: true,
-		problems: []string{api.CodeNotFound, api.CodeValidationFailed, api.CodeRateLimited, api.CodeUnavailable},
+		access: permission, needs: iam.VerifyKeys, success: http.StatusOK, unlimited: true,
+		problems: []string{api.CodeNotFound, api.CodeValidationFailed, api.CodeRateLimited},
 	}
 	register(s, op, s.followReplica)
 	if d := documented(s.api, &op); d != nil {
@@ -66,6 +66,13 @@ func (s *Server) registerReplica() {
 		access: permission, needs: iam.VerifyKeys, success: http.StatusOK, readOnly: true, memory: true, unlimited: true,
 		problems: []string{api.CodeTooOld, api.CodeDiverged, api.CodeRateLimited, api.CodeUnavailable},
 	}, s.renewReplica)
+	register(s, operation{
+		id: "report-replica-use", method: http.MethodPost, path: replicaChild + "/usage", tag: replicaTag,
+		summary: "Report how keys were used",
+		description: "Of a verifier that follows: what it counted since its last report. A key that it does not follow refuses the whole report. " +
+			"Until a verifier has reported, a rotation does not take a key for unused.",
+		access: permission, needs: iam.VerifyKeys, success: http.StatusOK, readOnly: true, unlimited: true, mostBody: mostReport,
+	}, s.reportReplicaUse)
 	register(s, operation{
 		id: "leave-replica", method: http.MethodDelete, path: replicaChild, tag: replicaTag,
 		summary:     "Say goodbye",
@@ -184,6 +191,7 @@ type follower struct {
 	process   string
 	request   *http.Request // that the stream answers
 	ended     time.Time     // zero: the stream is open
+	heard     time.Time     // when the store was last told that it is there
 }
 
 // followers are the connections of verifiers, for as long as their streams are open,
@@ -222,6 +230,48 @@ func (f *followers) of(c iam.Caller, id string) (one *follower, open bool, err e
 		return nil, false, iam.Errorf(iam.NotFound, "there is no such connection on this node; connect anew")
 	}
 	return one, one.ended.IsZero(), nil
+}
+
+// heardOf notes that the store was told of a connection, when it was asked to.
+func (f *followers) heardOf(one *follower, at time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if at.After(one.heard) {
+		one.heard = at
+	}
+}
+
+// silent returns for how long the store may not have heard of a connection.
+func (f *followers) silent(one *follower, now time.Time) time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return now.Sub(one.heard)
+}
+
+// tellStore tells the store of a verifier, which may accept keys from then on for a
+// while: what it does not report is not known of.
+func (s *Server) tellStore(ctx context.Context, one *follower) error {
+	began := s.now() // before the store is asked
+	own, _ := one.asked.scope.Workspace()
+	_, err := s.iam.Store.Register(ctx, iam.Reporter{ID: one.process, Name: one.asked.name, Kind: iam.VerifierNode, Workspace: own})
+	if err == nil {
+		s.followers.heardOf(one, began)
+	}
+	return err
+}
+
+// remind tells the store of a verifier again that it has not heard of for some time.
+// It fails when that is too long for the verifier to go on.
+func (s *Server) remind(ctx context.Context, one *follower) error {
+	if s.followers.silent(one, s.now()) < iam.VerifierHeard/3 {
+		return nil
+	}
+	err := s.tellStore(ctx, one)
+	if err != nil && s.followers.silent(one, s.now()) >= iam.VerifierHeard {
+		s.log.WarnContext(ctx, "a verifier gets nothing, for nobody would wait for its reports", "verifier", one.asked.name, "error", err)
+		return errStale
+	}
+	return nil
 }
 
 // newFollower returns a connection that has not begun.
@@ -269,6 +319,9 @@ func (s *Server) grant(ctx context.Context, c iam.Caller, in *renewReplicaInput)
 	if err != nil {
 		return replica.Grant{}, iam.Invalid("/chain", "not_a_chain", "a chain has 64 hexadecimal digits")
 	}
+	if err := s.remind(ctx, one); err != nil {
+		return replica.Grant{}, err
+	}
 	g, err := s.children.Renew(one.id, replica.Ping{
 		N: in.Body.N, At: iam.Position{Seq: in.Body.Seq, Chain: chain}, Wanted: time.Duration(in.Body.WantedMS) * time.Millisecond,
 	})
@@ -310,6 +363,33 @@ func (s *Server) followsStill(stream *http.Request) error {
 		return errCredential
 	}
 	return nil
+}
+
+// mostReport bounds a report, in bytes: package usage makes them of at most 20 000
+// details.
+const mostReport = 16 << 20
+
+type reportReplicaUseInput struct {
+	InChild
+	Body api.ReportReplicaUse
+}
+
+func (s *Server) reportReplicaUse(ctx context.Context, c iam.Caller, in *reportReplicaUseInput) (*answer[api.ReportedReplicaUse], error) {
+	if err := s.mayFollow(ctx, c); err != nil {
+		return nil, err
+	}
+	one, _, err := s.followers.of(c, in.Child)
+	if err != nil {
+		return nil, err
+	}
+	began := s.now()
+	own, _ := one.asked.scope.Workspace()
+	now, err := s.iam.ReportWithin(ctx, own, relay.ReportOf(one.process, in.Body))
+	if err != nil {
+		return nil, err
+	}
+	s.followers.heardOf(one, began)
+	return &answer[api.ReportedReplicaUse]{Body: api.ReportedReplicaUse{Now: api.NewTime(now)}}, nil
 }
 
 func (s *Server) leaveReplica(ctx context.Context, c iam.Caller, in *InChild) (*struct{}, error) {

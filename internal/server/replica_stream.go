@@ -51,6 +51,9 @@ func (s *Server) relay(w http.ResponseWriter, r *http.Request, c iam.Caller, ask
 	}
 	defer leave()
 	one := newFollower(r, c, asked)
+	if err := s.tellStore(r.Context(), one); err != nil { // before the first grant
+		return err
+	}
 	l := &relayed{s: s, w: w, control: http.NewResponseController(w), of: one}
 	l.out = relay.NewWriter(l)
 	s.followers.add(one, s.now())

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -146,9 +147,10 @@ func replicaSamples() map[string]sample {
 	}
 	none := func(*outside) any { return nil }
 	return map[string]sample{
-		"follow-replica": func(x *tenant) call { return get("/v1/replica", x.owner) },
-		"renew-replica":  one(http.MethodPost, "/renew", func(o *outside) any { return o.question() }),
-		"leave-replica":  one(http.MethodDelete, "", none),
+		"follow-replica":     func(x *tenant) call { return get("/v1/replica", x.owner) },
+		"renew-replica":      one(http.MethodPost, "/renew", func(o *outside) any { return o.question() }),
+		"report-replica-use": one(http.MethodPost, "/usage", func(*outside) any { return api.ReportReplicaUse{Number: 1} }),
+		"leave-replica":      one(http.MethodDelete, "", none),
 	}
 }
 
@@ -356,5 +358,82 @@ func TestVerifierHearsWhyItGetsNothing(t *testing.T) {
 		alone := &town{world: w.with(t, func(o *server.Options) { o.Metrics, o.Children = nil, nil }), t: t}
 		v.town = alone
 		v.get("/v1/replica").wantProblem(http.StatusServiceUnavailable, api.CodeUnavailable)
+	})
+}
+
+// What a verifier counted counts as what a node did, in its scope and nowhere else.
+func TestVerifierReportsUses(t *testing.T) {
+	eachTown(t, func(t *testing.T, w *town) {
+		c := w.acme.in(t)
+		mine, theirs := c.keyOf(c.account("operator").ID, api.CreateKey{}), w.globex.in(t).keyOf(w.globex.in(t).account("operator").ID, api.CreateKey{})
+		v := c.holder("iam.keys:verify").in(t)
+		o := v.outside(url.Values{"name": {"tickets"}, "reporter": {"aaaaaaaaaaaaaaaaaaaa"}}, iam.Position{})
+		at := api.NewTime(time.Now().Add(-time.Second))
+		use := func(k api.CreatedKey, workspace string) api.ReplicaUse {
+			return api.ReplicaUse{
+				Key: k.ID, Principal: k.Principal.ID, Workspace: workspace, LastOK: &at,
+				Minutes: []api.UsagePoint{{T: api.NewTime(at.Truncate(time.Minute)), OK: 3}},
+				Sources: []api.ReplicaUseSource{{IP: "192.0.2.9", UserAgent: "ticketd/1", First: at, Last: at, LastOK: &at, OK: 3}},
+			}
+		}
+		report := func(number int64, uses ...api.ReplicaUse) *reply {
+			return v.post(o.path("/usage"), api.ReportReplicaUse{Number: number, Keys: uses})
+		}
+		later := use(mine, c.workspace)
+		later.LastOK = new(api.NewTime(at.Add(time.Hour)))
+		less := use(mine, c.workspace)
+		less.Minutes[0].OK = -1
+		for name, bad := range map[string]api.ReplicaUse{
+			"a key of others":                 use(theirs, w.globex.workspace),
+			"a key of others, said to be its": use(theirs, c.workspace),
+			"a key of nobody":                 {Key: "key_x", Principal: mine.Principal.ID, Workspace: c.workspace},
+			"a use to come":                   later,
+			"less than nothing":               less,
+		} {
+			t.Run(name, func(t *testing.T) {
+				report(1, use(mine, c.workspace), bad).wantProblem(http.StatusUnprocessableEntity, api.CodeValidationFailed)
+			})
+		}
+		usage := func(k api.CreatedKey, of *client) (u api.KeyUsage) {
+			of.get(here("/keys/"+k.ID+"/usage")).want(http.StatusOK, &u)
+			return u
+		}
+		if u := usage(mine, c); len(u.Sources) != 0 {
+			t.Errorf("a refused report left %+v", u.Sources)
+		}
+		for range 2 { // it is taken once
+			report(1, use(mine, c.workspace)).want(http.StatusOK, nil)
+		}
+		if u := usage(mine, c); len(u.Sources) != 1 || u.Sources[0].Node != "tickets" || u.Sources[0].OK != 3 || u.Sources[0].IP != "192.0.2.9" {
+			t.Errorf("got %+v", u.Sources)
+		}
+		w.globex.in(t).post(o.path("/usage"), api.ReportReplicaUse{Number: 2}).wantProblem(http.StatusNotFound, api.CodeNotFound)
+		same := w.globex.in(t).outside(url.Values{"reporter": {"aaaaaaaaaaaaaaaaaaaa"}}, iam.Position{}) // the same text is another's
+		w.globex.in(t).post(same.path("/usage"), api.ReportReplicaUse{Number: 1, Last: true}).want(http.StatusOK, nil)
+		report(2, use(mine, c.workspace)).want(http.StatusOK, nil)
+		if u := usage(mine, c); u.Sources[0].OK != 6 {
+			t.Errorf("after somebody else with the same text said that it ends: %+v", u.Sources)
+		}
+	})
+}
+
+// A verifier of which nobody knows that it may have accepted keys gets nothing.
+func TestVerifierThatIsNotRegisteredGetsNothing(t *testing.T) {
+	eachTown(t, func(t *testing.T, w *town) {
+		v := w.acme.in(t).holder("iam.keys:verify").in(t)
+		later := new(atomic.Int64)
+		other := &town{world: w.with(t, func(o *server.Options) {
+			o.Metrics, o.Now = nil, func() time.Time { return time.Now().Add(time.Duration(later.Load())) }
+		}), t: t}
+		v.town = other
+		o := v.outside(url.Values{}, iam.Position{})
+		w.faults.set(func() error { return iam.Errorf(iam.Unavailable, "away") }, nil, nil)
+		defer w.faults.set(nil, nil, nil)
+		later.Store(int64(iam.VerifierHeard / 2))
+		o.renew().want(http.StatusOK, nil)
+		later.Store(int64(iam.VerifierHeard))
+		o.renew().wantProblem(http.StatusServiceUnavailable, api.CodeStale)
+		w.faults.set(nil, nil, nil)
+		o.renew().want(http.StatusOK, nil)
 	})
 }

@@ -27,15 +27,16 @@ type operation struct {
 	readOnly    bool           // changes nothing that anybody decides by: no Idempotency-Key
 	patient     bool           // changes nothing, and waits for as long as its caller prefers
 
-	unconditional bool // a PATCH or DELETE that does not look at If-Match
-	memory        bool // answered without the store
-	unlimited     bool // as often as anybody likes
-	endless       bool // an answer that takes as long as its reader
-	once          bool // a POST that takes a secret, shows one, or does no more when it is done twice: no Idempotency-Key
-	enters        bool // it sets the cookie of a session
-	known         bool // open, and who has signed in is known
-	keysOnly      bool // a session does not do
-	polled        bool // asked for over and over: it has a limit of its own
+	unconditional bool  // a PATCH or DELETE that does not look at If-Match
+	memory        bool  // answered without the store
+	unlimited     bool  // as often as anybody likes
+	endless       bool  // an answer that takes as long as its reader
+	once          bool  // a POST that takes a secret, shows one, or does no more when it is done twice: no Idempotency-Key
+	enters        bool  // it sets the cookie of a session
+	known         bool  // open, and who has signed in is known
+	keysOnly      bool  // a session does not do
+	polled        bool  // asked for over and over: it has a limit of its own
+	mostBody      int64 // bytes; zero: as many as is usual
 
 	form formAnswer // of programs that send a form; nil: it takes none
 

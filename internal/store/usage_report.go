@@ -93,8 +93,8 @@ func (t *tx) from(ctx context.Context, r iam.UsageReport) (origin, error) {
 func missed(r iam.UsageReport, now time.Time) statement {
 	return statement{
 		text: `
-			INSERT INTO usage_reporters (id, name, kind, number, covers, joins, registered_at, ended_at)
-			SELECT $2, name, kind, 0, 0, 0, registered_at, $3 FROM usage_reporters WHERE id = $1 AND number < $4
+			INSERT INTO usage_reporters (id, name, kind, number, covers, joins, registered_at, ended_at, workspace_id)
+			SELECT $2, name, kind, 0, 0, 0, registered_at, $3, workspace_id FROM usage_reporters WHERE id = $1 AND number < $4
 			ON CONFLICT (id) DO NOTHING`,
 		args: []any{r.Reporter, fmt.Sprintf("%s, before %d", r.Reporter, r.Number), now.UnixMicro(), r.Number - 1},
 	}
@@ -117,7 +117,8 @@ func taking(r iam.UsageReport, now time.Time) statement {
 	return statement{
 		text: `
 			UPDATE usage_reporters SET
-				number = $2, covers = CASE WHEN covers > $3 AND covers <= $5 THEN covers ELSE $3 END, ended_at = COALESCE($4, ended_at),
+				number = $2, covers = CASE WHEN covers > $3 AND covers <= $5 THEN covers ELSE $3 END,
+				ended_at = COALESCE($4, CASE WHEN kind = '` + iam.VerifierNode + `' THEN NULL ELSE ended_at END), heard_at = $5,
 				window_before = CASE WHEN window_at = $6 THEN window_before WHEN window_at = $7 THEN window_uses ELSE 0 END,
 				window_uses = CASE WHEN window_at = $6 THEN window_uses + $8 ELSE $8 END,
 				window_at = $6

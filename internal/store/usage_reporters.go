@@ -32,16 +32,23 @@ func (s *Store) register(ctx context.Context, r iam.Reporter) (time.Time, error)
 	}
 	defer t.tx.rollback()
 	now := t.Now().UnixMicro()
-	if s.words.alone { // or it would not have the claim
+	if s.words.alone && r.Kind != iam.VerifierNode { // or it would not have the claim
 		err = t.write(statement{
-			text: `UPDATE usage_reporters SET ended_at = $2 WHERE id <> $1 AND ended_at IS NULL`, args: []any{r.ID, now},
+			text: `UPDATE usage_reporters SET ended_at = $2 WHERE id <> $1 AND kind <> $3 AND ended_at IS NULL`, args: []any{r.ID, now, iam.VerifierNode},
 		})
+	}
+	joins := 0 // a server joins as a node; a verifier, by this
+	if r.Kind == iam.VerifierNode {
+		joins = 1
 	}
 	err = errors.Join(err, t.write(statement{
 		text: `
-			INSERT INTO usage_reporters (id, name, kind, number, covers, joins, registered_at) VALUES ($1, $2, $3, 0, 0, 0, $4)
-			ON CONFLICT (id) DO UPDATE SET name = excluded.name, kind = excluded.kind, ended_at = NULL`,
-		args: []any{r.ID, plain(r.Name), r.Kind, now},
+			INSERT INTO usage_reporters (id, name, kind, number, covers, joins, registered_at, workspace_id, heard_at)
+			VALUES ($1, $2, $3, 0, 0, $5, $4, $6, $4)
+			ON CONFLICT (id) DO UPDATE SET name = excluded.name, kind = excluded.kind, ended_at = NULL, heard_at = excluded.heard_at,
+				joins = usage_reporters.joins + excluded.joins,
+				workspace_id = CASE WHEN usage_reporters.workspace_id = excluded.workspace_id THEN excluded.workspace_id ELSE '' END`,
+		args: []any{r.ID, plain(r.Name), r.Kind, now, joins, string(r.Workspace)},
 	}))
 	if err != nil {
 		return time.Time{}, err
@@ -62,6 +69,9 @@ type candidate struct {
 // its row was removed when it could not answer by it any longer. The time is told
 // after the look, so that nothing was accepted after it.
 func (s *Store) endReporters(ctx context.Context) error {
+	if err := s.endVerifiers(ctx); err != nil {
+		return err
+	}
 	if s.words.alone {
 		return nil // the next process will, when it registers
 	}
@@ -69,9 +79,22 @@ func (s *Store) endReporters(ctx context.Context) error {
 	const starting = time.Minute // between registering and joining
 	gone, err := collect(ctx, s.reader, func(c *candidate) []any { return []any{&c.id, &c.joins} }, fmt.Sprintf(`
 		SELECT r.id, r.joins FROM usage_reporters r
-		WHERE r.ended_at IS NULL AND NOT EXISTS (SELECT 1 FROM nodes n WHERE n.reporter = r.id)
+		WHERE r.ended_at IS NULL AND r.kind <> '`+iam.VerifierNode+`' AND NOT EXISTS (SELECT 1 FROM nodes n WHERE n.reporter = r.id)
 			AND (r.joins > 0 OR r.registered_at < %s - %d)
 		ORDER BY r.id`, clock, starting.Microseconds()), args...)
+	if err != nil || len(gone) == 0 {
+		return err
+	}
+	return s.end(ctx, gone)
+}
+
+// endVerifiers ends the verifiers that have not been heard of for so long that they
+// cannot accept anything.
+func (s *Store) endVerifiers(ctx context.Context) error {
+	clock, args := s.clock()
+	gone, err := collect(ctx, s.reader, func(c *candidate) []any { return []any{&c.id, &c.joins} }, fmt.Sprintf(`
+		SELECT id, joins FROM usage_reporters
+		WHERE ended_at IS NULL AND kind = '`+iam.VerifierNode+`' AND heard_at < %s - %d ORDER BY id`, clock, iam.VerifierGone.Microseconds()), args...)
 	if err != nil || len(gone) == 0 {
 		return err
 	}

@@ -3,6 +3,7 @@ package storetest
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -26,6 +27,60 @@ var usage = []contract{
 	{"ReportsAtOnceAreAllCounted", testConcurrentReports},
 	{"UnusedKeysAreThoseNotAcceptedSince", testUnusedSince},
 	{"RatesAreOfTheLastTenSeconds", testRates},
+	{"AVerifierIsWaitedForWhereItAcceptsKeys", testVerifierReports},
+}
+
+// A verifier outside the server that has not reported may have accepted anything of
+// its scope, until it has not been heard of for long; and it ends nobody else.
+func testVerifierReports(t *testing.T, open Open) {
+	u := newCounting(t, open)
+	const far = "ws_elsewhere"
+	told := func(ws iam.WorkspaceID) iam.Evidence {
+		return must[iam.Evidence](t, "evidence")(u.s.Evidence(t.Context(), ws, u.key.ID, u.key.ID))
+	}
+	silent := func(ws iam.WorkspaceID, name string) bool { return slices.Contains(told(ws).Silent, name) }
+	for _, r := range []iam.Reporter{
+		{ID: "v1", Name: "tickets", Kind: iam.VerifierNode, Workspace: u.ws.ID}, {ID: "v2", Name: "edge", Kind: iam.VerifierNode},
+	} {
+		must[time.Time](t, "register")(u.s.Register(t.Context(), r))
+	}
+	u.register("r1", "n1") // the server begins anew, which ends no verifier
+	u.now = u.now.Add(time.Minute)
+	for _, test := range []struct {
+		ws    iam.WorkspaceID
+		name  string
+		there bool
+	}{{u.ws.ID, "tickets", true}, {far, "tickets", false}, {u.ws.ID, "edge", true}, {far, "edge", true}, {u.ws.ID, "n1", true}} {
+		if got := silent(test.ws, test.name); got != test.there {
+			t.Errorf("%s is silent for %s: %t, want %t", test.name, test.ws, got, test.there)
+		}
+	}
+	began := u.now
+	u.now = u.now.Add(iam.VerifierGone - 2*time.Minute) // v1 was heard of so long ago and a minute more; v2 is now
+	u.send(iam.UsageReport{Reporter: "v2", Number: 1, Covers: u.now})
+	u.tend()
+	if !silent(u.ws.ID, "tickets") || silent(u.ws.ID, "edge") {
+		t.Errorf("after %v: silent are %v", u.now.Sub(began), told(u.ws.ID).Silent)
+	}
+	u.now = u.now.Add(time.Minute + time.Second)
+	u.tend()
+	if e := told(u.ws.ID); slices.Contains(e.Silent, "tickets") || !e.UnknownUntil.Equal(u.now) {
+		t.Errorf("when it is gone: silent are %v, unknown until %v; want until %v", e.Silent, e.UnknownUntil, u.now)
+	}
+	if e := told(far); !e.UnknownUntil.IsZero() || !slices.Contains(e.Silent, "edge") {
+		t.Errorf("elsewhere: %+v, want no more than that edge is silent", e)
+	}
+	must[time.Time](t, "register")(u.s.Register(t.Context(), iam.Reporter{ID: "v1", Name: "tickets", Kind: iam.VerifierNode, Workspace: u.ws.ID}))
+	if e := told(u.ws.ID); !e.KnownTo.IsZero() {
+		t.Errorf("when it is back, all is known to %v", e.KnownTo)
+	}
+}
+
+func (u *counting) tend() {
+	u.t.Helper()
+	if err := u.s.TendUsage(u.t.Context()); err != nil {
+		u.t.Fatalf("tend: %v", err)
+	}
 }
 
 // counting is a reporter of a world, and the time.
