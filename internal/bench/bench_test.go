@@ -183,7 +183,7 @@ func driven(t *testing.T, answer http.HandlerFunc) *load {
 	s.Config.ErrorLog = nil
 	s.Start()
 	defer s.Close()
-	to := &target{name: "test", network: "tcp", address: s.Listener.Addr().String(), dial: dialHTTP, asks: verifyCalls("/", "caller", []string{"k1", "k2"})}
+	to := &target{name: "test", network: "tcp", address: s.Listener.Addr().String(), speak: speakHTTP, asks: verifyCalls("/", "caller", []byte("k1k2"), 2)}
 	l, err := drive(t.Context(), to, 2, 50*time.Millisecond)
 	if err != nil {
 		t.Fatal(err)
@@ -199,7 +199,7 @@ func TestDoorThatNobodyAnswersIsAnError(t *testing.T) {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	to := &target{name: "test", network: "tcp", address: l.Addr().String(), dial: dialHTTP, asks: verifyCalls("/", "caller", []string{"k"})}
+	to := &target{name: "test", network: "tcp", address: l.Addr().String(), speak: speakHTTP, asks: verifyCalls("/", "caller", []byte("k"), 1)}
 	if l, err := drive(t.Context(), to, 1, time.Second); err == nil {
 		t.Errorf("got %+v, want an error", l)
 	}

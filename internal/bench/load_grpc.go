@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net"
-	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
@@ -16,32 +14,27 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// grpcCaller asks Envoy's question over HTTP/2, one call after the other, with frames
-// that are prepared: a client of gRPC takes more of a processor than the server that
-// is measured.
-type grpcCaller struct {
-	conn   net.Conn
-	framer *http2.Framer
-	out    bytes.Buffer
+// grpcSpeaker asks Envoy's question over HTTP/2 (RFC 9113), one call after the other,
+// with frames that are prepared: a client of gRPC takes more of a processor than the
+// server that is measured.
+type grpcSpeaker struct {
 	asks   *questions
 	pick   *rand.PCG
 	text   []byte
 	heads  []byte // of each call, encoded
 	stream uint32
 	unread uint32 // bytes of answers that the server has not been told were read
-	until  time.Time
 
 	decoder *hpack.Decoder
 	status  string // of the call, from its trailers
+	allowed bool
 }
 
-func dialGRPC(t *target, conn net.Conn, seed uint64) (caller, error) {
-	c := &grpcCaller{conn: conn, asks: &t.asks, pick: rand.NewPCG(seed, 1), stream: 1}
-	c.framer = http2.NewFramer(&c.out, conn)
-	c.framer.SetReuseFrames()
-	c.decoder = hpack.NewDecoder(4096, func(f hpack.HeaderField) {
+func speakGRPC(asks *questions, seed uint64) (speaker, error) {
+	s := &grpcSpeaker{asks: asks, pick: rand.NewPCG(seed, 1)}
+	s.decoder = hpack.NewDecoder(4096, func(f hpack.HeaderField) {
 		if f.Name == "grpc-status" {
-			c.status = f.Value
+			s.status = f.Value
 		}
 	})
 	var heads bytes.Buffer
@@ -55,98 +48,92 @@ func dialGRPC(t *target, conn net.Conn, seed uint64) (caller, error) {
 			return nil, err
 		}
 	}
-	c.heads = heads.Bytes()
-	c.out.WriteString(http2.ClientPreface)
-	if err := c.framer.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 20}); err != nil {
-		return nil, err
-	}
-	if err := c.framer.WriteWindowUpdate(0, 1<<30); err != nil {
-		return nil, err
-	}
-	return c, c.flush()
+	s.heads = heads.Bytes()
+	return s, nil
 }
 
-func (c *grpcCaller) flush() error {
-	_, err := c.conn.Write(c.out.Bytes())
-	c.out.Reset()
-	return err
+const (
+	frameHead  = 9       // bytes
+	window     = 1 << 30 // bytes that the server may send before it hears that some were read
+	windowStep = 1 << 20
+)
+
+// appendFrame appends the head of a frame, and its payload.
+func appendFrame(out []byte, kind http2.FrameType, flags http2.Flags, stream uint32, payload []byte) []byte {
+	n := len(payload)
+	out = append(out, byte(n>>16), byte(n>>8), byte(n), byte(kind), byte(flags))
+	out = binary.BigEndian.AppendUint32(out, stream)
+	return append(out, payload...)
 }
 
-// call implements [caller].
-func (c *grpcCaller) call() error {
-	if now := time.Now(); now.Add(patience).After(c.until) {
-		c.until = now.Add(2 * patience)
-		if err := c.conn.SetDeadline(c.until); err != nil {
-			return err
-		}
+// next implements [speaker].
+func (s *grpcSpeaker) next(out []byte) []byte {
+	if s.stream == 0 {
+		out = append(out, http2.ClientPreface...)
+		out = appendFrame(out, http2.FrameSettings, 0, 0, binary.BigEndian.AppendUint32([]byte{0, byte(http2.SettingInitialWindowSize)}, windowStep))
+		out = appendFrame(out, http2.FrameWindowUpdate, 0, 0, binary.BigEndian.AppendUint32(nil, window))
+		s.stream = 1
+	} else {
+		s.stream += 2
 	}
-	if c.stream >= 1<<31-2 {
-		return errors.New("the connection has had all its streams")
-	}
-	c.text = c.asks.appendTo(c.text[:0], c.pick)
-	if err := c.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: c.stream, BlockFragment: c.heads, EndHeaders: true}); err != nil {
-		return err
-	}
-	if err := c.framer.WriteData(c.stream, true, c.text); err != nil {
-		return err
-	}
-	if err := c.flush(); err != nil {
-		return err
-	}
-	allowed, err := c.answer()
-	c.stream += 2
-	switch {
-	case err != nil:
-		return err
-	case !allowed || c.status != "0":
-		return fmt.Errorf("%w: grpc-status %s", errAnswer, c.status)
-	}
-	return nil
+	s.status, s.allowed = "", false
+	s.text = s.asks.appendTo(s.text[:0], s.pick)
+	out = appendFrame(out, http2.FrameHeaders, http2.FlagHeadersEndHeaders, s.stream, s.heads)
+	return appendFrame(out, http2.FrameData, http2.FlagDataEndStream, s.stream, s.text)
 }
 
-// answer reads frames until the stream of the call has ended, and reports whether the
-// answer lets the request through.
-func (c *grpcCaller) answer() (allowed bool, err error) {
-	c.status = ""
-	for {
-		frame, err := c.framer.ReadFrame()
-		if err != nil {
-			return false, fmt.Errorf("read an answer: %w", err)
+// hear implements [speaker].
+func (s *grpcSpeaker) hear(in []byte) (used int, reply []byte, ended bool, err error) {
+	for len(in)-used >= frameHead && !ended {
+		frame := in[used:]
+		size := frameHead + int(frame[0])<<16 + int(frame[1])<<8 + int(frame[2])
+		if len(frame) < size {
+			break
 		}
-		ended := false
-		switch f := frame.(type) {
-		case *http2.SettingsFrame:
-			if !f.IsAck() {
-				err = c.framer.WriteSettingsAck()
-			}
-		case *http2.PingFrame:
-			if !f.IsAck() {
-				err = c.framer.WritePing(true, f.Data)
-			}
-		case *http2.DataFrame:
-			c.unread += uint32(len(f.Data()))
-			allowed = allowed || bytes.Contains(f.Data(), c.asks.says)
-			ended = f.StreamEnded()
-		case *http2.HeadersFrame:
-			_, err = c.decoder.Write(f.HeaderBlockFragment())
-			ended = f.StreamEnded()
-		case *http2.RSTStreamFrame:
-			return false, fmt.Errorf("%w: the stream was reset", errAnswer)
-		case *http2.GoAwayFrame:
-			return false, errors.New("the server ends the connection")
-		}
-		if err == nil && c.unread > 1<<20 {
-			err, c.unread = c.framer.WriteWindowUpdate(0, c.unread), 0
-		}
-		if err != nil || ended {
-			return allowed, err
+		used += size
+		if reply, ended, err = s.frame(http2.FrameType(frame[3]), http2.Flags(frame[4]), frame[frameHead:size], reply); err != nil {
+			return used, nil, false, err
 		}
 	}
+	if s.unread > windowStep {
+		reply = appendFrame(reply, http2.FrameWindowUpdate, 0, 0, binary.BigEndian.AppendUint32(nil, s.unread))
+		s.unread = 0
+	}
+	if ended && (!s.allowed || s.status != "0") {
+		err = fmt.Errorf("%w: grpc-status %s", errAnswer, s.status)
+	}
+	return used, reply, ended, err
+}
+
+// frame takes one frame, and appends what is to be sent because of it.
+func (s *grpcSpeaker) frame(kind http2.FrameType, flags http2.Flags, payload, reply []byte) (_ []byte, ended bool, err error) {
+	switch kind {
+	case http2.FrameSettings:
+		if !flags.Has(http2.FlagSettingsAck) {
+			reply = appendFrame(reply, http2.FrameSettings, http2.FlagSettingsAck, 0, nil)
+		}
+	case http2.FramePing:
+		if !flags.Has(http2.FlagPingAck) {
+			reply = appendFrame(reply, http2.FramePing, http2.FlagPingAck, 0, payload)
+		}
+	case http2.FrameData:
+		s.unread += uint32(len(payload))
+		s.allowed = s.allowed || bytes.Contains(payload, s.asks.says)
+		return reply, flags.Has(http2.FlagDataEndStream), nil
+	case http2.FrameHeaders:
+		if _, err := s.decoder.Write(payload); err != nil {
+			return nil, false, fmt.Errorf("read an answer's headers: %w", err)
+		}
+		return reply, flags.Has(http2.FlagHeadersEndStream), nil
+	case http2.FrameRSTStream, http2.FrameGoAway:
+		return nil, false, errors.New("the server ends the connection")
+	}
+	return reply, false, nil
 }
 
 // checkCalls returns calls as Envoy makes them, for keys of one length.
-func checkCalls(keys []string) (questions, error) {
-	held := make([]byte, len(keys[0]))
+func checkCalls(keys []byte, length int) (questions, error) {
+	held := make([]byte, length)
 	for i := range held {
 		held[i] = '?'
 	}
@@ -166,5 +153,5 @@ func checkCalls(keys []string) (questions, error) {
 	message := binary.BigEndian.AppendUint32([]byte{0}, uint32(len(text))) // not compressed, and its length
 	message = append(message, text...)
 	before, after, _ := bytes.Cut(message, held)
-	return questions{before: before, after: after, keys: keys, each: 1, says: []byte("x-postern-principal")}, nil
+	return questions{before: before, after: after, keys: keys, length: length, each: 1, says: []byte("x-postern-principal")}, nil
 }

@@ -24,7 +24,8 @@ type process struct {
 	doors       map[string]address
 	bytesPerKey float64
 	caller      string
-	texts       []string
+	texts       []byte // of the keys that are asked about, one after the other
+	length      int    // of each
 }
 
 // start starts a process that has some keys and serves them.
@@ -55,9 +56,11 @@ func start(ctx context.Context, command func(ctx context.Context) (*exec.Cmd, er
 	if err := p.orders.Encode(order{Do: "load", Keys: keys}); err != nil {
 		return nil, fmt.Errorf("tell what is measured what to load: %w", err)
 	}
-	if p.caller, p.texts, err = newDeployment(keys).texts(); err != nil { // while the other loads
+	caller, texts, err := newDeployment(keys).texts() // while the other loads
+	if err != nil {
 		return nil, err
 	}
+	p.caller, p.texts, p.length = caller, []byte(strings.Join(texts, "")), len(caller)
 	loaded, err := p.answer()
 	if err != nil {
 		return nil, err
@@ -99,20 +102,20 @@ func (p *process) target(name string) (*target, error) {
 	if !known {
 		return nil, fmt.Errorf("there is no door %q", name)
 	}
-	t := &target{name: name, network: at.Network, address: at.Address, dial: dialHTTP}
+	t := &target{name: name, network: at.Network, address: at.Address, speak: speakHTTP}
 	var err error
 	switch name {
 	case doorBareHTTP:
-		t.asks = verifyCalls("/", p.caller, p.texts)
+		t.asks = verifyCalls("/", p.caller, p.texts, p.length)
 	case doorBatch:
-		t.asks = batchCalls(p.caller, p.texts, batchKeys)
+		t.asks = batchCalls(p.caller, p.texts, p.length, batchKeys)
 	case doorUnix:
-		t.asks = authorizeCalls(p.texts)
+		t.asks = authorizeCalls(p.texts, p.length)
 	case doorBareGRPC, doorEnvoy:
-		t.dial = dialGRPC
-		t.asks, err = checkCalls(p.texts)
+		t.speak = speakGRPC
+		t.asks, err = checkCalls(p.texts, p.length)
 	default:
-		t.asks = verifyCalls("/v1/verify", p.caller, p.texts)
+		t.asks = verifyCalls("/v1/verify", p.caller, p.texts, p.length)
 	}
 	return t, err
 }

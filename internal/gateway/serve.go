@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime"
 	"sync"
 	"time"
 
@@ -46,6 +47,7 @@ func NewServer(g *Gateway) *Server {
 	s := &Server{h2: newPassed(), rpc: grpc.NewServer(
 		grpc.ForceServerCodecV2(codec{}), grpc.MaxRecvMsgSize(maxCheck), grpc.MaxHeaderListSize(maxHeader),
 		grpc.MaxConcurrentStreams(maxStreams), grpc.ConnectionTimeout(headerTimeout), grpc.WaitForHandlers(true),
+		grpc.NumStreamWorkers(uint32(runtime.GOMAXPROCS(0))), // whose stacks need not grow for each question
 	)}
 	s.rpc.RegisterService(&authorization, g)
 	plain := g.Handler()

@@ -240,8 +240,7 @@ type fastDate struct {
 	text   string
 }
 
-func (f *FastServer) dateNow() string {
-	now := f.server.now()
+func (f *FastServer) dateAt(now time.Time) string {
 	if d := f.date.Load(); d != nil && d.second == now.Unix() {
 		return d.text
 	}

@@ -98,7 +98,7 @@ func (a *fastAnswer) Write(p []byte) (int, error) {
 	a.out = append(a.out[:0], "HTTP/1.1 "...)
 	a.out = strconv.AppendInt(a.out, int64(a.status), 10)
 	a.out = append(append(a.out, ' '), http.StatusText(a.status)...)
-	a.out = append(append(a.out, "\r\nDate: "...), a.conn.server.dateNow()...)
+	a.out = append(append(a.out, "\r\nDate: "...), a.conn.server.dateAt(a.conn.at)...)
 	a.out = append(a.out, "\r\nContent-Length: "...)
 	a.out = strconv.AppendInt(a.out, int64(len(p)), 10)
 	for name, values := range a.header {

@@ -32,6 +32,7 @@ type fastConn struct {
 	from int    // where what was not used yet begins
 	to   int    // and ends
 
+	at         time.Time // when what was read last had been read
 	idleUntil  time.Time // the deadline for the next request; zero: another one is set
 	writeUntil time.Time
 }
@@ -100,6 +101,7 @@ func (c *fastConn) await() error {
 func (c *fastConn) fill() error {
 	n, err := c.conn.Read(c.buf[c.to:])
 	c.to += n
+	c.at = time.Now()
 	if n > 0 {
 		return nil // an error will be there again
 	}
@@ -142,9 +144,9 @@ func (c *fastConn) receive() (end int, err error) {
 	}
 	end = c.from + h.length + h.body
 	c.call.hear(c.buf[c.from+h.length:end], h.closes)
-	if slow || time.Until(c.idleUntil) < fastIdleTimeout/2 {
+	if slow || c.idleUntil.Sub(c.at) < fastIdleTimeout/2 {
 		c.deadline(fastIdleTimeout)
-		c.idleUntil = time.Now().Add(fastIdleTimeout)
+		c.idleUntil = c.at.Add(fastIdleTimeout)
 	}
 	return end, nil
 }
@@ -207,8 +209,8 @@ func (c *fastConn) linger() {
 
 // write writes an answer.
 func (c *fastConn) write(p []byte) error {
-	if now := time.Now(); c.writeUntil.Sub(now) < fastWriteTimeout/2 {
-		c.writeUntil = now.Add(fastWriteTimeout)
+	if c.writeUntil.Sub(c.at) < fastWriteTimeout/2 {
+		c.writeUntil = time.Now().Add(fastWriteTimeout)
 		if err := c.conn.SetWriteDeadline(c.writeUntil); err != nil {
 			return err
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -24,6 +25,7 @@ type Metrics struct {
 	verified   [replica.Stale + 1]prometheus.Counter // by code, bound up front: looking a label up costs more than counting
 	verifyTook prometheus.Histogram
 	requests   *prometheus.CounterVec
+	counters   sync.Map // of requests, by routeStatus: finding one by its labels takes longer
 	limited    prometheus.Counter
 	urlSecrets prometheus.Counter
 	store      *prometheus.HistogramVec
@@ -182,7 +184,20 @@ func (m *Metrics) handler() http.Handler {
 
 // countRequest counts a request by its route's pattern, which is ours.
 func (m *Metrics) countRequest(route string, status int) {
-	m.requests.WithLabelValues(route, strconv.Itoa(status)).Inc()
+	key := routeStatus{route, status}
+	if counter, known := m.counters.Load(key); known {
+		counter.(prometheus.Counter).Inc()
+		return
+	}
+	counter := m.requests.WithLabelValues(route, strconv.Itoa(status))
+	m.counters.Store(key, counter)
+	counter.Inc()
+}
+
+// routeStatus is what requests are counted by.
+type routeStatus struct {
+	route  string
+	status int
 }
 
 // MetricsHandler returns the metrics for a listener of their own, where whoever

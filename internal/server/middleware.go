@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -44,15 +45,32 @@ func (rec *recorder) Write(p []byte) (int, error) {
 // Unwrap lets [http.ResponseController] find what it controls.
 func (rec *recorder) Unwrap() http.ResponseWriter { return rec.ResponseWriter }
 
+// passing is a request on its way: its context, what is known of it and what was
+// answered, in one piece of memory.
+type passing struct {
+	context.Context
+	request  request
+	recorder recorder
+}
+
+// Value implements [context.Context].
+func (p *passing) Value(key any) any {
+	if key == (requestKey{}) {
+		return &p.request
+	}
+	return p.Context.Value(key)
+}
+
 // passage is what every request passes on its way to a route, whether there is one
 // for it or not: it gets an id, headers, a line in the log, and an answer even after a
 // panic.
 func (s *Server) passage(route http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		begun := s.now()
-		req := &request{id: iam.FitRequestID(r.Header["X-Request-Id"], s.now())}
-		rec := &recorder{ResponseWriter: w, server: s, req: req}
-		r = r.WithContext(withRequest(r.Context(), req))
+		p := &passing{Context: r.Context(), request: request{id: iam.FitRequestID(r.Header["X-Request-Id"], begun)}}
+		p.recorder = recorder{ResponseWriter: w, server: s, req: &p.request}
+		req, rec := &p.request, &p.recorder
+		r = r.WithContext(p)
 		s.setHeaders(w.Header(), r, req.id)
 		defer func() {
 			cause := recover()

@@ -45,15 +45,15 @@ func appendVerdict(dst []byte, v *replica.Verdict, texts []string, fresh time.Du
 // appendHolder appends the key, whose it is and its role.
 func appendHolder(dst []byte, v *replica.Verdict) []byte {
 	dst = append(dst, `,"principal":{"id":`...)
-	dst = appendText(dst, string(v.Principal.ID))
+	dst = appendPlain(dst, string(v.Principal.ID))
 	dst = append(dst, `,"type":`...)
-	dst = appendText(dst, string(v.Principal.Type))
+	dst = appendPlain(dst, string(v.Principal.Type))
 	dst = append(dst, `,"name":`...)
 	dst = appendText(dst, v.Principal.Name)
 	dst = append(dst, `,"state":`...)
-	dst = appendText(dst, string(v.Principal.State))
+	dst = appendPlain(dst, string(v.Principal.State))
 	dst = append(dst, `,"workspace":{"id":`...)
-	dst = appendText(dst, string(v.Workspace.ID))
+	dst = appendPlain(dst, string(v.Workspace.ID))
 	dst = append(dst, `,"slug":`...)
 	dst = appendText(dst, v.Workspace.Slug)
 	dst = append(dst, `}},"key":{"id":"`...)
@@ -63,10 +63,16 @@ func appendHolder(dst []byte, v *replica.Verdict) []byte {
 	dst = append(dst, `,"expires_at":`...)
 	dst = appendMicros(dst, v.Key.ExpiresAt)
 	dst = append(dst, `},"role":{"id":`...)
-	dst = appendText(dst, string(v.Role.ID))
+	dst = appendPlain(dst, string(v.Role.ID))
 	dst = append(dst, `,"name":`...)
 	dst = appendText(dst, v.Role.Name)
 	return append(dst, '}')
+}
+
+// appendPlain appends a JSON string of an id, or of a word of the product's own, which
+// have nothing in them that JSON writes in another way.
+func appendPlain(dst []byte, text string) []byte {
+	return append(append(append(dst, '"'), text...), '"')
 }
 
 // appendMicros appends a time in microseconds since 1970, or null for 0.

@@ -54,6 +54,8 @@ type verification struct {
 	from    netip.Addr // that the call came from; invalid: nobody knows
 	hash    token.Hash // of the calling key
 	caller  replica.Verdict
+	hashes  [chunk]token.Hash      // of the keys of a chunk; zero: of a text that is none
+	warm    uint32                 // means nothing
 	uses    []iam.Use              // that verdicts were given on
 	codes   [replica.Stale + 1]int // how the verdicts ended
 	unsure  bool                   // there is no verdict on one of the keys
@@ -68,11 +70,12 @@ func (s *Server) newVerification() *verification {
 	return x
 }
 
-// tooMuchToKeep bounds what a pool holds on to after a large batch, in bytes.
-const tooMuchToKeep = 64 << 10
+// tooMuchToKeep bounds what a pool holds on to after a call, in bytes: what the largest
+// batches take is kept, for making it anew would cost them a tenth of their time.
+const tooMuchToKeep = 1 << 20
 
 func (s *Server) release(x *verification) {
-	if x.body.Cap() > tooMuchToKeep || cap(x.out) > tooMuchToKeep || cap(x.asks.items) > chunk {
+	if x.body.Cap() > tooMuchToKeep || cap(x.out) > tooMuchToKeep {
 		return
 	}
 	clear(x.body.Bytes())
@@ -103,12 +106,18 @@ func (s *Server) verify(w http.ResponseWriter, r *http.Request, read func(*asks,
 	}
 	h := w.Header()
 	h["Content-Type"] = s.values.json
-	h.Set("Content-Length", strconv.Itoa(len(x.out)))
+	if len(x.out) > shortAnswer {
+		h["Content-Length"] = []string{strconv.Itoa(len(x.out))}
+	}
 	if _, err := w.Write(x.out); err != nil {
 		s.log.DebugContext(r.Context(), "the client went away", "error", err)
 	}
 	s.count(x, begun)
 }
+
+// shortAnswer is up to which length package net/http tells the length by itself, in
+// bytes.
+const shortAnswer = 2_000
 
 // count notes how a call ended.
 func (s *Server) count(x *verification, begun time.Time) {
@@ -158,7 +167,11 @@ func (x *verification) readBody(w http.ResponseWriter, r *http.Request) error {
 	if r.ContentLength > maxBody {
 		return errTooLarge
 	}
-	if _, err := x.body.ReadFrom(http.MaxBytesReader(w, r.Body, maxBody)); err != nil {
+	body := r.Body
+	if r.ContentLength < 0 { // else no more than that is read
+		body = http.MaxBytesReader(w, r.Body, maxBody)
+	}
+	if _, err := x.body.ReadFrom(body); err != nil {
 		return bodyError(err)
 	}
 	switch {
@@ -231,9 +244,10 @@ func (s *Server) decide(x *verification, v replica.View) {
 			if s.look(x, v); x.caller.Code != replica.Valid {
 				return
 			}
+			s.prepare(x, v, i)
 		}
 		a := &x.asks.items[i]
-		verdict := s.judge(x, v, a)
+		verdict := s.judge(x, v, a, x.hashes[i%chunk])
 		if x.unsure = verdict.Code == replica.Stale; x.unsure {
 			return
 		}
@@ -249,11 +263,21 @@ func (s *Server) decide(x *verification, v replica.View) {
 	x.out = append(x.out, '\n')
 }
 
-// judge returns the verdict on one key.
-func (s *Server) judge(x *verification, v replica.View, a *ask) replica.Verdict {
-	hash, err := s.prefixes.Parse(a.key)
+// prepare hashes the keys of the chunk that begins with an item.
+func (s *Server) prepare(x *verification, v replica.View, from int) {
+	items := x.asks.items[from:min(from+chunk, len(x.asks.items))]
+	for i := range items {
+		x.hashes[i], _ = s.prefixes.Parse(items[i].key) // zero, which no text has, when it is none
+	}
+	if len(items) > 1 {
+		x.warm += v.Warm(x.hashes[:len(items)])
+	}
+}
+
+// judge returns the verdict on one key, of which hash is the hash.
+func (s *Server) judge(x *verification, v replica.View, a *ask, hash token.Hash) replica.Verdict {
 	scope, known := scopeOf(x, v, a)
-	if err != nil || !known {
+	if hash == (token.Hash{}) || !known {
 		return replica.Verdict{Code: replica.NotFound, Revision: v.Seq()}
 	}
 	return v.Verify(hash, replica.Query{Permissions: x.asks.wanted[a.from:a.to], IP: a.ip, Scope: scope})

@@ -203,6 +203,14 @@ func TestBatchAnswersInOrder(t *testing.T) {
 				t.Fatalf("result %d: got %+v, want %s at the revision of the others", i, v, want[i%3])
 			}
 		}
+		mixed := api.VerifyBatch{Items: []api.Verify{{Key: "x"}, {Key: good}, {Key: good[:len(good)-1] + "~"}, {Key: ""}, {Key: good}}}
+		var verdicts api.VerdictBatch
+		w.do(t, post("/v1/verify/batch", x.owner, mixed)).want(http.StatusOK, &verdicts)
+		for i, code := range []string{"not_found", "valid", "not_found", "not_found", "valid"} {
+			if got := verdicts.Results[i].Code; got != code {
+				t.Errorf("result %d among texts that are no keys: got %s, want %s", i, got, code)
+			}
+		}
 		in.Items = append(in.Items, api.Verify{Key: good})
 		p := w.do(t, post("/v1/verify/batch", x.owner, in)).wantProblem(http.StatusRequestEntityTooLarge, api.CodeTooLarge)
 		if !strings.Contains(p.Detail, "1000") {
