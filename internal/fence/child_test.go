@@ -23,7 +23,7 @@ type direct struct {
 	mu     sync.Mutex // guards what follows
 	cut    bool
 	asked  int
-	sent   time.Time     // the last question
+	sent   time.Time     // the last question for a sub-lease
 	answer chan struct{} // answers wait for it; nil: they do not
 	stale  bool          // answers say that they are to the question before
 }
@@ -33,7 +33,6 @@ func (p *direct) reached() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.asked++
-	p.sent = time.Now()
 	if p.cut {
 		return iam.Errorf(iam.Unavailable, "no server")
 	}
@@ -50,6 +49,7 @@ func (p *direct) Renew(_ context.Context, q replica.Ping) (replica.Grant, error)
 	if err := p.reached(); err != nil {
 		return replica.Grant{}, err
 	}
+	p.set(func() { p.sent = time.Now() })
 	g, err := p.children.Renew(p.id, q)
 	p.mu.Lock()
 	held := p.answer
