@@ -3,8 +3,10 @@ package attacks_test
 import (
 	"crypto/rand"
 	"errors"
+	"hash/crc32"
 	"io"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -13,9 +15,60 @@ import (
 )
 
 var guessingAttacks = map[string]func(*testing.T, *world){
+	"F01": nearMissesReadAsUnknown,
 	"F02": whatIsThereReadsAsWhatIsNot,
 	"F05": oneSpellingOfAKey,
 	"F06": randomnessThatFails,
+}
+
+// nearMissesReadAsUnknown shows every door texts that begin as a key does which works,
+// with a checksum that fits. That the time says as little is for BenchmarkNearMiss in
+// internal/replica: here it would depend on what else the machine does.
+func nearMissesReadAsUnknown(t *testing.T, w *world) {
+	known := w.keyOf("-", w.owner, w.account("-", w.owner, "bot", "viewer"))
+	secret, err := token.Mint{}.New(token.ServiceAccount)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unknown := secret.Reveal()
+	doors := map[string]func(key string) answer{
+		"whoami": func(key string) answer { return w.call("GET", "/v1/whoami", key, nil) },
+		"verify": func(key string) answer { return w.call("POST", "/v1/verify", w.prober, body{"key": key}) },
+		"batch": func(key string) answer {
+			return w.call("POST", "/v1/verify/batch", w.prober, body{"items": []body{{"key": key}}})
+		},
+		"gateway": func(key string) answer { return w.proxied(key, "permission=none") },
+	}
+	for name, ask := range doors {
+		want := ask(unknown)
+		if name != "verify" && name != "batch" && want.status != http.StatusUnauthorized {
+			t.Fatalf("%s: an unknown key reads %d", name, want.status)
+		}
+		for n := len("pst_sa_"); n < len(known)-6; n++ {
+			near := fitting(known[:n] + unknown[n:len(unknown)-6])
+			if near == known {
+				continue
+			}
+			if got := ask(near); got.status != want.status || timeless(got) != timeless(want) || len(got.header) != len(want.header) {
+				t.Errorf("%s: a key of which the first %d characters are right reads %d %s, an unknown one %d %s", name, n, got.status, got.text, want.status, want.text)
+			}
+		}
+	}
+}
+
+// freshFor is for how long a verdict may be kept, which is another each time.
+var freshFor = regexp.MustCompile(`"fresh_for_ms":\d+`)
+
+func timeless(a answer) string { return freshFor.ReplaceAllString(a.same(), "") }
+
+// fitting returns the text of a key with the checksum that fits it.
+func fitting(text string) string {
+	sum, digits := crc32.ChecksumIEEE([]byte(text)), [6]byte{}
+	for i := range digits {
+		digits[len(digits)-1-i] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"[sum%62]
+		sum /= 62
+	}
+	return text + string(digits[:])
 }
 
 func whatIsThereReadsAsWhatIsNot(t *testing.T, w *world) {

@@ -27,7 +27,10 @@ var further = map[string]func(*testing.T, *world){
 func TestFurtherAttacks(t *testing.T) {
 	storetest.Above(t, func(t *testing.T, _ string) {
 		for name, attack := range further {
-			t.Run(name, func(t *testing.T) { attack(t, newWorld(t, freshURL(t))) })
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				attack(t, newWorld(t, freshURL(t)))
+			})
 		}
 	})
 }

@@ -72,6 +72,7 @@ func startServer(t *testing.T, dir, store string) *process {
 	}
 	p := &process{url: "http://" + address}
 	p.cmd = command(context.Background(), dir, "serve", "--listen", address, "--store-url", store, "--secret-file", filepath.Join(dir, "secret"))
+	p.cmd.Env = append(p.cmd.Env, "POSTERN_LEASE_TTL=2s") // for which the first change after a kill waits
 	p.cmd.Stdout, p.cmd.Stderr = &p.said, &p.said
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -88,7 +88,7 @@ func (w *world) things(b tenant) things {
 	return things{
 		"workspace": b.id, "service_accounts": account, "keys": key.str("id"),
 		"roles":     w.must("GET", in(b.id, "roles/"+name), b.owner, nil).str("id"),
-		"rotations": rotation.str("rotation.id"), "sessions": "ses_none", "passkeys": "pky_none", "invitations": invitation.str("id"), "members": member, "audit_events": event, "receipts": titled.str("receipt.id"),
+		"rotations": rotation.str("rotation.id"), "sessions": "ses_none", "passkeys": "pky_none", "invitations": invitation.str("id"), "members": member, "audit_events": event, "receipts": titled.str("receipt.id"), "replica": "none",
 	}
 }
 
@@ -141,6 +141,7 @@ var valid = map[string]any{
 	"finish-rotation":            body{"force": true},
 	"cancel-rotation":            body{"keep": "old"},
 	"try-without-old-key":        body{"for": "1s"},
+	"renew-replica":              body{"n": 1, "seq": 1, "chain": strings.Repeat("0", 64), "wanted_ms": 1000},
 	"get-role-impact":            body{"permissions": []string{"docs:read"}},
 	"sign-in":                    body{"email": "nobody@example.com", "password": "not a password"},
 	"step-up":                    body{"password": "not a password"},
@@ -222,7 +223,9 @@ func eachRouteNeedsItsOwnPermission(t *testing.T, w *world) {
 			t.Errorf("%s %s needs %s; without it: %d %s", op.method, op.path, op.permission, a.status, a.text)
 		}
 		alone := w.keyOf(ws, admins[ws], accounts[ws], body{"limit": []string{op.permission, "*:*"}})
-		if a := w.call(op.method, path, alone, op.requestBody(t)); a.status < 200 || a.status > 299 {
+		a = w.call(op.method, path, alone, op.requestBody(t))
+		lendsNothing := strings.HasPrefix(op.path, "/v1/replica") && a.str("code") == "unavailable" // as this deployment's one node
+		if (a.status < 200 || a.status > 299) && !lendsNothing {
 			t.Errorf("%s %s needs %s; with it alone: %d %s", op.method, op.path, op.permission, a.status, a.text)
 		}
 		tried++

@@ -18,7 +18,7 @@ const due = `
 	C01 C02 C03 C04 C05 C09 C10
 	D01 D02 D03 D04 D05 D06 D07 D08 D09 D10 D11
 	E01 E02 E03 E04 E05 E06 E08
-	F02 F03 F04 F05 F06 F07
+	F01 F02 F03 F04 F05 F06 F07
 	H01 H02 H03 H04 H05 H06 H09
 	I01 I02 I03 I04 I06 I09
 	J01 J02 J03 J06`
@@ -39,6 +39,7 @@ func TestAttacks(t *testing.T) {
 	storetest.Above(t, func(t *testing.T, _ string) {
 		for id, attack := range attacks() {
 			t.Run(id, func(t *testing.T) {
+				t.Parallel()
 				attack(t, newWorld(t, freshURL(t)))
 			})
 		}

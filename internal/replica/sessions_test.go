@@ -90,6 +90,9 @@ func TestMemoryHoldsSessionsUntilTheyAreOver(t *testing.T) {
 		t.Errorf("after 5000 sign-ins there are %d records and %d sessions in the queue, want %d and %d at most",
 			s.keys.rows.len, s.sessions.numbers.len, most, 2*pageLen+60)
 	}
+	if most := len(keys) + 2*60; s.keys.index.len > most {
+		t.Errorf("the index has %d entries, want %d at most", s.keys.index.len, most)
+	}
 	if held, _ := l.Size(); held > len(keys)+60 {
 		t.Errorf("%d keys and sessions are held, want the %d keys and those of an hour", held, len(keys))
 	}
