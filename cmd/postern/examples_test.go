@@ -43,6 +43,7 @@ func TestEveryExampleOfTheHelpRuns(t *testing.T) {
 	if testing.Short() {
 		t.Skip("one command after another, as the stories have them too")
 	}
+	t.Parallel()
 	examples := map[string][]string{}
 	collect(t, cli.Root(), examples)
 	dir := t.TempDir()

@@ -100,6 +100,7 @@ func (b *browser) approves(dir, line string) {
 
 // The link that a server prints on an empty store sets it up, once.
 func TestServerOnAnEmptyStoreIsSetUpInABrowser(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	p, _, err := launch(shell(dir, "exec postern serve"))
 	if err != nil {

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"flag"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -13,14 +16,22 @@ import (
 // TestMain makes this test binary the command postern for the scripts. A
 // PostgreSQL server that the tests started ends with the process.
 func TestMain(m *testing.M) {
+	// Most of what is tested here waits: for a lease to end, or for a period to pass.
+	if err := flag.Set("test.parallel", strconv.Itoa(runtime.GOMAXPROCS(0)+1)); err != nil {
+		panic(err)
+	}
 	testscript.Main(m, map[string]func(){"postern": main})
 }
 
 // Each of testdata/script/*.txtar is a story of how Postern is used, told with
 // the real program, on each database.
 func TestStories(t *testing.T) {
+	t.Parallel()
 	for name, store := range storetest.Databases() {
-		t.Run(name, func(t *testing.T) { tell(t, strings.ToLower(name), store) })
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tell(t, strings.ToLower(name), store)
+		})
 	}
 }
 

@@ -16,6 +16,7 @@ func TestProgramIsOneSmallFile(t *testing.T) {
 	if testing.Short() {
 		t.Skip("what it starts is built without the race detector, which -short is for")
 	}
+	t.Parallel()
 	const most = 45_000_000 // bytes
 	root, err := filepath.Abs("../..")
 	if err != nil {
