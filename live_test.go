@@ -133,3 +133,15 @@ func TestAVerifierSeesTheWorkspacesThatItNames(t *testing.T) {
 		t.Errorf("any workspace for a key that is not of the system's: %v", err)
 	}
 }
+
+// What a verifier accepted is seen where the key's use is, without its being closed.
+func TestUseAtAVerifierIsSeen(t *testing.T) {
+	s := posterntest.NewServer(t)
+	v := s.Verifier(postern.Name("tickets"))
+	id, key := s.NewAccountKey("tickets:read")
+	eventually(t, "the key accepted", func() bool { return verdict(v, key) == api.VerdictValid })
+	eventually(t, "its use seen", func() bool {
+		var k api.Key
+		return s.Do(t.Context(), http.MethodGet, "/v1/workspaces/-/keys/"+id, nil, &k) == nil && k.LastUsed != nil
+	})
+}
