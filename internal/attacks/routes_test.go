@@ -141,6 +141,7 @@ var valid = map[string]any{
 	"finish-rotation":            body{"force": true},
 	"cancel-rotation":            body{"keep": "old"},
 	"try-without-old-key":        body{"for": "1s"},
+	"report-replica-use":         body{"number": 1, "covers": "2026-01-02T03:04:05Z", "keys": []body{}},
 	"renew-replica":              body{"n": 1, "seq": 1, "chain": strings.Repeat("0", 64), "wanted_ms": 1000},
 	"get-role-impact":            body{"permissions": []string{"docs:read"}},
 	"sign-in":                    body{"email": "nobody@example.com", "password": "not a password"},
