@@ -131,6 +131,9 @@ func (o *options) verifier() (*Verifier, error) {
 		}
 		v.above = server
 	}
+	if o.backing != nil && o.backing.Began != nil {
+		o.backing.Began(v.memory) // before anything follows
+	}
 	if o.backing == nil || o.backing.Reports != nil {
 		var err error
 		begun := time.Now()
@@ -189,12 +192,7 @@ func (s *standIn) Report(ctx context.Context, r iam.UsageReport) (time.Time, err
 	return s.Reports.Report(ctx, r)
 }
 
-func (s *standIn) run(ctx context.Context, memory *replica.Replica) {
-	if s.Began != nil {
-		s.Began(memory)
-	}
-	<-ctx.Done()
-}
+func (*standIn) run(ctx context.Context, _ *replica.Replica) { <-ctx.Done() }
 
 func (s *standIn) terms() *terms               { return &s.accepted }
 func (*standIn) trouble() error                { return nil }
