@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"os/exec"
 	"slices"
 	"strings"
@@ -252,5 +253,25 @@ func TestQuantilesAreWithinAStep(t *testing.T) {
 	}
 	if got := median([]float64{3, 1, 2}); got != 2 {
 		t.Errorf("median: got %v, want 2", got)
+	}
+}
+
+func TestSocketsAreMadeWhereverTemporaryFilesAre(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), strings.Repeat("deep", 25))
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("TMPDIR", dir)
+	folder, err := socketFolder()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(folder)
+	l, err := new(net.ListenConfig).Listen(t.Context(), "unix", filepath.Join(folder, "gateway.sock"))
+	if err != nil {
+		t.Fatalf("no socket in %s: %v", folder, err)
+	}
+	if err := l.Close(); err != nil {
+		t.Error(err)
 	}
 }

@@ -43,7 +43,7 @@ type measured struct {
 // Measured is the life of the process that is measured. It does what it is told on in
 // and answers on out, until in ends, which it also does when the other process dies.
 func Measured(ctx context.Context, in io.Reader, out io.Writer) (err error) {
-	folder, err := os.MkdirTemp("", "postern-bench-")
+	folder, err := socketFolder()
 	if err != nil {
 		return fmt.Errorf("make a folder for sockets: %w", err)
 	}
@@ -70,6 +70,17 @@ func Measured(ctx context.Context, in io.Reader, out io.Writer) (err error) {
 			return fmt.Errorf("tell what was done: %w", err)
 		}
 	}
+}
+
+// socketFolder makes a folder that sockets can be in: the path of one has at most 103
+// bytes (<sys/un.h>), and that of a folder for temporary files may be longer.
+func socketFolder() (string, error) {
+	const pattern, longest = "postern-bench-", 103 - len("/0123456789/gateway.sock")
+	parent := os.TempDir()
+	if len(parent)+len("/")+len(pattern) > longest {
+		parent = "/tmp"
+	}
+	return os.MkdirTemp(parent, pattern)
 }
 
 func (m *measured) do(ctx context.Context, o order) (outcome, error) {
