@@ -76,6 +76,10 @@ const elsewhere: Record<string, string> = {
   "finish-sso": "where a provider sends people back to",
   "get-health": "for what watches servers",
   "get-metrics": "for what watches servers",
+  "follow-replica": "for verifiers, which are programs",
+  "renew-replica": "for verifiers, which are programs",
+  "report-replica-use": "for verifiers, which are programs",
+  "leave-replica": "for verifiers, which are programs",
 
   "get-openapi": "for what makes clients",
 };
