@@ -3,6 +3,8 @@ package posterngrpc
 import (
 	"context"
 	"net"
+	"net/url"
+	"slices"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
@@ -14,7 +16,8 @@ import (
 
 // Credentials sends a key with each call of a client, to the server that it is
 // connected to and only over a connection that is encrypted, or does not leave this
-// machine.
+// machine: one to a loopback address that the target names, or to a Unix socket. A
+// proxy on this machine that leads elsewhere is not enough.
 //
 //	grpc.NewClient(target, grpc.WithPerRPCCredentials(posterngrpc.Credentials(key)), …)
 func Credentials(key postern.Secret) credentials.PerRPCCredentials {
@@ -30,8 +33,8 @@ func CredentialsFrom(key func(ctx context.Context) (postern.Secret, error)) cred
 type perCall func(ctx context.Context) (postern.Secret, error)
 
 // GetRequestMetadata implements [credentials.PerRPCCredentials].
-func (key perCall) GetRequestMetadata(ctx context.Context, _ ...string) (map[string]string, error) {
-	if !isPrivate(ctx) {
+func (key perCall) GetRequestMetadata(ctx context.Context, audience ...string) (map[string]string, error) {
+	if !isPrivate(ctx, audience) {
 		return nil, status.Error(codes.Unauthenticated, "the connection is not encrypted: a key is not sent over it")
 	}
 	secret, err := key(ctx)
@@ -46,8 +49,9 @@ func (key perCall) GetRequestMetadata(ctx context.Context, _ ...string) (map[str
 // looks at the connection itself, and sends no key where it would be read.
 func (perCall) RequireTransportSecurity() bool { return false }
 
-// isPrivate reports whether what a call sends can be read by its server alone.
-func isPrivate(ctx context.Context) bool {
+// isPrivate reports whether what a call to an audience sends can be read by its server
+// alone.
+func isPrivate(ctx context.Context, audience []string) bool {
 	call, ok := credentials.RequestInfoFromContext(ctx)
 	if ok && call.AuthInfo != nil && credentials.CheckSecurityLevel(call.AuthInfo, credentials.PrivacyAndIntegrity) == nil {
 		return true
@@ -58,9 +62,19 @@ func isPrivate(ctx context.Context) bool {
 	}
 	switch addr := to.Addr.(type) {
 	case *net.TCPAddr:
-		return addr.IP.IsLoopback()
+		return addr.IP.IsLoopback() && !slices.ContainsFunc(audience, isElsewhere)
 	case *net.UnixAddr:
 		return true
 	}
 	return false
+}
+
+// isElsewhere reports whether an audience, which is the URL of a service, is not
+// certain to be on this machine.
+func isElsewhere(audience string) bool {
+	u, err := url.Parse(audience)
+	if err != nil {
+		return true
+	}
+	return u.Hostname() != "localhost" && !net.ParseIP(u.Hostname()).IsLoopback()
 }

@@ -50,6 +50,7 @@ func TestKeyIsSentWhereNobodyElseReadsIt(t *testing.T) {
 		"within this machine":             {plain, []grpc.DialOption{grpc.WithTransportCredentials(open)}, codes.OK},
 		"encrypted":                       {tls, []grpc.DialOption{grpc.WithTransportCredentials(sealed), grpc.WithContextDialer(dialAway)}, codes.OK},
 		"not encrypted":                   {plain, []grpc.DialOption{grpc.WithTransportCredentials(open), grpc.WithContextDialer(dialAway)}, codes.Unauthenticated},
+		"a proxy within this machine":     {plain, []grpc.DialOption{grpc.WithTransportCredentials(open), grpc.WithAuthority("tickets.example")}, codes.Unauthenticated},
 		"not encrypted, to a name of our": {plain, []grpc.DialOption{grpc.WithTransportCredentials(open), grpc.WithContextDialer(dialAway), grpc.WithAuthority("localhost")}, codes.Unauthenticated},
 	} {
 		reached = 0

@@ -85,6 +85,9 @@ type guard struct {
 }
 
 func newGuard(v Verifier, rules Rules, options []Option) *guard {
+	if v == nil || rules == nil {
+		panic("posterngrpc: a verifier and rules are needed")
+	}
 	g := &guard{verifier: v, rules: rules, source: ofConnection}
 	if m, ok := rules.(Methods); ok {
 		m.check()
