@@ -42,7 +42,7 @@ func (c *fastCall) reset() {
 	c.url = url.URL{}
 	c.request.Method, c.request.ContentLength = "", 0
 	clear(c.answer.out)
-	if cap(c.answer.out) > tooMuchToKeep {
+	if cap(c.answer.out) > fastKeep {
 		c.answer.out = nil
 	}
 	c.answer = fastAnswer{header: c.answer.header, conn: c.answer.conn, out: c.answer.out[:0]}
@@ -112,7 +112,10 @@ func (a *fastAnswer) Write(p []byte) (int, error) {
 	if a.closes {
 		a.out = append(a.out, "\r\nConnection: close"...)
 	}
-	a.out = append(append(a.out, "\r\n\r\n"...), p...)
+	a.out = append(a.out, "\r\n\r\n"...)
+	if a.conn.call.request.Method != http.MethodHead { // RFC 9110, 9.3.2: its answer has no content
+		a.out = append(a.out, p...)
+	}
 	if a.err = a.conn.write(a.out); a.err != nil {
 		return 0, a.err
 	}

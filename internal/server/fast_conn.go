@@ -133,7 +133,7 @@ func (c *fastConn) receive() (end int, err error) {
 		}
 	}
 	if h.awaits && c.to-c.from < h.length+h.body {
-		if _, err := c.conn.Write([]byte("HTTP/1.1 100 Continue\r\n\r\n")); err != nil {
+		if err := c.write([]byte("HTTP/1.1 100 Continue\r\n\r\n")); err != nil {
 			return 0, err
 		}
 	}
@@ -162,14 +162,18 @@ func (c *fastConn) room(length int) {
 	}
 }
 
-// consume forgets a request that ended at a place in the buffer, and its memory, which
-// had a key in it.
+// fastKeep is how much of its memory for requests, and of that for answers, a
+// connection keeps between two of them, in bytes: nobody has to show a key to open one.
+const fastKeep = 16 << 10
+
+// consume forgets a request that ended at a place in the buffer, and clears that,
+// which had a key in it.
 func (c *fastConn) consume(end int) {
 	clear(c.buf[c.from:end])
 	c.from = end
 	if c.from == c.to {
 		c.from, c.to = 0, 0
-		if len(c.buf) > tooMuchToKeep {
+		if len(c.buf) > fastKeep {
 			c.buf = make([]byte, usualBuffer)
 		}
 	}

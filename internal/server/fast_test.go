@@ -194,6 +194,28 @@ func TestFastListenerAnswersOneRequestAfterTheOther(t *testing.T) {
 	}
 }
 
+// What follows the answer to HEAD on a connection is the next answer.
+func TestFastListenerSendsNoContentForHEAD(t *testing.T) {
+	w := newWorld(t, storetest.SQLite(t)).throughFast(t)
+	for path, status := range map[string]int{"/": 404, "/v1/verify": 405} {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(w.fast, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		fmt.Fprintf(conn, "HEAD %s HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", path)
+		answers := bufio.NewReader(conn)
+		head, err := http.ReadResponse(answers, &http.Request{Method: http.MethodHead})
+		if err != nil || head.StatusCode != status || head.ContentLength <= 0 {
+			t.Fatalf("HEAD %s: got %+v, %v; want %d", path, head, err, status)
+		}
+		next, err := http.ReadResponse(answers, nil)
+		if err != nil || next.StatusCode != http.StatusNotFound {
+			t.Errorf("after HEAD %s: got %+v, %v; want the next answer", path, next, err)
+		}
+	}
+}
+
 func TestFastListenerSaysWhereAllElseIs(t *testing.T) {
 	w := newWorld(t, storetest.SQLite(t)).throughFast(t)
 	for _, c := range []struct {

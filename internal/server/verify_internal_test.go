@@ -308,3 +308,12 @@ func TestCallsAtOnceDoNotMix(t *testing.T) {
 	}
 	done.Wait()
 }
+
+// Nobody needs a key to open a connection and leave it idle.
+func TestFastConnectionKeepsLittleMemory(t *testing.T) {
+	c := &fastConn{buf: make([]byte, 1<<20), to: 1 << 20}
+	c.consume(1 << 20)
+	if len(c.buf) > fastKeep {
+		t.Errorf("a connection keeps %d bytes for the next request, want %d at most", len(c.buf), fastKeep)
+	}
+}
