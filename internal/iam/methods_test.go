@@ -80,7 +80,7 @@ func changes() map[string]change {
 // others are the methods that neither change rows nor take a permission of the
 // caller's workspace.
 var others = []string{
-	"MyKeys", "Self", "Overview", "SelfRotations", "Workspaces", "WriteSums", "Receipt", "AwaitReceipts", "WriteReceipts", "NoticeExpiries", "Report",
+	"MyKeys", "Self", "Overview", "SelfRotations", "Workspaces", "WriteSums", "Receipt", "AwaitReceipts", "WriteReceipts", "NoticeExpiries", "Report", "ReportWithin",
 	"AdvanceRotations",      // which has tests of its own
 	"Initialize", "Recover", // Postern's own, which have tests of their own
 	// of people who sign in, which no key does: they have tests of their own

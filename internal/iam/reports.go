@@ -35,12 +35,19 @@ func (s *Service) Report(ctx context.Context, r UsageReport) (now time.Time, err
 // names others, or what cannot have been, nothing is added.
 func (s *Service) ReportWithin(ctx context.Context, within WorkspaceID, r UsageReport) (now time.Time, err error) {
 	named := map[WorkspaceID][]string{}
+	now = s.Now()
+	parts, total := 0, int64(0)
 	for i := range r.Keys {
 		u := &r.Keys[i]
+		parts += len(u.Minutes) + len(u.Sources) + len(u.Asks)
+		if parts > mostParts {
+			return now, Invalid("/keys", "too_long", "the report has more than %d minutes, sources and asks", mostParts)
+		}
 		if within != "" && u.Workspace != within {
 			return now, reportedElsewhere(i)
 		}
-		if !u.likely(s.Now().Add(mostAhead)) {
+		uses, ok := u.likely(now.Add(mostAhead))
+		if total += uses; !ok || total > mostUses {
 			return now, Invalid(fmt.Sprintf("/keys/%d", i), "not_a_use", "nobody can have used a key so: a count or a time makes no sense")
 		}
 		u.fit()
@@ -66,15 +73,23 @@ func (s *Service) ReportWithin(ctx context.Context, within WorkspaceID, r UsageR
 	return s.Report(ctx, r)
 }
 
-// mostAhead is how far the clock of a verifier's server may be ahead of this one's.
-const mostAhead = 5 * time.Minute
+// Bounds on what one report of a verifier may say.
+const (
+	mostAhead = 5 * time.Minute // that the clock of a verifier's server is ahead of this one's
+	mostParts = 50_000          // minutes, sources and asks; package usage cuts reports at 20 000
+
+	// mostUses is how many uses there can be, of all keys together and counted in each
+	// way: the sums of many reports must not overflow.
+	mostUses = 1 << 32
+)
 
 func reportedElsewhere(i int) error {
 	return Invalid(fmt.Sprintf("/keys/%d", i), "not_followed", "this is no key of what the verifier follows")
 }
 
-// likely reports whether somebody can have counted this, up to a time.
-func (u KeyUse) likely(until time.Time) bool {
+// likely returns how much was counted, and whether somebody can have counted it up to
+// a time.
+func (u KeyUse) likely(until time.Time) (uses int64, ok bool) {
 	times, counts := []time.Time{u.LastOK, u.LastRefused}, []int64(nil)
 	for _, p := range u.Minutes {
 		times, counts = append(times, p.At), append(counts, p.OK, p.Refused)
@@ -85,11 +100,14 @@ func (u KeyUse) likely(until time.Time) bool {
 	for _, a := range u.Asks {
 		times, counts = append(times, a.Last), append(counts, a.OK, a.Refused)
 	}
-	return !slices.ContainsFunc(times, until.Before) && !slices.ContainsFunc(counts, func(n int64) bool { return n < 0 || n > mostUses })
+	for _, n := range counts {
+		if n < 0 || n > mostUses-uses {
+			return 0, false
+		}
+		uses += n
+	}
+	return uses, !slices.ContainsFunc(times, until.Before)
 }
-
-// mostUses is how often a key can be used in one report: sums of it must not overflow.
-const mostUses = 1 << 40
 
 // fit makes what clients said of themselves, as somebody else took it down, fit to be
 // kept.

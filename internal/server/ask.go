@@ -44,7 +44,7 @@ func (q *asks) reset() {
 
 // readOne reads the body of POST /v1/verify.
 func (q *asks) readOne(text string) error {
-	s := scanner{text: text}
+	s := scanner{text: text, most: maxValues}
 	if err := q.item(&s); err != nil {
 		return err.shown()
 	}
@@ -54,7 +54,7 @@ func (q *asks) readOne(text string) error {
 // readBatch reads the body of POST /v1/verify/batch.
 func (q *asks) readBatch(text string) error {
 	q.batch = true
-	s := scanner{text: text}
+	s := scanner{text: text, most: maxValues}
 	seen := false
 	err := s.fields(func(name string) *jsonError {
 		if name != "items" {

@@ -47,7 +47,7 @@ func readBody(w http.ResponseWriter, r *http.Request, op *operation) ([]byte, er
 	case !isJSON(r.Header):
 		return nil, errNotJSON
 	}
-	return body, checkJSON(body)
+	return body, checkJSONOf(body, cmp.Or(op.mostValues, maxValues))
 }
 
 // bodyError says why a body could not be read.

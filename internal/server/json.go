@@ -25,13 +25,17 @@ type scanner struct {
 	text   string
 	pos    int
 	values int // read so far
+	most   int // of them
 
 	names []string // of the objects that are open, for finding a name that is there twice
 }
 
 // checkJSON returns an error unless body is one JSON value within the bounds.
-func checkJSON(body []byte) error {
-	s := scanner{text: string(body)}
+func checkJSON(body []byte) error { return checkJSONOf(body, maxValues) }
+
+// checkJSONOf is checkJSON of what may hold another number of values.
+func checkJSONOf(body []byte, most int) error {
+	s := scanner{text: string(body), most: most}
 	if err := s.value(1); err != nil {
 		return err.shown()
 	}
@@ -49,8 +53,8 @@ func (s *scanner) end() error {
 
 // value reads any value, at a depth of nesting that counts from 1.
 func (s *scanner) value(depth int) *jsonError {
-	if s.values++; s.values > maxValues {
-		return &jsonError{code: "too_many", detail: "the body has more than " + strconv.Itoa(maxValues) + " values"}
+	if s.values++; s.values > s.most {
+		return &jsonError{code: "too_many", detail: "the body has more than " + strconv.Itoa(s.most) + " values"}
 	}
 	switch s.peek() {
 	case '{':

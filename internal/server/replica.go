@@ -71,7 +71,7 @@ func (s *Server) registerReplica() {
 		summary: "Report how keys were used",
 		description: "Of a verifier that follows: what it counted since its last report. A key that it does not follow refuses the whole report. " +
 			"Until a verifier has reported, a rotation does not take a key for unused.",
-		access: permission, needs: iam.VerifyKeys, success: http.StatusOK, readOnly: true, unlimited: true, mostBody: mostReport,
+		access: permission, needs: iam.VerifyKeys, success: http.StatusOK, readOnly: true, unlimited: true, mostBody: mostReport, mostValues: mostReported,
 	}, s.reportReplicaUse)
 	register(s, operation{
 		id: "leave-replica", method: http.MethodDelete, path: replicaChild, tag: replicaTag,
@@ -365,9 +365,12 @@ func (s *Server) followsStill(stream *http.Request) error {
 	return nil
 }
 
-// mostReport bounds a report, in bytes: package usage makes them of at most 20 000
-// details.
-const mostReport = 16 << 20
+// Bounds on a report. Package usage makes them of at most 2 000 keys, with little more
+// than 20 000 minutes, sources and asks together.
+const (
+	mostReport   = 16 << 20 // bytes
+	mostReported = 500_000  // values of JSON
+)
 
 type reportReplicaUseInput struct {
 	InChild

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -383,7 +384,14 @@ func TestVerifierReportsUses(t *testing.T) {
 		later.LastOK = new(api.NewTime(at.Add(time.Hour)))
 		less := use(mine, c.workspace)
 		less.Minutes[0].OK = -1
+		more, long := use(mine, c.workspace), use(mine, c.workspace)
+		for range 3 { // each by itself is possible
+			more.Minutes = append(more.Minutes, api.UsagePoint{T: more.Minutes[0].T, OK: 1 << 31})
+		}
+		long.Minutes = slices.Repeat(long.Minutes, 50_001)
 		for name, bad := range map[string]api.ReplicaUse{
+			"more than can be, in parts":      more,
+			"what takes the store too long":   long,
 			"a key of others":                 use(theirs, w.globex.workspace),
 			"a key of others, said to be its": use(theirs, c.workspace),
 			"a key of nobody":                 {Key: "key_x", Principal: mine.Principal.ID, Workspace: c.workspace},

@@ -37,6 +37,7 @@ type operation struct {
 	keysOnly      bool  // a session does not do
 	polled        bool  // asked for over and over: it has a limit of its own
 	mostBody      int64 // bytes; zero: as many as is usual
+	mostValues    int   // likewise, of JSON
 
 	form formAnswer // of programs that send a form; nil: it takes none
 

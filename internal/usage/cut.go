@@ -11,7 +11,7 @@ import (
 // What one report has at most, so that taking it does not take long.
 const (
 	mostKeys    = 2_000
-	mostDetails = 20_000
+	mostDetails = 20_000 // minutes, sources and asks, but for those of the last key
 )
 
 // cutter makes the keys of reports out of sums, of one after the other in the same
@@ -31,7 +31,7 @@ type cutter struct {
 func (c *cutter) cut(from *sums, done int, offset int64) (keys []iam.KeyUse, now int) {
 	c.from, c.offset = from, offset
 	c.keys, c.minutes, c.sources, c.asks = c.keys[:0], c.minutes[:0], c.sources[:0], c.asks[:0]
-	for done < from.keys.used && len(c.keys) < mostKeys && len(c.sources)+len(c.asks) < mostDetails {
+	for done < from.keys.used && len(c.keys) < mostKeys && len(c.minutes)+len(c.sources)+len(c.asks) < mostDetails {
 		done++
 		c.add(uint32(done))
 	}
