@@ -63,6 +63,7 @@ type subLease struct {
 
 const (
 	longestGrant = 2 * time.Second
+	mostGiven    = 64          // sub-leases that a connection has at a time; one that asks as it should has 40
 	mostStrikes  = 3           // sub-leases that ran out on a change
 	barredFor    = time.Minute // after that
 )
@@ -171,7 +172,7 @@ func (c *Children) write(id string, given subLease) (subLease, error) {
 		return subLease{}, replica.ErrNoFollower
 	case c.leaving:
 		return subLease{}, fmt.Errorf("%w: it is leaving", iam.Stale)
-	case ch.setAside(now):
+	case ch.setAside(now), len(ch.given) >= mostGiven:
 		return subLease{}, replica.ErrSetAside
 	}
 	ch.given = append(ch.given, given)
@@ -185,6 +186,7 @@ func (c *Children) strike(id string, given subLease) {
 	if ch, there := c.open[id]; there {
 		if i := slices.Index(ch.given, given); i >= 0 {
 			ch.given = slices.Delete(ch.given, i, i+1)
+			c.wake()
 		}
 	}
 }

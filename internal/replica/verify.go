@@ -82,7 +82,7 @@ func (v View) expired(end int64, now *Instant) bool {
 // within reports whether an address is in one of the networks. An IPv4 address
 // that is written as an IPv6 one (RFC 4291, 2.5.5.2) is the IPv4 address.
 func within(nets []netip.Prefix, a netip.Addr) bool {
-	a = a.Unmap()
+	a = a.Unmap().WithZone("")
 	for i := range nets {
 		if nets[i].Contains(a) {
 			return true

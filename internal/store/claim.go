@@ -116,10 +116,12 @@ func inUse(path string, file *os.File) error {
 	return fmt.Errorf("%s is in use by another process: stop it first", path)
 }
 
+// writePID writes this process down. The file is at no time empty, which would say that
+// nobody had the database before.
 func writePID(file *os.File) error {
-	if err := file.Truncate(0); err != nil {
+	text := strconv.Itoa(os.Getpid()) + "\n"
+	if _, err := file.WriteAt([]byte(text), 0); err != nil {
 		return err
 	}
-	_, err := file.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
-	return err
+	return file.Truncate(int64(len(text)))
 }
