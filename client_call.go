@@ -109,7 +109,8 @@ func ask[Out any](ctx context.Context, c *Client, o operation) (Out, error) {
 	if err != nil {
 		return out, err
 	}
-	return out, c.run(ctx, r, &out)
+	err = c.run(ctx, r, &out)
+	return out, err
 }
 
 // open makes a call whose answer is read as it arrives. The caller of the method

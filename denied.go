@@ -3,7 +3,9 @@ package postern
 import (
 	"errors"
 	"fmt"
+	"net/http"
 
+	"github.com/posternhq/postern/api"
 	"github.com/posternhq/postern/internal/bearer"
 	"github.com/posternhq/postern/internal/replica"
 )
@@ -27,14 +29,13 @@ type Denied struct {
 	// Identity is whose key it is; of one that is not found, zero but for its Revision.
 	Identity Identity
 
-	status int
-	told   string // the reason, where the holder may hear it
+	told string // the reason, where the holder may hear it
 }
 
 // Error implements error.
 func (d *Denied) Error() string {
 	text := "postern: the key does not work"
-	if d.status == bearer.Status(replica.PermissionDenied) {
+	if d.Code == api.VerdictPermissionDenied {
 		text = "postern: the key may not do this"
 	}
 	if d.told != "" {
@@ -45,7 +46,12 @@ func (d *Denied) Error() string {
 
 // Status returns the HTTP status of the refusal: 403 of a key that works and may not
 // do what was asked for, else 401.
-func (d *Denied) Status() int { return d.status }
+func (d *Denied) Status() int {
+	if d.Code == api.VerdictPermissionDenied {
+		return http.StatusForbidden
+	}
+	return http.StatusUnauthorized
+}
 
 // Reason returns the reason as the key's holder may hear it. It is empty unless the
 // policy of the key's workspace says reveal_refusal_reason.
@@ -53,7 +59,7 @@ func (d *Denied) Reason() string { return d.told }
 
 // deny returns the error of a verdict that is not to let in.
 func deny(v *replica.Verdict, id *Identity, asked []string) *Denied {
-	d := &Denied{Code: v.Code.String(), Identity: *id, status: bearer.Status(v.Code), told: bearer.Told(v)}
+	d := &Denied{Code: v.Code.String(), Identity: *id, told: bearer.Told(v)}
 	if v.Code != replica.PermissionDenied {
 		return d
 	}

@@ -33,6 +33,14 @@ func TestObserverHearsHowVerificationsEnd(t *testing.T) {
 			t.Errorf("heard %+v, want %+v; the answer was %v", got, want, err)
 		}
 	}
+	heard = nil
+	h := guarded(v, "tickets:read")
+	for key, code := range map[string]string{good: api.VerdictValid, gone: api.VerdictRevoked} {
+		request(h, "Authorization", "Bearer "+key)
+		if len(heard) == 0 || heard[len(heard)-1].Code != code {
+			t.Errorf("of a request that Require judged %+v was heard, want %s", heard, code)
+		}
+	}
 	v.Partition()
 	v.Advance(time.Minute)
 	if _, err := v.Verify(t.Context(), good); err == nil || heard[len(heard)-1].Code != api.CodeStale {

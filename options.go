@@ -68,8 +68,14 @@ func BehindProxy() Option { return func(o *options) { o.behindProxy = true } }
 // AtOnce makes [New] return before the verifier answers: until then, [ErrStale].
 func AtOnce() Option { return func(o *options) { o.atOnce = true } }
 
-// Logger hears when the server is lost and found. Without it nobody does.
-func Logger(log *slog.Logger) Option { return func(o *options) { o.log = log } }
+// Logger hears when the server is lost and found. Without it, or with nil, nobody does.
+func Logger(log *slog.Logger) Option {
+	return func(o *options) {
+		if log != nil {
+			o.log = log
+		}
+	}
+}
 
 // Observe tells an observer of each verification. Without it nothing is measured.
 func Observe(o Observer) Option { return func(opts *options) { opts.observe = o } }

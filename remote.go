@@ -58,6 +58,33 @@ type link struct {
 	body   io.Closer
 	loads  bool          // its snapshot has not been read
 	loaded chan struct{} // closed when it has been
+
+	silence atomic.Pointer[time.Timer] // ends the connection when nothing is heard; nil: nobody listens
+}
+
+// listen ends the connection when nothing is heard for some beats, until stop is called.
+func (l *link) listen() (stop func()) {
+	timer := time.AfterFunc(fewBeats*l.hello.Heartbeat(), func() { l.end(errQuiet) })
+	l.silence.Store(timer)
+	return func() {
+		l.silence.Store(nil)
+		timer.Stop()
+	}
+}
+
+// heard is the body of a stream, of which each part is a sign of life.
+type heard struct {
+	io.Reader
+	link *link
+}
+
+// Read implements [io.Reader].
+func (h heard) Read(p []byte) (int, error) {
+	n, err := h.Reader.Read(p)
+	if timer := h.link.silence.Load(); timer != nil && n > 0 {
+		timer.Reset(fewBeats * h.link.hello.Heartbeat())
+	}
+	return n, err
 }
 
 // newRemote returns what follows the servers that the options name.
@@ -108,7 +135,7 @@ const (
 )
 
 // run keeps up a connection until ctx ends. It stays with a server as long as that can
-// be reached, and else tries the next.
+// be reached and says something, and else tries the next.
 func (r *remote) run(ctx context.Context, memory *replica.Replica) {
 	pause := soonestAgain
 	for at := 0; ctx.Err() == nil; {
@@ -117,7 +144,8 @@ func (r *remote) run(ctx context.Context, memory *replica.Replica) {
 			pause = soonestAgain
 			err = r.hear(l, memory)
 			l.close(err)
-		} else {
+		}
+		if l == nil || errors.Is(err, errQuiet) {
 			at = (at + 1) % len(r.servers)
 		}
 		if ctx.Err() != nil {
@@ -179,7 +207,7 @@ func (r *remote) open(l *link, from iam.Position) error {
 	if kind, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type")); err != nil || kind != relay.ContentType {
 		return errors.New("what answers there is not Postern, or does not let verifiers follow")
 	}
-	l.reader = relay.NewReader(resp.Body)
+	l.reader = relay.NewReader(heard{resp.Body, l})
 	if l.hello, err = l.reader.Hello(from); err != nil {
 		return err
 	}
@@ -240,15 +268,12 @@ func (r *remote) hear(l *link, memory *replica.Replica) error {
 	case <-l.ctx.Done():
 		return context.Cause(l.ctx)
 	}
-	longest := fewBeats * l.hello.Heartbeat()
-	silence := time.AfterFunc(longest, func() { l.end(errQuiet) })
-	defer silence.Stop()
+	defer l.listen()()
 	for {
 		told, err := l.reader.Next()
 		if err != nil {
 			return cmp.Or(context.Cause(l.ctx), err)
 		}
-		silence.Reset(longest)
 		if len(told.Changes) > 0 {
 			r.note(l, told)
 			memory.Kick()

@@ -81,7 +81,9 @@ func (r *remote) Snapshot(ctx context.Context, sink iam.Sink) (iam.Position, err
 	}
 	stop := context.AfterFunc(ctx, func() { l.end(context.Cause(ctx)) })
 	defer stop()
+	deaf := l.listen()
 	at, err := l.reader.Snapshot(sink)
+	deaf()
 	if err != nil {
 		err = cmp.Or(context.Cause(l.ctx), err)
 		l.end(err)

@@ -39,8 +39,10 @@ type node struct {
 	deaf     bool // nobody gets anything any more
 	reports  []api.ReportReplicaUse
 	goodbyes int
-	gone     string // a key that is no more
-	salt     byte   // of the chain: what tells one log from another
+	gone     string        // a key that is no more
+	salt     byte          // of the chain: what tells one log from another
+	held     chan struct{} // what a stream waits for before its first word; nil: nothing
+	stuck    bool          // a stream says no more than its first word
 
 	kept *replica.Replica // what is poured instead of the log; nil: nothing is
 }
@@ -139,7 +141,17 @@ func (n *node) stream(w http.ResponseWriter, r *http.Request) {
 			panic(http.ErrAbortHandler)
 		}
 	}
+	n.mu.Lock()
+	held, stuck := n.held, n.stuck
+	n.mu.Unlock()
+	if held != nil {
+		<-held
+	}
 	flush(out.Hello(h))
+	if stuck {
+		<-r.Context().Done()
+		return
+	}
 	if !h.Resumed {
 		told = n.pour(out)
 	}
@@ -380,6 +392,33 @@ func TestVerifierLeavesAServerThatFallsSilent(t *testing.T) {
 	eventually(t, "another connection made", func() bool { n.mu.Lock(); defer n.mu.Unlock(); return len(n.asked) > 1 })
 	n.set(func() { n.deaf = false })
 	eventually(t, "the key accepted", func() bool { return accepts(v, key) })
+}
+
+// Silence is silence in the middle of a snapshot too.
+func TestVerifierLeavesAServerThatFallsSilentInItsSnapshot(t *testing.T) {
+	stuck, n := newNode(t), newNode(t)
+	stuck.set(func() { stuck.stuck = true })
+	key, _ := n.key(t)
+	if v := followed(t, []string{stuck.URL, n.URL}); !accepts(v, key) {
+		t.Error("a key is refused")
+	}
+}
+
+// What was not read, since it was not known yet what keys look like, is not unknown.
+func TestVerifierThatBeginsRefusesNoGoodKey(t *testing.T) {
+	n := newNode(t)
+	key, _ := n.key(t)
+	held := make(chan struct{})
+	n.set(func() { n.held = held })
+	v := followed(t, []string{n.URL}, postern.AtOnce())
+	time.AfterFunc(30*time.Millisecond, func() { close(held) })
+	eventually(t, "the key accepted", func() bool {
+		_, err := v.Verify(t.Context(), key)
+		if denied, ok := errors.AsType[*postern.Denied](err); ok {
+			t.Fatalf("a good key is refused: %s", denied.Code)
+		}
+		return err == nil
+	})
 }
 
 func TestVerifierTakesAnotherServer(t *testing.T) {

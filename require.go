@@ -26,9 +26,13 @@ import (
 // handler that has other answers sets Cache-Control itself.
 //
 // Keys with allowed networks are judged by the address that the connection comes from,
-// or by what [BehindProxy] says. Require panics when a permission is not one, as a
-// pattern of [http.ServeMux] does: it is written in the program.
+// or by what [BehindProxy] says. Without permissions every key that works lets in.
+// Require panics when a permission is not one or there is no verifier, as a pattern of
+// [http.ServeMux] does: both are written in the program.
 func Require(v *Verifier, permissions ...string) func(http.Handler) http.Handler {
+	if v == nil {
+		panic("postern: Require without a verifier")
+	}
 	var d demand
 	if err := d.add(permissions); err != nil {
 		panic(err)
@@ -48,28 +52,37 @@ type guarded struct {
 // ServeHTTP implements [http.Handler].
 func (g *guarded) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
-	q := question{demand: g.demand, from: Source{Address: g.address(r), UserAgent: r.UserAgent()}}
-	var several error
-	if t := g.verifier.above.terms(); t != nil {
-		hash, err := bearer.Key(t.prefixes, r.Header["Authorization"], r.Header["X-Api-Key"])
-		q.scope, q.hash, q.presented = t.scope, hash, err == nil
-		if errors.Is(err, bearer.ErrSeveral) {
-			several = err
-		}
-	}
-	if several != nil {
+	start := g.verifier.begin()
+	id, err := g.decide(r)
+	if errors.Is(err, bearer.ErrSeveral) { // nothing was asked of the verifier
 		refuse(w, r, http.StatusBadRequest, "")
 		return
 	}
-	id, err := g.verifier.answer(r.Context(), &q)
+	g.verifier.tell(r.Context(), start, &id, err)
 	if d, ok := errors.AsType[*Denied](err); ok {
-		refuse(w, r, d.status, d.told)
+		refuse(w, r, d.Status(), d.told)
 		return
 	} else if err != nil {
 		refuse(w, r, http.StatusServiceUnavailable, "")
 		return
 	}
 	g.next.ServeHTTP(w, r.WithContext(NewContext(r.Context(), id)))
+}
+
+// decide asks the verifier about the key of a request.
+func (g *guarded) decide(r *http.Request) (Identity, error) {
+	t, err := g.verifier.accepted(r.Context())
+	if err != nil {
+		return Identity{}, err
+	}
+	hash, err := bearer.Key(t.prefixes, r.Header["Authorization"], r.Header["X-Api-Key"])
+	if errors.Is(err, bearer.ErrSeveral) {
+		return Identity{}, err
+	}
+	return g.verifier.answer(r.Context(), &question{
+		demand: g.demand, scope: t.scope, hash: hash, presented: err == nil,
+		from: Source{Address: g.address(r), UserAgent: r.UserAgent()},
+	})
 }
 
 // address returns where a request came from.

@@ -109,20 +109,48 @@ func (v *Verifier) VerifyFrom(ctx context.Context, from Source, key string, perm
 		return Identity{}, err
 	}
 	q.from = from
-	if t := v.above.terms(); t != nil {
-		hash, err := t.prefixes.Hash(key)
-		q.scope, q.hash, q.presented = t.scope, hash, err == nil
+	start := v.begin()
+	t, err := v.accepted(ctx)
+	if err != nil {
+		v.tell(ctx, start, &Identity{}, err)
+		return Identity{}, err
 	}
-	if v.observe == nil {
-		return v.answer(ctx, q)
-	}
-	return v.observed(ctx, q)
+	hash, err := t.prefixes.Hash(key)
+	q.scope, q.hash, q.presented = t.scope, hash, err == nil
+	id, err := v.answer(ctx, q)
+	v.tell(ctx, start, &id, err)
+	return id, err
 }
 
-// observed is answer, and tells the observer of it.
-func (v *Verifier) observed(ctx context.Context, q *question) (Identity, error) {
-	start := time.Now()
-	id, err := v.answer(ctx, q)
+// accepted returns what keys are accepted. Before that is known it waits a little, for
+// what was not read may not be called unknown.
+func (v *Verifier) accepted(ctx context.Context) (*terms, error) {
+	if t := v.above.terms(); t != nil {
+		return t, nil
+	}
+	for began := v.clock.Now(); ; {
+		if err := v.await(ctx, began); err != nil {
+			return nil, err
+		}
+		if t := v.above.terms(); t != nil {
+			return t, nil
+		}
+	}
+}
+
+// begin returns when a verification begins, if anybody wants to know.
+func (v *Verifier) begin() time.Time {
+	if v.observe == nil {
+		return time.Time{}
+	}
+	return time.Now()
+}
+
+// tell tells the observer, if there is one, how a verification ended.
+func (v *Verifier) tell(ctx context.Context, start time.Time, id *Identity, err error) {
+	if v.observe == nil {
+		return
+	}
 	o := Observation{Operation: "verify", Workspace: id.Workspace.Slug, Code: api.VerdictValid, Start: start, Took: time.Since(start)}
 	if denied, ok := errors.AsType[*Denied](err); ok {
 		o.Code, o.Workspace = denied.Code, denied.Identity.Workspace.Slug
@@ -130,7 +158,6 @@ func (v *Verifier) observed(ctx context.Context, q *question) (Identity, error) 
 		o.Code = api.CodeStale
 	}
 	v.observe(ctx, o)
-	return id, err
 }
 
 // question returns an empty question, whose memory is used again.
