@@ -33,6 +33,13 @@ func (h *heard) Stale(n iam.NodeRow, from, to time.Time) {
 
 func (h *heard) Left(n iam.NodeRow, why string) { h.say("%s left: %s", n.Name, why) }
 
+// told returns what the journal was told.
+func (h *heard) told() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.words
+}
+
 // expect fails the test unless the journal was told just that since the last time.
 func (h *heard) expect(t *testing.T, when string, want ...string) {
 	t.Helper()
@@ -157,7 +164,7 @@ func TestOneReaperTellsOfADeadNode(t *testing.T) {
 		release()
 		releaseOther()
 		time.Sleep(time.Minute)
-		both := heard{words: slices.Concat(a.words, b.words)}
+		both := heard{words: slices.Concat(a.told(), b.told())}
 		both.expect(t, "of both", "c left: nothing was heard of it for 5s")
 	})
 }
