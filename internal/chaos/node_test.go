@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,6 +25,9 @@ func TestNothingOutlivesTheProcessThatStartedIt(t *testing.T) {
 	cmd.Env = append(os.Environ(), "CHAOS_HOLD=1")
 	out, err := cmd.StdoutPipe()
 	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := cmd.StdinPipe(); err != nil { // open until the process is killed: it waits for it
 		t.Fatal(err)
 	}
 	if err := cmd.Start(); err != nil {
@@ -75,5 +79,5 @@ func hold(t *testing.T) {
 		t.Fatal(err)
 	}
 	fmt.Println(n.pid, pair.Addr())
-	select {}
+	_, _ = io.Copy(io.Discard, os.Stdin) // until it is killed
 }

@@ -369,8 +369,8 @@ var patches = []patch{
 	{"fence/alone.go", `	over := a.settled.Position.Seq >= seq
 `, `	over := a.settled.Position.Seq >= seq || mutant("the only process does not wait for verifiers")
 `},
-	{"fence/children.go", `	case ch.setAside(now):
-`, `	case ch.setAside(now) && !mutant("a verifier never set aside"):
+	{"fence/children.go", `	case ch.setAside(now), len(ch.given) >= mostGiven:
+`, `	case ch.setAside(now) && !mutant("a verifier never set aside"), len(ch.given) >= mostGiven:
 `},
 	{"fence/children.go", `	if at.Seq > ch.acked {
 `, `	if mutant("an acknowledgement of another connection") {

@@ -43,6 +43,10 @@ func TestEveryMutationIsCaught(t *testing.T) {
 	}
 }
 
+// The code moves on; a patch that is left behind is noticed in no time, also where
+// the mutants do not run.
+func TestEveryPatchFitsTheCode(t *testing.T) { patched(t) }
+
 // runMutant runs what is to notice a mutation.
 func runMutant(t *testing.T, program string, m mutation, seeds int) (string, error) {
 	t.Helper()

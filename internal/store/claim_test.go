@@ -3,6 +3,7 @@ package store_test
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -67,13 +68,16 @@ func TestAClaimEndsWithItsProcess(t *testing.T) {
 	if url := os.Getenv("STORE_TEST_CLAIM"); url != "" {
 		claim(t, url)
 		fmt.Println("claimed")
-		select {}
+		_, _ = io.Copy(io.Discard, os.Stdin) // until it is killed
 	}
 	url := storetest.SQLite(t)
 	cmd := exec.Command(os.Args[0], "-test.run=^TestAClaimEndsWithItsProcess$")
 	cmd.Env = append(os.Environ(), "STORE_TEST_CLAIM="+url)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := cmd.StdinPipe(); err != nil { // open until the process is killed: it waits for it
 		t.Fatal(err)
 	}
 	if err := cmd.Start(); err != nil {

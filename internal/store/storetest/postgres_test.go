@@ -86,6 +86,9 @@ func TestClusterEndsWithTheProcessThatStartedIt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if _, err := cmd.StdinPipe(); err != nil { // open until the process is killed: it waits for it
+		t.Fatal(err)
+	}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +121,8 @@ func holdCluster(t *testing.T) {
 		t.Fatal(err)
 	}
 	fmt.Println(cluster.URL)
-	select {}
+	_, _ = io.Copy(io.Discard, os.Stdin) // not an empty select: where no goroutine is left that could run, Go ends the process
+	t.Fatal("its input ended before it was killed")
 }
 
 func readLine(t *testing.T, r io.Reader) string {
