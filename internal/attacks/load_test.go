@@ -1,7 +1,6 @@
 package attacks_test
 
 import (
-	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -72,17 +71,16 @@ func floodsOfUnknownKeys(t *testing.T, w *world) {
 func connectionsThatSayNothing(t *testing.T, w *world) {
 	dir := t.TempDir()
 	certificate(t, dir)
-	gate := freeAddress(t)
-	p := startWith(t, dir, "sqlite:"+filepath.Join(dir, "i03.db"), "--tls-cert", "cert.pem", "--tls-key", "key.pem", "--gateway-listen", gate)
+	address, gate := launchGateway(t, dir)
 	const each = 50
 	var quiet []net.Conn
-	for address, begin := range map[string][]string{
-		p.address: {"", "\x16\x03\x01\x02\x00", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"},
-		gate:      {"", "GET /v1/authorize?permission=none HTTP/1.1\r\nHost: x\r\nX-Slow: ", "PRI * HTTP/2.0\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"},
+	for to, begin := range map[string][]string{
+		address: {"", "\x16\x03\x01\x02\x00", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"},
+		gate:    {"", "GET /v1/authorize?permission=none HTTP/1.1\r\nHost: x\r\nX-Slow: ", "PRI * HTTP/2.0\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"},
 	} {
 		for _, text := range begin {
 			for range each {
-				conn, err := net.Dial("tcp", address)
+				conn, err := net.Dial("tcp", to)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -147,30 +145,22 @@ func freeAddress(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// startWith starts postern serve with more settings, and waits until it listens.
-func startWith(t *testing.T, dir, store string, more ...string) *listening {
+// launchGateway starts postern serve with TLS and with a door for proxies, and
+// returns the addresses of both. Another process may take the one that was free for
+// the second before postern has it: then with another.
+func launchGateway(t *testing.T, dir string) (address, gate string) {
 	t.Helper()
-	p := &listening{address: freeAddress(t)}
-	p.cmd = command(context.Background(), dir, append([]string{"serve", "--listen", p.address, "--store-url", store, "--secret-file", filepath.Join(dir, "secret")}, more...)...)
-	p.cmd.Stdout, p.cmd.Stderr = &p.said, &p.said
-	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(p.kill)
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-		if conn, err := net.Dial("tcp", more[len(more)-1]); err == nil {
-			conn.Close()
-			return p
+	var failed error
+	for range 3 {
+		gate = freeAddress(t)
+		p, err := launch(t, dir, "sqlite:"+filepath.Join(dir, "i03.db"), "--tls-cert", "cert.pem", "--tls-key", "key.pem", "--gateway-listen", gate)
+		if err == nil {
+			return strings.TrimPrefix(p.url, "https://"), gate
 		}
+		failed = err
 	}
-	t.Fatalf("the server does not listen: %s", p.said.text())
-	return nil
-}
-
-// listening is a process that listens at an address.
-type listening struct {
-	process
-	address string
+	t.Fatal(failed)
+	return "", ""
 }
 
 // everythingAtOnce calls every door at once while what they answer from changes. The

@@ -3,11 +3,12 @@ package attacks_test
 import (
 	"bytes"
 	"context"
-	"net"
+	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -45,9 +46,10 @@ func command(ctx context.Context, dir string, args ...string) *exec.Cmd {
 
 // process is a running server.
 type process struct {
-	cmd  *exec.Cmd
-	url  string
-	said buffer
+	cmd   *exec.Cmd
+	url   string
+	said  buffer
+	ended chan struct{} // closed when it has
 }
 
 // serve starts postern serve on a free port and waits until it is ready.
@@ -62,30 +64,57 @@ func serve(t *testing.T, dir, store string) *process {
 // ready or not.
 func startServer(t *testing.T, dir, store string) *process {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	p, err := launch(t, dir, store)
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := listener.Addr().String()
-	if err := listener.Close(); err != nil {
-		t.Fatal(err)
-	}
-	p := &process{url: "http://" + address}
-	p.cmd = command(context.Background(), dir, "serve", "--listen", address, "--store-url", store, "--secret-file", filepath.Join(dir, "secret"))
-	p.cmd.Env = append(p.cmd.Env, "POSTERN_LEASE_TTL=2s") // for which the first change after a kill waits
-	p.cmd.Stdout, p.cmd.Stderr = &p.said, &p.said
-	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(p.kill)
 	p.wait(t, "/healthz")
 	return p
 }
 
+// launch starts postern serve on a port that is free, which the system chooses,
+// with more settings, and waits until it says where it listens.
+func launch(t *testing.T, dir, store string, more ...string) (*process, error) {
+	t.Helper()
+	p := &process{ended: make(chan struct{})}
+	p.cmd = command(context.Background(), dir, append([]string{
+		"serve", "--listen", "127.0.0.1:0", "--store-url", store, "--secret-file", filepath.Join(dir, "secret"),
+	}, more...)...)
+	p.cmd.Env = append(p.cmd.Env, "POSTERN_LEASE_TTL=2s") // for which the first change after a kill waits
+	p.cmd.Stdout, p.cmd.Stderr = &p.said, &p.said
+	if err := p.cmd.Start(); err != nil {
+		return nil, err
+	}
+	go func() { defer close(p.ended); _ = p.cmd.Wait() }() // that it ended is all there is to know
+	t.Cleanup(p.kill)
+	tick, tooLong := time.NewTicker(10*time.Millisecond), time.After(patience)
+	defer tick.Stop()
+	for {
+		if m := listensAt.FindStringSubmatch(p.said.text()); m != nil {
+			p.url = m[1]
+			return p, nil
+		}
+		select {
+		case <-tick.C:
+			continue
+		case <-p.ended:
+		case <-tooLong:
+			p.kill()
+		}
+		return nil, fmt.Errorf("the server does not listen: %s", p.said.text())
+	}
+}
+
+// listensAt is what a server says when it listens.
+var listensAt = regexp.MustCompile(`"msg":"listening","url":"([^"]+)"`)
+
+// patience is how long a server may take to start, to answer or to end.
+const patience = 30 * time.Second
+
 // wait returns when the server answers a path with 200.
 func (p *process) wait(t *testing.T, path string) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		resp, err := http.Get(p.url + path)
 		if err != nil {
 			continue
@@ -120,5 +149,5 @@ func get(t *testing.T, url, key string) int {
 // kill ends the process as a power failure would.
 func (p *process) kill() {
 	_ = p.cmd.Process.Kill() // it may have ended
-	_ = p.cmd.Wait()
+	<-p.ended
 }
