@@ -38,11 +38,7 @@ func (a *app) rotationUpdate() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			s, err := p.session(ctx, a)
-			if err != nil {
-				return err
-			}
-			path, err := a.rotationPath(ctx, s, args[0])
+			s, path, err := p.rotation(ctx, a, args[0])
 			if err != nil {
 				return err
 			}

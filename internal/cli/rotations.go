@@ -189,6 +189,15 @@ func (a *app) rotationGet() *cobra.Command {
 	return cmd
 }
 
+// rotation returns a session as patient as it says, and the path of a rotation.
+func (p *patience) rotation(ctx context.Context, a *app, ref string) (s session, path string, err error) {
+	if s, err = p.session(ctx, a); err != nil {
+		return s, "", err
+	}
+	path, err = a.rotationPath(ctx, s, ref)
+	return s, path, err
+}
+
 // turnRotation does something to a rotation, and says what it was.
 func (a *app) turnRotation(ctx context.Context, s session, method, path string, in any, words func(api.Rotation) string) error {
 	out, raw, err := call[api.RotationAnswer](ctx, s, method, path, in)
@@ -212,11 +221,7 @@ func (a *app) rotationFinish() *cobra.Command {
 			"postern rotation finish support-bot-prod/nightly --json",
 		},
 		run: func(ctx context.Context, _ *cobra.Command, args []string) error {
-			s, err := p.session(ctx, a)
-			if err != nil {
-				return err
-			}
-			path, err := a.rotationPath(ctx, s, args[0])
+			s, path, err := p.rotation(ctx, a, args[0])
 			if err != nil {
 				return err
 			}
@@ -250,11 +255,7 @@ func (a *app) rotationCancel() *cobra.Command {
 			"postern rotation cancel self --keep old --json",
 		},
 		run: func(ctx context.Context, _ *cobra.Command, args []string) error {
-			s, err := p.session(ctx, a)
-			if err != nil {
-				return err
-			}
-			path, err := a.rotationPath(ctx, s, args[0])
+			s, path, err := p.rotation(ctx, a, args[0])
 			if err != nil {
 				return err
 			}
@@ -281,11 +282,7 @@ func (a *app) rotationTry() *cobra.Command {
 			"postern rotation try-without support-bot-prod/nightly --for 2s --watch",
 		},
 		run: func(ctx context.Context, _ *cobra.Command, args []string) error {
-			s, err := p.session(ctx, a)
-			if err != nil {
-				return err
-			}
-			path, err := a.rotationPath(ctx, s, args[0])
+			s, path, err := p.rotation(ctx, a, args[0])
 			if err != nil {
 				return err
 			}
