@@ -42,6 +42,8 @@ var mayImport = map[string]string{
 	"internal/attacks":   "",
 	"internal/clientgen": "",
 	"internal/chaos":     "internal/store/storetest",
+
+	"internal/chaos/outside": ". api",
 	"cmd/postern":        "*",
 
 	"internal/bearer": "api internal/token internal/replica",

@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"errors"
 	"flag"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -26,7 +28,7 @@ func plan(t *testing.T, program string, d time.Duration, faults []Fault) Plan {
 	}
 	t.Logf("run it again with: go test ./internal/chaos -run %s -v -args -seed %d", t.Name(), s)
 	return Plan{
-		Program: program, Dir: t.TempDir(), Seed: s, For: d, TTL: time.Second,
+		Program: program, Outside: beside(program), Outsiders: 50, Dir: t.TempDir(), Seed: s, For: d, TTL: time.Second,
 		Hunters: 8, Verifiers: 3, Pace: 5 * time.Millisecond, Account: 12, Faults: faults, Log: t.Logf,
 	}
 }
@@ -59,13 +61,16 @@ func TestWhatWasTakenIsNeverAcceptedWhateverHappens(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, least := plan(t, program, 2*time.Minute, Faults()), Volumes{Readings: 5000, Revocations: 100}
+	p, least := plan(t, program, 2*time.Minute, Faults()), Volumes{Readings: 5000, Revocations: 100, After: atEach(500)}
+	plenty := Volumes{Readings: 100_000, Revocations: 200, After: atEach(2000)}
+	p.Enough = func(r Report) bool { return len(r.Short(plenty)) == 0 && len(r.missing()) == 0 }
 	switch {
 	case *torture:
-		least = Volumes{Readings: 10_000_000, Revocations: 5000}
-		p.For, p.Enough, p.Hunters, p.Pace, p.Account = 40*time.Minute, least, 12, time.Millisecond, 40
+		least = Volumes{Readings: 10_000_000, Revocations: 5000, After: atEach(100_000)}
+		p.For, p.Hunters, p.Pace, p.Account = 40*time.Minute, 12, time.Millisecond, 40
+		p.Enough = func(r Report) bool { return len(r.Short(least)) == 0 }
 	case testing.Short():
-		p.For, least = 20*time.Second, Volumes{Readings: 100, Revocations: 5}
+		p.For, p.Outsiders, least = 20*time.Second, 12, Volumes{Readings: 100, Revocations: 5}
 	}
 	p.For = cmp.Or(*longer, p.For)
 	got := do(t, p)
@@ -81,14 +86,30 @@ func TestWhatWasTakenIsNeverAcceptedWhateverHappens(t *testing.T) {
 	if testing.Short() {
 		return
 	}
+	for _, what := range got.missing() {
+		t.Error("it never happened:", what)
+	}
+}
+
+// atEach is so many for each kind of door.
+func atEach(n int) map[Kind]int { return map[Kind]int{Server: n, Verifier: n} }
+
+// missing returns what should have happened in a run, and has not.
+func (r Report) missing() (what []string) {
 	for _, f := range Faults() {
-		if got.Faults[f.Kind] == 0 {
-			t.Errorf("it never happened: %s", f.Kind)
+		if r.Faults[f.Kind] == 0 {
+			what = append(what, f.Kind)
 		}
 	}
-	if got.Held == 0 {
-		t.Error("no node was ever away while it had the head row")
+	for _, f := range OutsideFaults() {
+		if r.Faults[f.Kind] == 0 {
+			what = append(what, f.Kind)
+		}
 	}
+	if r.Held == 0 {
+		what = append(what, "a node that was away while it had the head row")
+	}
+	return what
 }
 
 // The same without the check that the lease lives must fail, or the run above
@@ -101,8 +122,19 @@ func TestWithoutLeasesTheSameFails(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := do(t, plan(t, program, 20*time.Second, CutOffs()))
-	if got.Violating == 0 {
-		t.Error("nodes that answer without a lease were not seen to break the promise")
+	p := plan(t, program, 30*time.Second, CutOffs())
+	p.Enough = func(r Report) bool { return len(r.faithful()) == 0 }
+	for _, kind := range do(t, p).faithful() {
+		t.Errorf("at %s: nobody was seen to break the promise without a lease", kind)
 	}
+}
+
+// faithful returns the kinds of doors at which nobody broke the promise ten times.
+func (r Report) faithful() (kinds []Kind) {
+	for _, kind := range slices.Sorted(maps.Keys(atEach(0))) {
+		if d := r.Doors[kind]; d == nil || d.Violating < 10 {
+			kinds = append(kinds, kind)
+		}
+	}
+	return kinds
 }

@@ -53,6 +53,7 @@ func (v verdict) code() Code {
 type asked struct {
 	begun, ended time.Duration
 	codes        []Code // one for each question
+	apart        bool   // each was decided by itself, though they were asked together
 }
 
 // Verify asks about one key.

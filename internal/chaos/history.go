@@ -48,7 +48,7 @@ type Change struct {
 // Reading is one verification of a key, or of Count keys of one subject that read
 // the same in one batch.
 type Reading struct {
-	Node         int
+	Door         Door
 	Begun, Ended time.Duration
 	Code         Code
 	Count        int
@@ -132,7 +132,7 @@ func (h *History) acceptedOn() int {
 	nodes := map[int]bool{}
 	for _, r := range h.Readings {
 		if r.Code == Valid && !h.endCalledBefore(r.Ended) {
-			nodes[r.Node] = true
+			nodes[r.Door.Node] = true
 		}
 	}
 	return len(nodes)

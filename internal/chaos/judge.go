@@ -2,6 +2,8 @@ package chaos
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -25,19 +27,31 @@ type Violation struct {
 
 func (v Violation) String() string {
 	r := v.Reading
-	return fmt.Sprintf("%s: %s. Node %d read %s of %d keys, asked at %v and answered at %v; %s through node %d had returned at %v, %v before it was asked",
-		v.Subject, v.Why, r.Node+1, r.Code, r.Count, r.Begun, r.Ended, v.After.What, v.After.Node+1, v.After.Returned, r.Begun-v.After.Returned)
+	return fmt.Sprintf("%s: %s. %v read %s of %d keys, asked at %v and answered at %v; %s through node %d had returned at %v, %v before it was asked",
+		v.Subject, v.Why, r.Door, r.Code, r.Count, r.Begun, r.Ended, v.After.What, v.After.Node+1, v.After.Returned, r.Begun-v.After.Returned)
+}
+
+// Shown is what verifications at some doors show. All are of single keys, however
+// they were asked for.
+type Shown struct {
+	Readings  int
+	Accepted  int
+	Stale     int
+	Silent    int
+	Counted   int // those that begin around the return of a revocation that counts, and have a verdict
+	After     int // of these, those that begin after it
+	Elsewhere int // of those that count, on another node than the one that revoked
+	Violating int
+
+	Calm         int // of keys that were surely valid, where nothing was wrong
+	CalmAccepted int
 }
 
 // Tally is what many histories show together.
 type Tally struct {
-	Readings   int // of single keys, however they were asked for
-	Counted    int // those that begin around the return of a revocation that counts, and have a verdict
-	Elsewhere  int // of these, on another node than the one that revoked
-	Stale      int
-	Silent     int
-	Violations []Violation
-	Violating  int // readings that are violations; of very many, not all are kept
+	Shown
+	Doors      map[Kind]*Shown // the same of each kind of door
+	Violations []Violation     // of very many, not all are kept
 
 	Revocations int            // that were confirmed
 	Counting    int            // of these, the ones of keys that had been seen to be accepted
@@ -46,9 +60,6 @@ type Tally struct {
 	By          map[string]int // what the receipts of revocations rest on
 	Unanswered  int            // calls that change something, and never had an answer
 	Undecided   int            // calls whose answer left open whether it was done
-
-	Calm         int // readings of keys that were surely valid, where nothing was wrong
-	CalmAccepted int
 
 	Healthy []time.Duration // how long revocations took where nothing was wrong
 	Away    []time.Duration // where another node than the one that was called was dead, stopped or cut off
@@ -63,20 +74,17 @@ func (h *History) Judge(t *Tally, troubles *Troubles) {
 	end, ended := h.end()
 	counts := ended && h.acceptedOn() >= witnesses
 	for _, r := range h.Readings {
-		t.read(r)
-		if why := h.breach(r); why != "" {
-			t.violate(Violation{h.Subject, r, h.latest(r), why}, r.Count)
+		why := h.breach(r)
+		if why != "" && len(t.Violations) < keptViolations {
+			t.Violations = append(t.Violations, Violation{h.Subject, r, h.latest(r), why})
 		}
-		if counts && r.Code.verdict() && (r.Begun-end.Returned).Abs() <= around {
-			t.Counted += r.Count
-			if r.Node != end.Node {
-				t.Elsewhere += r.Count
+		for _, s := range []*Shown{&t.Shown, t.at(r.Door.Kind)} {
+			s.read(r, why != "")
+			if counts {
+				s.count(r, end)
 			}
-		}
-		if h.surely(Valid, r) && troubles.Calm(r.Begun, r.Ended) {
-			t.Calm += r.Count
-			if r.Code == Valid {
-				t.CalmAccepted += r.Count
+			if h.surely(Valid, r) && troubles.Calm(r.Begun, r.Ended) {
+				s.calm(r)
 			}
 		}
 	}
@@ -103,20 +111,51 @@ func (h *History) breach(r Reading) string {
 	return "refused for a reason that is over"
 }
 
-func (t *Tally) read(r Reading) {
-	t.Readings += r.Count
+// at returns what a kind of door shows.
+func (t *Tally) at(kind Kind) *Shown {
+	if t.Doors == nil {
+		t.Doors = map[Kind]*Shown{}
+	}
+	if t.Doors[kind] == nil {
+		t.Doors[kind] = new(Shown)
+	}
+	return t.Doors[kind]
+}
+
+func (s *Shown) read(r Reading, violating bool) {
+	s.Readings += r.Count
 	switch r.Code {
+	case Valid:
+		s.Accepted += r.Count
 	case Stale:
-		t.Stale += r.Count
+		s.Stale += r.Count
 	case Silent:
-		t.Silent += r.Count
+		s.Silent += r.Count
+	}
+	if violating {
+		s.Violating += r.Count
 	}
 }
 
-func (t *Tally) violate(v Violation, readings int) {
-	t.Violating += readings
-	if len(t.Violations) < keptViolations {
-		t.Violations = append(t.Violations, v)
+// count adds a reading of keys whose end counts, if it is near its return.
+func (s *Shown) count(r Reading, end Change) {
+	if !r.Code.verdict() || (r.Begun-end.Returned).Abs() > around {
+		return
+	}
+	s.Counted += r.Count
+	if r.Begun >= end.Returned {
+		s.After += r.Count
+	}
+	if r.Door.Node != end.Node {
+		s.Elsewhere += r.Count
+	}
+}
+
+// calm adds a reading of keys that were surely valid, where nothing was wrong.
+func (s *Shown) calm(r Reading) {
+	s.Calm += r.Count
+	if r.Code == Valid {
+		s.CalmAccepted += r.Count
 	}
 }
 
@@ -155,13 +194,17 @@ func (t *Tally) time(c Change, troubles *Troubles) {
 
 // Volumes are what a run must have done to show anything.
 type Volumes struct {
-	Readings    int // that count
-	Revocations int // that count
+	Readings    int          // that count
+	Revocations int          // that count
+	After       map[Kind]int // readings of each kind of door that count, and begin after the return
 }
 
-// accepted is the least share of verifications of valid keys that are accepted
-// where nothing is wrong.
-const accepted = 0.99
+// The least share of verifications of valid keys that are accepted where nothing is
+// wrong, by servers, and by all other doors, which are at the end of more.
+const (
+	accepted        = 0.99
+	acceptedOutside = 0.9
+)
 
 // Short says in what a tally shows too little, whatever it shows.
 func (t *Tally) Short(least Volumes) (short []string) {
@@ -173,7 +216,19 @@ func (t *Tally) Short(least Volumes) (short []string) {
 	need("verifications around the return of a revocation", t.Counted, least.Readings)
 	need("of these on another node than the one that revoked", t.Elsewhere, (t.Counted+1)/2)
 	need("revocations of keys that had been accepted", t.Counting, least.Revocations)
-	need("verifications of valid keys where nothing was wrong", t.Calm, 1)
-	need("of these accepted", t.CalmAccepted, int(accepted*float64(t.Calm)))
+	for _, kind := range slices.Sorted(maps.Keys(least.After)) {
+		at, share := t.at(kind), acceptedOutside
+		if kind == Server {
+			share = accepted
+		}
+		at.need(need, kind, least.After[kind], share)
+	}
 	return short
+}
+
+// need says what a kind of door must have shown.
+func (s *Shown) need(need func(what string, got, want int), kind Kind, after int, share float64) {
+	need(string(kind)+": verifications just after the return of a revocation", s.After, after)
+	need(string(kind)+": verifications of valid keys where nothing was wrong", s.Calm, 1)
+	need(string(kind)+": of these accepted", s.CalmAccepted, int(share*float64(s.Calm)))
 }

@@ -12,8 +12,8 @@ const ms = time.Millisecond
 // others at 20 ms, and revoked through node 0 from 100 ms to 110 ms.
 func lifeWith(readings ...Reading) *History {
 	seen := []Reading{
-		{Node: 1, Begun: 19 * ms, Ended: 20 * ms, Code: Valid, Count: 1},
-		{Node: 2, Begun: 19 * ms, Ended: 20 * ms, Code: Valid, Count: 1},
+		{Door: at(1), Begun: 19 * ms, Ended: 20 * ms, Code: Valid, Count: 1},
+		{Door: at(2), Begun: 19 * ms, Ended: 20 * ms, Code: Valid, Count: 1},
 	}
 	return &History{
 		Subject: "key_1",
@@ -25,8 +25,11 @@ func lifeWith(readings ...Reading) *History {
 	}
 }
 
+// at is the API of a node.
+func at(node int) Door { return Door{Server, node, node} }
+
 func read(code Code, begun, ended time.Duration) Reading {
-	return Reading{Node: 1, Begun: begun, Ended: ended, Code: code, Count: 1}
+	return Reading{Door: at(1), Begun: begun, Ended: ended, Code: code, Count: 1}
 }
 
 func judge(h *History) *Tally {
@@ -113,7 +116,7 @@ func TestABatchThatIsTornIsAViolation(t *testing.T) {
 
 func TestOnlyVerdictsAroundTheReturnOfARevocationCount(t *testing.T) {
 	own := read(Revoked, 115*ms, 116*ms)
-	own.Node = 0
+	own.Door = at(0)
 	got := judge(lifeWith(
 		read(Revoked, 111*ms, 112*ms), own, read(Valid, 11*ms, 12*ms), // count, one on the node that revoked
 		read(Revoked, 211*ms, 212*ms), read(Stale, 112*ms, 113*ms), read(Silent, 112*ms, 113*ms), // do not
@@ -133,20 +136,28 @@ func TestARevocationOfAKeyThatWasNotAcceptedDoesNotCount(t *testing.T) {
 }
 
 func TestARunThatDidTooLittleIsNoPass(t *testing.T) {
-	enough := Tally{Counted: 100, Elsewhere: 50, Counting: 10, Calm: 1000, CalmAccepted: 990}
-	least := Volumes{Readings: 100, Revocations: 10}
-	if short := enough.Short(least); short != nil {
+	enough := func() *Tally {
+		return &Tally{
+			Shown: Shown{Counted: 100, Elsewhere: 50}, Counting: 10,
+			Doors: map[Kind]*Shown{Server: {After: 10, Calm: 1000, CalmAccepted: 990}, Verifier: {After: 10, Calm: 1000, CalmAccepted: 900}},
+		}
+	}
+	least := Volumes{Readings: 100, Revocations: 10, After: map[Kind]int{Server: 10, Verifier: 10}}
+	if short := enough().Short(least); short != nil {
 		t.Errorf("enough is short of %v", short)
 	}
 	for name, lessen := range map[string]func(*Tally){
 		"verifications around the return": func(t *Tally) { t.Counted-- },
 		"another node":                    func(t *Tally) { t.Elsewhere-- },
 		"revocations":                     func(t *Tally) { t.Counting-- },
-		"where nothing was wrong":         func(t *Tally) { t.Calm, t.CalmAccepted = 0, 0 },
-		"accepted":                        func(t *Tally) { t.CalmAccepted-- },
+		"server: verifications just":      func(t *Tally) { t.Doors[Server].After-- },
+		"verifier: verifications just":    func(t *Tally) { t.Doors[Verifier].After-- },
+		"where nothing was wrong":         func(t *Tally) { t.Doors[Server].Calm, t.Doors[Server].CalmAccepted = 0, 0 },
+		"server: of these accepted":       func(t *Tally) { t.Doors[Server].CalmAccepted-- },
+		"verifier: of these accepted":     func(t *Tally) { t.Doors[Verifier].CalmAccepted-- },
 	} {
-		less := enough
-		lessen(&less)
+		less := enough()
+		lessen(less)
 		if short := less.Short(least); len(short) != 1 || !strings.Contains(short[0], name) {
 			t.Errorf("with fewer: got %v, want one about %q", short, name)
 		}

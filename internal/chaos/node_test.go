@@ -33,9 +33,9 @@ func TestNothingOutlivesTheProcessThatStartedIt(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	var pid int
+	var node, other int
 	var address string
-	if _, err := fmt.Fscanln(bufio.NewReader(out), &pid, &address); err != nil {
+	if _, err := fmt.Fscanln(bufio.NewReader(out), &node, &other, &address); err != nil {
 		t.Fatal(err)
 	}
 	conn, err := pgx.Connect(t.Context(), urlAt(address))
@@ -52,16 +52,18 @@ func TestNothingOutlivesTheProcessThatStartedIt(t *testing.T) {
 		t.Error("the database still runs after 30 seconds")
 	}
 	end := time.Now().Add(30 * time.Second)
-	for !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
-		if time.Now().After(end) {
-			t.Fatal("the node still runs after 30 seconds")
+	for what, pid := range map[string]int{"the node": node, "the process of a group": other} {
+		for !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+			if time.Now().After(end) {
+				t.Fatalf("%s still runs after 30 seconds", what)
+			}
+			_ = pause(t.Context(), 10*time.Millisecond) // the loop looks
 		}
-		_ = pause(t.Context(), 10*time.Millisecond) // the loop looks
 	}
 }
 
-// hold starts a pair of servers and a node, stops the node, says where they are,
-// and waits to be killed.
+// hold starts a pair of servers, a node and a process of a group, stops the latter
+// two, says where they are, and waits to be killed.
 func hold(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "program")
 	if err := os.WriteFile(program, []byte("#!/bin/sh\nexec sleep 1000\n"), 0o700); err != nil {
@@ -78,6 +80,17 @@ func hold(t *testing.T) {
 	if err := errors.Join(n.Start(), n.Signal(syscall.SIGSTOP)); err != nil {
 		t.Fatal(err)
 	}
-	fmt.Println(n.pid, pair.Addr())
+	group, err := NewGroup()
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := exec.Command(program)
+	if err := group.Start(other); err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	fmt.Println(n.pid, other.Process.Pid, pair.Addr())
 	_, _ = io.Copy(io.Discard, os.Stdin) // until it is killed
 }

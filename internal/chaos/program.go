@@ -11,9 +11,11 @@ import (
 )
 
 // Build builds the program from this module into a folder, and returns its path.
-func Build(ctx context.Context, dir string) (string, error) {
-	return build(ctx, filepath.Join(dir, "postern"))
-}
+// Beside it is the verifier in a process of its own.
+func Build(ctx context.Context, dir string) (string, error) { return build(ctx, dir) }
+
+// beside returns the path of the verifier that was built with a program.
+func beside(program string) string { return filepath.Join(filepath.Dir(program), "outside") }
 
 // The check that a lease still lives, and what stands in its place in the program
 // that must fail: whoever has had a lease goes on answering.
@@ -23,7 +25,7 @@ const (
 	noCheck    = "case l.Strict > 0 && passed == passed:"
 )
 
-// BuildWithoutLeases builds a program in which a lease never ends, from the same
+// BuildWithoutLeases builds a program, and a verifier, in which a lease never ends, from the same
 // sources but for one line. The product has no switch for it.
 func BuildWithoutLeases(ctx context.Context, dir string) (string, error) {
 	root, err := moduleRoot(ctx)
@@ -51,7 +53,7 @@ func BuildWithoutLeases(ctx context.Context, dir string) (string, error) {
 	if err := os.WriteFile(file, overlay, 0o600); err != nil {
 		return "", err
 	}
-	return build(ctx, filepath.Join(dir, "postern-without-leases"), "-overlay", file)
+	return build(ctx, dir, "-overlay", file)
 }
 
 // withoutCheck returns the text of the file with the check without it.
@@ -62,18 +64,18 @@ func withoutCheck(text string) (string, error) {
 	return strings.Replace(text, leaseCheck, noCheck, 1), nil
 }
 
-func build(ctx context.Context, path string, flags ...string) (string, error) {
+func build(ctx context.Context, dir string, flags ...string) (string, error) {
 	root, err := moduleRoot(ctx)
 	if err != nil {
 		return "", err
 	}
-	args := append([]string{"build", "-o", path}, flags...)
-	cmd := exec.CommandContext(ctx, "go", append(args, "./cmd/postern")...)
+	args := append([]string{"build", "-o", dir + string(filepath.Separator)}, flags...)
+	cmd := exec.CommandContext(ctx, "go", append(args, "./cmd/postern", "./internal/chaos/outside")...)
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
 	}
-	return path, nil
+	return filepath.Join(dir, "postern"), nil
 }
 
 func moduleRoot(ctx context.Context) (string, error) {

@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -22,6 +23,11 @@ type Report struct {
 func (r *Run) Report() Report {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	return r.report()
+}
+
+// report returns the same. r.mu is held.
+func (r *Run) report() Report {
 	return Report{r.tally, r.plan.Seed, r.clock.Now(), r.troubles.Count(), r.odds, r.held, r.back}
 }
 
@@ -40,6 +46,11 @@ func (r Report) String() string {
 	say("               %d times a node was away and had the head row", r.Held)
 	for _, kind := range kinds(r.Faults) {
 		say("  %5d %s", r.Faults[kind], kind)
+	}
+	for _, kind := range slices.Sorted(maps.Keys(r.Doors)) {
+		d := r.Doors[kind]
+		say("at %-10s  %d verifications, %d accepted, %d just after a return, %d violations; %.1f %% stale, %.1f %% without an answer; when calm %.3f %% of %d accepted",
+			kind, d.Readings, d.Accepted, d.After, d.Violating, percent(d.Stale, d.Readings), percent(d.Silent, d.Readings), percent(d.CalmAccepted, d.Calm), d.Calm)
 	}
 	say("violations     %d", r.Violating)
 	for i, v := range r.Violations {

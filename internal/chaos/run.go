@@ -16,14 +16,16 @@ import (
 // Plan says what a run is to do.
 type Plan struct {
 	Program   string // the path of the program
+	Outside   string // the path of the verifier in a process of its own
 	Dir       string // for its files
 	Seed      uint64 // of all that is left to chance here; what the machine does is not
 	For       time.Duration
-	Enough    Volumes // ends the run before its time; zero: nothing does
+	Enough    func(Report) bool // ends the run before its time; nil: nothing does
 	TTL       time.Duration
 	Hunters   int
 	Verifiers int           // for each node
 	Pace      time.Duration // of each verifier, between two questions
+	Outsiders int           // verifiers in processes of their own
 	Account   int           // keys of an account that is revoked as a whole
 	Faults    []Fault       // each as often as it is listed, in any order, again and again
 	Log       func(format string, args ...any)
@@ -34,15 +36,18 @@ const nodes = 3
 
 // Run is a deployment under load and under faults.
 type Run struct {
-	plan     Plan
-	clock    Clock
-	pair     *Pair
-	nodes    []*Node
-	clients  []*Client
-	board    *Board
-	troubles *Troubles
-	retired  sync.WaitGroup // for the subjects that have ended and are still asked about
-	enough   func()         // ends the hunting and the faults
+	plan      Plan
+	clock     Clock
+	pair      *Pair
+	nodes     []*Node
+	clients   []*Client
+	group     *Group // of the processes at other doors
+	outsiders []*Outsider
+	board     *Board
+	outside   []OutsideFault // that come next; used by one storm at a time
+	troubles  *Troubles
+	retired   sync.WaitGroup // for the subjects that have ended and are still asked about
+	enough    func()         // ends the hunting and the faults
 
 	mu    sync.Mutex // guards what follows
 	tally Tally
@@ -65,6 +70,9 @@ func Start(ctx context.Context, plan Plan) (_ *Run, err error) {
 			err = errors.Join(err, r.Close())
 		}
 	}()
+	if r.group, err = NewGroup(); err != nil {
+		return nil, err
+	}
 	if r.pair, err = StartPair(ctx); err != nil {
 		return nil, err
 	}
@@ -90,7 +98,7 @@ func Start(ctx context.Context, plan Plan) (_ *Run, err error) {
 			return nil, fmt.Errorf("%w\n%s", err, n.LastWords(20))
 		}
 	}
-	return r, nil
+	return r, r.invite(ctx)
 }
 
 // serving are the flags of a server in this plan.
@@ -120,6 +128,12 @@ func initialize(ctx context.Context, plan Plan, store string) (string, error) {
 
 // Close ends all processes.
 func (r *Run) Close() (err error) {
+	for _, o := range r.outsiders {
+		o.Close()
+	}
+	if r.group != nil {
+		r.group.Close()
+	}
 	for _, n := range r.nodes {
 		n.Close()
 	}
@@ -142,10 +156,15 @@ func (r *Run) Do(ctx context.Context) error {
 	defer stop()
 	for i := range r.clients {
 		for j := range r.plan.Verifiers {
-			v := &verifier{node: i, client: r.clients[i], board: r.board, random: r.random(1, i*r.plan.Verifiers+j), pace: r.plan.Pace}
+			v := &verifier{door: Door{Server, i, i}, client: r.clients[i], board: r.board, random: r.random(1, i*r.plan.Verifiers+j), pace: r.plan.Pace}
 			verifying.Go(func() { v.run(verify) })
 		}
 	}
+	for i, o := range r.outsiders {
+		a := &asker{outsider: o, board: r.board, random: r.random(4, i), pace: outsiderPace, odd: r.note}
+		verifying.Go(func() { a.run(verify) })
+	}
+	defer context.AfterFunc(ctx, r.silence)()
 	for i := range r.plan.Hunters {
 		h := &hunter{name: fmt.Sprintf("h%d", i+1), run: r, random: r.random(2, i)}
 		hunting.Go(func() { h.hunt(hunt, ctx) })
@@ -162,6 +181,13 @@ func (r *Run) Do(ctx context.Context) error {
 	stop()
 	verifying.Wait()
 	return failed
+}
+
+// silence ends all that nobody has an answer from, so that nobody waits for it.
+func (r *Run) silence() {
+	for _, o := range r.outsiders {
+		o.Kill()
+	}
 }
 
 // lastActs is how long after the planned time everything has to have ended.
@@ -183,7 +209,7 @@ func (r *Run) retire(s *Subject) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		h.Judge(&r.tally, r.troubles)
-		if enough := r.plan.Enough; enough.Revocations > 0 && r.tally.Counting >= enough.Revocations && r.tally.Counted >= enough.Readings {
+		if r.plan.Enough != nil && r.plan.Enough(r.report()) {
 			r.enough()
 		}
 	})

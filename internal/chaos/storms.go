@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -15,9 +16,9 @@ const (
 	// slowRecovery is how long is worth a line.
 	slowRecovery = 2 * time.Second
 	// calm is for how long nothing is done, beyond what counts as settling.
-	calm = 3 * time.Second
+	calm = 2 * time.Second
 	// together is how many storms there are from one calm to the next.
-	together = 4
+	together = 5
 )
 
 // storms makes faults until ctx ends: all of the plan, in any order, two at once
@@ -49,11 +50,16 @@ func (r *Run) storms(ctx context.Context) error {
 	return r.awaitAll(ctx)
 }
 
-// storm makes the next fault or two, and returns how many.
+// storm makes the next fault or two, beside some of verifiers outside, and returns
+// how many.
 func (r *Run) storm(ctx context.Context, deck []Fault, random *rand.Rand) (used int, err error) {
 	if ctx.Err() != nil {
 		return 0, nil
 	}
+	beside := make(chan error, 1)
+	nearby := rand.New(rand.NewPCG(random.Uint64(), random.Uint64()))
+	go func() { beside <- r.pester(ctx, nearby) }() // is waited for
+	defer func() { err = errors.Join(err, <-beside) }()
 	targets := random.Perm(len(r.nodes))
 	one, other := deck[0], deck[1]
 	if one.Node == nil || other.Node == nil {

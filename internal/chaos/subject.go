@@ -3,6 +3,7 @@ package chaos
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"sync"
 )
@@ -26,8 +27,8 @@ func newSubject(name string, questions []question, made Change) *Subject {
 	}
 }
 
-// record adds what a batch said of the subject's keys.
-func (s *Subject) record(node int, a asked, codes []Code) {
+// record adds what a door said of the subject's keys.
+func (s *Subject) record(d Door, a asked, codes []Code) {
 	count := map[Code]int{}
 	for _, code := range codes {
 		count[code]++
@@ -35,11 +36,11 @@ func (s *Subject) record(node int, a asked, codes []Code) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for code, n := range count {
-		r := Reading{Node: node, Begun: a.begun, Ended: a.ended, Code: code, Count: n, Torn: len(count) > 1}
+		r := Reading{Door: d, Begun: a.begun, Ended: a.ended, Code: code, Count: n, Torn: len(count) > 1 && !a.apart}
 		s.history.Readings = append(s.history.Readings, r)
 	}
-	if count[Valid] > 0 && !slices.Contains(s.seen, node) {
-		s.seen = append(s.seen, node)
+	if count[Valid] > 0 && !slices.Contains(s.seen, d.Node) {
+		s.seen = append(s.seen, d.Node)
 		if len(s.seen) == witnesses {
 			close(s.accepted)
 		}
@@ -119,6 +120,25 @@ func (b *Board) Pick(h heat, n int, from func(int) int) (picked []*Subject) {
 		picked = append(picked, s)
 	}
 	return picked
+}
+
+// choose picks where there is most to be seen. What is cold must stay so, also at a
+// door that was away for long, and is asked about now and then; more would only keep
+// the machine busy.
+func (b *Board) choose(n int, random *rand.Rand) []*Subject {
+	order := []heat{hot, warm}
+	switch dice := random.IntN(20); {
+	case dice == 0:
+		order = []heat{cold}
+	case dice < 5:
+		order = []heat{warm, hot}
+	}
+	for _, h := range order {
+		if picked := b.Pick(h, n, random.IntN); picked != nil {
+			return picked
+		}
+	}
+	return nil
 }
 
 // Await waits until something is put up.

@@ -7,8 +7,8 @@ import (
 
 func TestABatchOfTwoAnswersAboutOneSubjectIsSeenToBeTorn(t *testing.T) {
 	s := newSubject("sa_1", make([]question, 3), Change{Reads: Valid})
-	s.record(1, asked{}, []Code{Valid, Valid, Valid})
-	s.record(2, asked{}, []Code{Valid, Inactive, Valid})
+	s.record(at(1), asked{}, []Code{Valid, Valid, Valid})
+	s.record(at(2), asked{}, []Code{Valid, Inactive, Valid})
 	torn := 0
 	for _, r := range s.finish().Readings {
 		if r.Torn {
@@ -23,7 +23,7 @@ func TestABatchOfTwoAnswersAboutOneSubjectIsSeenToBeTorn(t *testing.T) {
 func TestASubjectIsAcceptedOnceEnoughNodesHaveDoneSo(t *testing.T) {
 	s := newSubject("key_1", make([]question, 1), Change{Reads: Valid})
 	accept := func(node int, code Code) bool {
-		s.record(node, asked{}, []Code{code})
+		s.record(at(node), asked{}, []Code{code})
 		select {
 		case <-s.accepted:
 			return true
@@ -58,7 +58,7 @@ func TestASubjectIsJudgedWhenTheLastAnswerHasCome(t *testing.T) {
 			t.Error("it is judged while a question is on its way")
 		default:
 		}
-		picked[0].record(1, asked{}, []Code{Revoked})
+		picked[0].record(at(1), asked{}, []Code{Revoked})
 		picked[0].asking.Done()
 		if h := <-done; len(h.Readings) != 1 {
 			t.Errorf("%d readings, want the last one too", len(h.Readings))

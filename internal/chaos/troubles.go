@@ -7,13 +7,16 @@ import (
 	"time"
 )
 
-// database is where a trouble is that is none of a node's.
-const database = -1
+// Where a trouble is that is none of a node's.
+const (
+	database = -1
+	outside  = -2 // at a verifier in a process of its own
+)
 
 // trouble is one thing that was wrong for a while.
 type trouble struct {
 	kind         string
-	where        int // a node, or the database
+	where        int // a node, or one of the above
 	begun, ended time.Duration
 	over         bool
 }

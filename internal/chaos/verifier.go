@@ -9,7 +9,7 @@ import (
 // verifier asks one node, one question after the other, about what is on the
 // board: mostly about what was just changed, by turns one key and a batch.
 type verifier struct {
-	node   int
+	door   Door
 	client *Client
 	board  *Board
 	random *rand.Rand
@@ -39,36 +39,17 @@ func (v *verifier) once(ctx context.Context) {
 	}
 }
 
-// pick chooses where there is most to be seen. What is cold must stay so, also on
-// a node that was away for long, and is asked about now and then; more would only
-// keep the machine busy.
-func (v *verifier) pick(n int) []*Subject {
-	order := []heat{hot, warm}
-	switch dice := v.random.IntN(20); {
-	case dice == 0:
-		order = []heat{cold}
-	case dice < 5:
-		order = []heat{warm, hot}
-	}
-	for _, h := range order {
-		if picked := v.board.Pick(h, n, v.random.IntN); picked != nil {
-			return picked
-		}
-	}
-	return nil
-}
-
 func (v *verifier) single(ctx context.Context) {
-	for _, s := range v.pick(1) {
+	for _, s := range v.board.choose(1, v.random) {
 		q := s.questions[v.random.IntN(len(s.questions))]
 		a := v.client.Verify(ctx, q)
-		s.record(v.node, a, a.codes)
+		s.record(v.door, a, a.codes)
 		s.asking.Done()
 	}
 }
 
 func (v *verifier) batch(ctx context.Context) {
-	picked := v.pick(batchSubjects)
+	picked := v.board.choose(batchSubjects, v.random)
 	if len(picked) == 0 {
 		return
 	}
@@ -84,7 +65,7 @@ func (v *verifier) batch(ctx context.Context) {
 	a := v.client.VerifyBatch(ctx, questions)
 	rest := a.codes
 	for _, s := range asks {
-		s.record(v.node, a, rest[:len(s.questions)])
+		s.record(v.door, a, rest[:len(s.questions)])
 		rest = rest[len(s.questions):]
 	}
 	for _, s := range picked {

@@ -1,0 +1,26 @@
+package chaos
+
+import "fmt"
+
+// Kind is a way in which keys are asked about.
+type Kind string
+
+// The kinds of doors. Those of gateways are called as their programs.
+const (
+	Server   Kind = "server"   // POST /v1/verify and its batches, of a node
+	Verifier Kind = "verifier" // package postern, in a process of its own
+)
+
+// Door is one place where keys are asked about.
+type Door struct {
+	Kind   Kind
+	Number int // from 0, among those of its kind
+	Node   int // the node whose word it is, or that it follows at first
+}
+
+func (d Door) String() string {
+	if d.Kind == Server {
+		return fmt.Sprintf("node %d", d.Node+1)
+	}
+	return fmt.Sprintf("%s %d of node %d", d.Kind, d.Number+1, d.Node+1)
+}
