@@ -1,9 +1,8 @@
 package usage
 
 import (
-	"net/netip"
 	"slices"
-	"time"
+	"strings"
 
 	"github.com/posternhq/postern/internal/iam"
 )
@@ -14,108 +13,103 @@ const (
 	mostDetails = 20_000 // minutes, sources and asks, but for those of the last key
 )
 
-// cutter makes the keys of reports out of sums, of one after the other in the same
-// memory.
-type cutter struct {
-	from   *sums
-	offset int64 // what makes a moment the database's time, in nanoseconds since 1970
-
-	keys    []iam.KeyUse
-	minutes []iam.UsePoint // of all keys; likewise the others
-	sources []iam.SourceUse
-	asks    []iam.AskUse
+// counted is what reports are made of: the sums that waited, or a side that nobody
+// counts into any more.
+type counted interface {
+	last() int                    // the number of its last key
+	report(number int, c *cutter) // tells the cutter of a key, if it was used
 }
 
-// cut returns the next keys of sums after number done, and how many are done then.
-// They are good until the next cut.
-func (c *cutter) cut(from *sums, done int, offset int64) (keys []iam.KeyUse, now int) {
-	c.from, c.offset = from, offset
+// cutter makes the keys of reports, of one report after the other in the same memory.
+type cutter struct {
+	keys    []iam.KeyUse
+	minutes []iam.UsePoint // of all keys; likewise what follows
+	sources []iam.SourceUse
+	asks    []iam.AskUse
+	ids     strings.Builder
+
+	begun  struct{ minutes, sources, asks int } // how many there were before the last key
+	untold struct{ sources, asks uses }         // of the last key
+
+	times     times
+	addresses addresses
+}
+
+// uses is how often something was accepted and refused.
+type uses struct{ ok, refused int64 }
+
+func (u *uses) add(ok, refused int64) { u.ok, u.refused = u.ok+ok, u.refused+refused }
+
+// cut returns the next keys after number done, and how many are done then. They are
+// good until the next cut. offset makes a moment the database's time, in nanoseconds
+// since 1970.
+func (c *cutter) cut(from counted, done int, offset int64) (keys []iam.KeyUse, now int) {
+	c.times = times{offset: offset}
 	c.keys, c.minutes, c.sources, c.asks = c.keys[:0], c.minutes[:0], c.sources[:0], c.asks[:0]
-	for done < from.keys.used && len(c.keys) < mostKeys && len(c.minutes)+len(c.sources)+len(c.asks) < mostDetails {
+	c.ids = strings.Builder{} // one text for all ids, for the collector's sake
+	c.ids.Grow(min(from.last()-done, mostKeys) * len(iam.KeyPrefix+"01arz3ndektsv4rrffq69g5fav"))
+	for done < from.last() && len(c.keys) < mostKeys && len(c.minutes)+len(c.sources)+len(c.asks) < mostDetails {
 		done++
-		c.add(uint32(done))
+		from.report(done, c)
 	}
 	return c.keys, done
 }
 
-func (c *cutter) add(n uint32) {
-	k, of := c.from.keys.at(n), c.from.owners.at(n)
-	use := iam.KeyUse{
-		Key: iam.KeyID(iam.FormatID(iam.KeyPrefix, k.id)), Principal: of.principal, Workspace: of.workspace,
-		LastOK: c.time(k.lastOK), LastRefused: c.time(k.lastRefused),
-	}
-	begin := len(c.minutes)
-	var ok, refused int64
-	for i := k.points; i != 0; i = c.from.points.at(i).next {
-		p := c.from.points.at(i)
-		c.minutes = append(c.minutes, iam.UsePoint{At: time.Unix(int64(p.minute)*60, 0).UTC(), OK: p.ok, Refused: p.refused})
-		ok, refused = ok+p.ok, refused+p.refused
-	}
-	use.Minutes = c.minutes[begin:len(c.minutes):len(c.minutes)]
-	slices.SortFunc(use.Minutes, func(a, b iam.UsePoint) int { return a.At.Compare(b.At) })
-	use.Sources = c.sourcesOf(k, &use, ok, refused)
-	use.Asks = c.asksOf(k, &use, ok, refused)
-	c.keys = append(c.keys, use)
+// begin begins a key, of which all that follows is until end.
+func (c *cutter) begin(id [16]byte, of *owner) {
+	c.begun.minutes, c.begun.sources, c.begun.asks = len(c.minutes), len(c.sources), len(c.asks)
+	c.untold.sources, c.untold.asks = uses{}, uses{}
+	c.keys = append(c.keys, iam.KeyUse{Key: c.id(id), Principal: of.principal, Workspace: of.workspace})
 }
 
-// sourcesOf returns where a key was used that was used ok and refused times.
-func (c *cutter) sourcesOf(k *keySum, use *iam.KeyUse, ok, refused int64) []iam.SourceUse {
-	begin := len(c.sources)
-	for n := k.told[sources].first; n != 0; n = c.from.details.at(n).next {
-		d := c.from.details.at(n)
+func (c *cutter) id(id [16]byte) iam.KeyID {
+	var room [64]byte
+	from := c.ids.Len()
+	c.ids.Write(iam.AppendID(room[:0], iam.KeyPrefix, id))
+	return iam.KeyID(c.ids.String()[from:])
+}
+
+// minute adds uses in a minute since 1970.
+func (c *cutter) minute(minute uint32, ok, refused int64) {
+	c.minutes = append(c.minutes, iam.UsePoint{At: c.times.minute(minute), OK: ok, Refused: refused})
+	c.untold.sources.add(ok, refused)
+	c.untold.asks.add(ok, refused)
+}
+
+// detail adds uses in one way.
+func (c *cutter) detail(kind kind, d *detailSum) {
+	last := c.times.at(d.last)
+	if kind == sources {
 		c.sources = append(c.sources, iam.SourceUse{
-			IP: addressText(d.ip), UserAgent: d.text, OK: d.ok, Refused: d.refused,
-			First: c.time(d.first), Last: c.time(d.last), LastOK: c.time(d.lastOK),
+			IP: c.addresses.text(d.ip), UserAgent: d.text, OK: d.ok, Refused: d.refused,
+			First: c.times.at(d.first), Last: last, LastOK: c.times.at(d.lastOK),
 		})
-		ok, refused = ok-d.ok, refused-d.refused
+		c.untold.sources.add(-d.ok, -d.refused)
+		return
 	}
-	if ok+refused > 0 {
-		others := iam.SourceUse{Others: true, OK: ok, Refused: refused, First: use.Minutes[0].At, Last: latestOf(use)}
-		if ok > 0 {
+	c.asks = append(c.asks, iam.AskUse{Ask: d.text, Others: kind == general, Last: last, OK: d.ok, Refused: d.refused})
+	c.untold.asks.add(-d.ok, -d.refused)
+}
+
+// end ends a key. What was not told apart of it is told as others.
+func (c *cutter) end(lastOK, lastRefused moment) {
+	use := &c.keys[len(c.keys)-1]
+	use.LastOK, use.LastRefused = c.times.at(lastOK), c.times.at(lastRefused)
+	use.Minutes = c.minutes[c.begun.minutes:len(c.minutes):len(c.minutes)]
+	if len(use.Minutes) > 1 {
+		slices.SortFunc(use.Minutes, func(a, b iam.UsePoint) int { return a.At.Compare(b.At) })
+	}
+	last := c.times.at(max(lastOK, lastRefused))
+	if n := c.untold.sources; n != (uses{}) {
+		others := iam.SourceUse{Others: true, OK: n.ok, Refused: n.refused, First: use.Minutes[0].At, Last: last}
+		if n.ok > 0 {
 			others.LastOK = use.LastOK
 		}
 		c.sources = append(c.sources, others)
 	}
-	return c.sources[begin:len(c.sources):len(c.sources)]
-}
-
-// asksOf returns what was asked about a key that was used ok and refused times.
-func (c *cutter) asksOf(k *keySum, use *iam.KeyUse, ok, refused int64) []iam.AskUse {
-	begin := len(c.asks)
-	for _, kind := range [...]kind{asks, general} {
-		for n := k.told[kind].first; n != 0; n = c.from.details.at(n).next {
-			d := c.from.details.at(n)
-			c.asks = append(c.asks, iam.AskUse{Ask: d.text, Others: kind == general, Last: c.time(d.last), OK: d.ok, Refused: d.refused})
-			ok, refused = ok-d.ok, refused-d.refused
-		}
+	if n := c.untold.asks; n != (uses{}) {
+		c.asks = append(c.asks, iam.AskUse{Ask: iam.AnyAsk, Others: true, Last: last, OK: n.ok, Refused: n.refused})
 	}
-	if ok+refused > 0 {
-		c.asks = append(c.asks, iam.AskUse{Ask: iam.AnyAsk, Others: true, Last: latestOf(use), OK: ok, Refused: refused})
-	}
-	return c.asks[begin:len(c.asks):len(c.asks)]
-}
-
-func latestOf(use *iam.KeyUse) time.Time {
-	if use.LastOK.After(use.LastRefused) {
-		return use.LastOK
-	}
-	return use.LastRefused
-}
-
-// time returns a moment as the database's time, in whole microseconds, and not
-// earlier than it was.
-func (c *cutter) time(at moment) time.Time {
-	if at == 0 {
-		return time.Time{}
-	}
-	const micro = int64(time.Microsecond)
-	nanos := c.offset + int64(at)
-	return time.UnixMicro((nanos + micro - 1) / micro).UTC()
-}
-
-func addressText(ip [16]byte) string {
-	if ip == [16]byte{} {
-		return ""
-	}
-	return netip.AddrFrom16(ip).Unmap().String()
+	use.Sources = c.sources[c.begun.sources:len(c.sources):len(c.sources)]
+	use.Asks = c.asks[c.begun.asks:len(c.asks):len(c.asks)]
 }

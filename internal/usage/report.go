@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/posternhq/postern/internal/iam"
@@ -160,20 +161,25 @@ func (g *Gatherer) load() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.taken = g.gathered
-	if g.waiting.keys.used == 0 {
+	g.done = 0
+	if g.standing != nil {
+		g.outgoing, g.standing = append(g.outgoing, g.standing), nil
+	}
+	if g.waiting.keys.used > 0 {
+		if g.emptied == nil {
+			g.emptied = newSums(g.limits)
+		}
+		g.outgoing, g.waiting, g.emptied = append(g.outgoing, g.waiting), g.emptied, nil
+	}
+	if len(g.outgoing) == 0 {
 		g.reportedTo = g.taken
-		return
 	}
-	if g.emptied == nil {
-		g.emptied = newSums(g.limits)
-	}
-	g.outgoing, g.done, g.waiting, g.emptied = g.waiting, 0, g.emptied, nil
 }
 
 // drain reports what is outgoing, a part at a time.
 func (g *Gatherer) drain(ctx context.Context) error {
 	for {
-		if g.attempted == nil && g.outgoing == nil {
+		if g.attempted == nil && len(g.outgoing) == 0 {
 			return nil
 		}
 		if g.attempted == nil {
@@ -187,11 +193,21 @@ func (g *Gatherer) drain(ctx context.Context) error {
 
 // cut makes the next report of what is outgoing.
 func (g *Gatherer) cut() {
-	a := g.prepare()
-	a.report.Keys, g.done = g.cutter.cut(g.outgoing, g.done, g.offset.Load())
-	if g.done == g.outgoing.keys.used {
-		g.outgoing.empty()
-		g.emptied, g.outgoing, a.then = g.outgoing, nil, g.taken
+	a, from := g.prepare(), g.outgoing[0]
+	a.report.Keys, g.done = g.cutter.cut(from, g.done, g.offset.Load())
+	if g.done < from.last() {
+		return
+	}
+	switch from := from.(type) {
+	case *side:
+		g.giveBack(from)
+	case *sums:
+		from.empty()
+		g.emptied = from
+	}
+	g.outgoing, g.done = slices.Delete(g.outgoing, 0, 1), 0
+	if len(g.outgoing) == 0 {
+		a.then = g.taken
 	}
 }
 

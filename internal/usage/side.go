@@ -2,7 +2,6 @@ package usage
 
 import (
 	"encoding/binary"
-	"hash/maphash"
 	"math/bits"
 	"sync/atomic"
 
@@ -16,6 +15,10 @@ import (
 type side struct {
 	gates [16]gate
 	sizes sizes
+	bell  bell // rings before the side is full
+
+	opened moment        // no later than the first use
+	minute atomic.Uint32 // of some use, the first of two that the side can count in; 0: there was none
 
 	keys   []keyCount
 	owners []owner // of the keys, apart from them so that the collector passes the keys over
@@ -26,156 +29,42 @@ type side struct {
 
 	agents, asks *texts // shared with the other side
 
+	_           [64]byte      // who adds a key takes the line of what follows from all others
 	usedKeys    atomic.Uint32 // numbers that were given out, and those that would have been
 	usedDetails atomic.Uint32
 	dropped     atomic.Int64 // details that there was no room for
+	_           [64]byte
 }
 
-// gate counts those who are inside. Each has a cache line of its own.
+// gate counts those who are inside, and the uses that were counted inside, in one
+// number. Each has a cache line of its own.
 type gate struct {
-	inside atomic.Int64
-	_      [56]byte
+	state atomic.Int64
+	_     [56]byte
 }
 
-func (g *gate) enter()      { g.inside.Add(1) }
-func (g *gate) leave()      { g.inside.Add(-1) }
-func (g *gate) empty() bool { return g.inside.Load() == 0 }
+const aUse = 1 << 24 // more than can be inside at the same time
+
+func (g *gate) enter()        { g.state.Add(1) }
+func (g *gate) leave()        { g.state.Add(-1) }
+func (g *gate) leaveWithUse() { g.state.Add(aUse - 1) }
+func (g *gate) empty() bool   { return g.state.Load()%aUse == 0 }
+func (g *gate) takeUses() int64 {
+	n := g.state.Load() / aUse
+	g.state.Add(-n * aUse) // somebody may look in meanwhile
+	return n
+}
 
 // gate returns the gate for uses of a key.
 func (s *side) gate(key [16]byte) *gate { return &s.gates[key[15]&15] }
 
-// owner is whose key it is.
-type owner struct {
-	principal iam.PrincipalID
-	workspace iam.WorkspaceID
-}
+// bell asks for a look. Rings that nobody has answered yet are one.
+type bell chan struct{}
 
-// keyCount counts the uses of a key.
-type keyCount struct {
-	id          [16]byte
-	minutes     [2]minuteCount // by whether the minute is odd
-	lastOK      latest
-	lastRefused latest
-	own         [general]own // of sources and asks, the first of each
-	told        [kinds]chain // its other details
-}
-
-// own is the detail of a kind that a key had first. Mostly it is the only one, and
-// it is found where its key is.
-type own struct {
-	state atomic.Uint32
-	text  uint32 // likewise the others as in what and detail
-	ip    [16]byte
-	first moment
-	tally
-}
-
-// The states of own, in this order.
-const (
-	nothing uint32 = iota
-	coming         // somebody writes what it is
-	there
-)
-
-// is reports whether a detail is the first one of its key, which it becomes if there
-// is none. While somebody else writes what that is, nobody waits: what is counted
-// elsewhere meanwhile is added to it later.
-func (o *own) is(w *what, many *atomic.Uint32, at moment) bool {
-	switch o.state.Load() {
-	case there:
-		return o.text == w.text && o.ip == w.ip
-	case nothing:
-		if o.state.CompareAndSwap(nothing, coming) {
-			many.Add(1)
-			o.text, o.ip, o.first = w.text, w.ip, at
-			o.state.Store(there)
-			return true
-		}
-	}
-	return false
-}
-
-// minuteCount counts the uses in one minute.
-type minuteCount struct {
-	minute  atomic.Uint32 // since 1970; 0: none yet
-	ok      atomic.Uint32
-	refused atomic.Uint32
-}
-
-// kind is what a detail tells apart.
-type kind uint32
-
-const (
-	sources kind = iota // address and user agent
-	asks                // permissions that were asked for together
-	general             // the same without ids
-	kinds
-)
-
-// chain is the details of one kind that a key has beside its own.
-type chain struct {
-	first atomic.Uint32 // its number; 0: there is none
-	many  atomic.Uint32 // its own counts too
-}
-
-// perKey is how many details of one kind a key has at most.
-const perKey = 100
-
-// detail counts what is told apart of a key's uses.
-type detail struct {
-	what  what
-	next  atomic.Uint32
-	first moment
-	tally
-}
-
-// tally is how often something was, and when last.
-type tally struct {
-	lastOK      latest
-	lastRefused latest
-	ok          atomic.Uint32
-	refused     atomic.Uint32
-}
-
-func (t *tally) note(ok bool, at moment) {
-	if ok {
-		t.lastOK.note(at)
-		t.ok.Add(1)
-	} else {
-		t.lastRefused.note(at)
-		t.refused.Add(1)
-	}
-}
-
-// what says which detail of which key.
-type what struct {
-	key  uint32 // its number
-	kind kind
-	text uint32   // number of the user agent or the ask; noText: there is none
-	ip   [16]byte // all zero: nobody said, or ::, which nobody comes from
-}
-
-// hash returns a hash that a client cannot make collide.
-func (w *what) hash(seed maphash.Seed) uint64 {
-	var b [28]byte
-	binary.NativeEndian.PutUint32(b[0:], w.key)
-	binary.NativeEndian.PutUint32(b[4:], uint32(w.kind))
-	binary.NativeEndian.PutUint32(b[8:], w.text)
-	copy(b[12:], w.ip[:])
-	return maphash.Bytes(seed, b[:])
-}
-
-// latest is the latest moment that was noted; zero: none was.
-type latest struct{ at atomic.Int64 }
-
-func (l *latest) load() moment { return moment(l.at.Load()) }
-
-func (l *latest) note(at moment) {
-	for {
-		have := l.at.Load()
-		if have >= int64(at) || l.at.CompareAndSwap(have, int64(at)) {
-			return
-		}
+func (b bell) ring() {
+	select {
+	case b <- struct{}{}:
+	default: // it rings already
 	}
 }
 
@@ -194,10 +83,10 @@ func (z sizes) within(l Limits) sizes {
 	return sizes{min(power(max(z.keys, leastKeys)), l.Keys), min(power(max(z.details, leastDetails)), l.Details)}
 }
 
-func newSide(z sizes) *side {
+func newSide(z sizes, b bell) *side {
 	return &side{
-		sizes: z,
-		keys:  make([]keyCount, z.keys), owners: make([]owner, z.keys), byID: newIndex(z.keys),
+		sizes: z, bell: b,
+		keys: make([]keyCount, z.keys), owners: make([]owner, z.keys), byID: newIndex(z.keys),
 		details: make([]detail, z.details), byDetail: newIndex(z.details),
 	}
 }
@@ -215,9 +104,12 @@ func (s *side) wanted(l Limits) sizes {
 	return sizes{size(int(s.usedKeys.Load()), s.sizes.keys), size(int(s.usedDetails.Load()), s.sizes.details)}.within(l)
 }
 
-// nearlyFull reports whether it is time for a larger side.
-func (s *side) nearlyFull() bool {
-	return int(s.usedKeys.Load()) > s.sizes.keys/4*3 || int(s.usedDetails.Load()) > s.sizes.details/4*3
+// nearlyFull reports whether so many of a size are used that it is time for a look.
+func nearlyFull(used uint32, size int) bool { return int(used) > size/4*3 }
+
+// open makes an empty side ready to be live.
+func (s *side) open(at moment, agents, asks *texts) {
+	s.opened, s.agents, s.asks = at, agents, asks
 }
 
 // reset empties a side that nobody counts into.
@@ -233,195 +125,129 @@ func (s *side) reset() {
 	s.usedKeys.Store(0)
 	s.usedDetails.Store(0)
 	s.dropped.Store(0)
+	s.minute.Store(0)
 	s.agents, s.asks = nil, nil
 }
 
 // count counts a use, or returns false and has counted nothing.
 func (s *side) count(u *iam.Use, minute uint32, at moment) bool {
-	n := s.key(u)
+	which, inTime := s.whichMinute(minute)
+	when, early := s.tick(at)
+	if !inTime || !early {
+		return false
+	}
+	n, free := s.lookForKey(u.Key)
+	if free != nil {
+		if n = s.newKey(u, which, when); n == 0 {
+			return false
+		}
+		have := s.enroll(n, free)
+		if have == n {
+			s.tellRest(n, u, when)
+			return true
+		}
+		n = have
+	}
 	if n == 0 {
 		return false
 	}
 	k := &s.keys[n-1]
-	if !k.minutes[minute&1].add(minute, u.OK) {
-		return false
+	k.minutes[which].add(u.OK)
+	if !s.source(n, u, when) {
+		k.untold.note(u.OK, when)
+		s.dropped.Add(1)
 	}
-	if u.OK {
-		k.lastOK.note(at)
-	} else {
-		k.lastRefused.note(at)
-	}
-	s.source(n, u, at)
-	s.ask(n, u, at)
-	return true
-}
-
-// add counts a use in a minute, unless another minute has the place: nobody has
-// looked at the side for as long as that.
-func (c *minuteCount) add(minute uint32, ok bool) bool {
-	if c.minute.Load() != minute && !c.minute.CompareAndSwap(0, minute) && c.minute.Load() != minute {
-		return false
-	}
-	if ok {
-		c.ok.Add(1)
-	} else {
-		c.refused.Add(1)
+	if !s.ask(n, u, when) {
+		s.dropped.Add(1)
 	}
 	return true
 }
 
-// key returns the number of a key, which is added if it is new, or 0 when there is
-// no room.
-func (s *side) key(u *iam.Use) uint32 {
-	for {
-		n, free := s.lookForKey(u.Key)
-		if n != 0 || free == nil {
-			return n
-		}
-		if n = s.newKey(u); n == 0 || free.CompareAndSwap(0, n) {
-			return n
-		}
+// whichMinute returns which of the two minutes of a side a minute is. It is false for
+// any other: nobody has looked at the side for as long as that.
+func (s *side) whichMinute(minute uint32) (which uint32, ok bool) {
+	first := s.minute.Load()
+	if first == 0 {
+		s.minute.CompareAndSwap(0, minute)
+		first = s.minute.Load()
 	}
+	return minute - first, minute-first < 2
 }
 
+// hashOf returns what a key is found by. The end of its id is random: no client made
+// it up.
+func hashOf(id [16]byte) uint64 { return binary.LittleEndian.Uint64(id[8:]) }
+
+// lookForKey returns the number of a key, or the slot that is free for it. It returns
+// neither when there is no room.
 func (s *side) lookForKey(id [16]byte) (n uint32, free *atomic.Uint32) {
-	hash := binary.LittleEndian.Uint64(id[8:]) // which is random: no client made it up
+	hash := hashOf(id)
 	for try := range longestProbe {
 		slot := s.byID.slot(hash, try)
-		n := slot.Load()
-		if n == 0 {
+		entry := slot.Load()
+		if entry == 0 {
 			return 0, slot
 		}
-		if s.keys[n-1].id == id {
+		if n := s.byID.number(hash, entry); n != 0 && s.keys[n-1].id == id {
 			return n, nil
 		}
 	}
 	return 0, nil
 }
 
-func (s *side) newKey(u *iam.Use) uint32 {
+// enroll makes n the number that its key is found by, unless somebody has made it
+// another meanwhile: then nothing was counted with n. It returns the number that the key
+// is found by, or 0 when there is no room.
+func (s *side) enroll(n uint32, free *atomic.Uint32) uint32 {
+	id := s.keys[n-1].id
+	entry := s.byID.entry(hashOf(id), n)
+	var have uint32
+	for free != nil {
+		if free.CompareAndSwap(0, entry) {
+			return n
+		}
+		have, free = s.lookForKey(id)
+	}
+	s.keys[n-1] = keyCount{}
+	return have
+}
+
+// newKey returns the number of a new key with its first use counted, or 0 when there is
+// no room. Nobody finds the key yet, so that it is written as any memory is; what there
+// is no room to tell of the use, [side.tellRest] does once the key can be found.
+func (s *side) newKey(u *iam.Use, minute uint32, at tick) uint32 {
 	n := s.usedKeys.Add(1)
+	if nearlyFull(n, len(s.keys)) {
+		s.bell.ring()
+	}
 	if int(n) > len(s.keys) {
 		return 0
 	}
-	s.keys[n-1].id, s.owners[n-1] = u.Key, owner{u.Principal, u.Workspace}
+	s.owners[n-1] = owner{u.Principal, u.Workspace}
+	k := &s.keys[n-1]
+	k.id, k.ip, k.first = u.Key, addressOf(u), at
+	k.minutes[minute].begin(u.OK)
+	if text, ok := s.agentNumber(k, u.UserAgent); ok {
+		k.begin(sources, text, u.OK, at)
+	} else {
+		k.own[sources].text = noOwn
+		k.untold.note(u.OK, at)
+	}
+	if text, ok := s.askNumber(k, asks, u.Asked); ok {
+		k.begin(asks, text, u.OK, at)
+	} else {
+		k.own[asks].text = noOwn
+	}
 	return n
 }
 
-// source counts where a key was used, as far as there is room.
-func (s *side) source(key uint32, u *iam.Use, at moment) {
-	w := what{key: key, kind: sources}
-	if u.IP.IsValid() {
-		w.ip = u.IP.As16()
-	}
-	if u.UserAgent != "" {
-		var room [256]byte
-		if w.text = s.number(key, sources, s.agents, append(room[:0], u.UserAgent...)); w.text == noText {
-			s.dropped.Add(1)
-			return
-		}
-	}
-	if !s.tell(w, u.OK, at) {
+// tellRest counts what [side.newKey] had no room for.
+func (s *side) tellRest(key uint32, u *iam.Use, at tick) {
+	k := &s.keys[key-1]
+	if k.own[sources].text == noOwn {
 		s.dropped.Add(1)
 	}
-}
-
-// ask counts what was asked, without ids when the key has been asked about too
-// much to tell it all apart.
-func (s *side) ask(key uint32, u *iam.Use, at moment) {
-	for _, kind := range [...]kind{asks, general} {
-		w := what{key: key, kind: kind}
-		if len(u.Asked) > 0 {
-			var room [512]byte
-			w.text = s.number(key, kind, s.asks, appendAsk(room[:0], u.Asked, kind == general))
-		}
-		if (w.text != noText || len(u.Asked) == 0) && s.tell(w, u.OK, at) {
-			return
-		}
-	}
-	s.dropped.Add(1)
-}
-
-// number returns the number of a text of one of a key's details. A text that is
-// new is kept only if the key has room for it.
-func (s *side) number(key uint32, kind kind, t *texts, text []byte) uint32 {
-	if s.keys[key-1].told[kind].many.Load() >= perKey {
-		return t.find(text)
-	}
-	return t.number(text)
-}
-
-// tell counts a use in a detail, which is added if it is new. It returns false
-// when there is no room.
-func (s *side) tell(w what, ok bool, at moment) bool {
-	k := &s.keys[w.key-1]
-	if w.kind != general && k.own[w.kind].is(&w, &k.told[w.kind].many, at) {
-		k.own[w.kind].note(ok, at)
-		return true
-	}
-	n := s.detail(w, at)
-	if n == 0 {
-		return false
-	}
-	s.details[n-1].note(ok, at)
-	return true
-}
-
-// detail returns the number of a detail, which is added if it is new, or 0 when
-// there is no room.
-func (s *side) detail(w what, at moment) uint32 {
-	hash := w.hash(s.agents.seed)
-	for {
-		n, free := s.lookForDetail(hash, w)
-		if n != 0 || free == nil {
-			return n
-		}
-		if n = s.newDetail(w, at); n == 0 {
-			return 0
-		}
-		if free.CompareAndSwap(0, n) {
-			s.keys[w.key-1].told[w.kind].push(s, n)
-			return n
-		}
-	}
-}
-
-func (s *side) lookForDetail(hash uint64, w what) (n uint32, free *atomic.Uint32) {
-	for try := range longestProbe {
-		slot := s.byDetail.slot(hash, try)
-		n := slot.Load()
-		if n == 0 {
-			return 0, slot
-		}
-		if s.details[n-1].what == w {
-			return n, nil
-		}
-	}
-	return 0, nil
-}
-
-func (s *side) newDetail(w what, at moment) uint32 {
-	if s.keys[w.key-1].told[w.kind].many.Add(1) > perKey {
-		return 0
-	}
-	n := s.usedDetails.Add(1)
-	if int(n) > len(s.details) {
-		return 0
-	}
-	d := &s.details[n-1]
-	d.what, d.first = w, at
-	return n
-}
-
-// push adds a detail to a chain. Whoever follows the chain does so when nobody
-// counts any more.
-func (c *chain) push(s *side, n uint32) {
-	next := &s.details[n-1].next
-	for {
-		first := c.first.Load()
-		next.Store(first)
-		if c.first.CompareAndSwap(first, n) {
-			return
-		}
+	if k.own[asks].text == noOwn && !s.ask(key, u, at) {
+		s.dropped.Add(1)
 	}
 }

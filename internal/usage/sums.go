@@ -120,70 +120,34 @@ func (s *sums) point(key, minute uint32, ok, refused int64) {
 	p.refused += refused
 }
 
-// take adds what a side counted that nobody counts into, and returns how many uses
-// that were, and how many details could not be told apart.
-func (s *sums) take(from *side) (uses, dropped int64) {
+// take adds what a side counted that nobody counts into, and returns how many details
+// could not be told apart.
+func (s *sums) take(from *side) (dropped int64) {
 	before := s.dropped
-	for i := range min(int(from.usedKeys.Load()), len(from.keys)) {
-		k := &from.keys[i]
-		n := uint32(0)
-		for j := range k.minutes {
-			minute := k.minutes[j].minute.Load()
-			if minute == 0 {
-				continue
-			}
-			if n == 0 {
-				n = s.key(k.id, from.owners[i])
-			}
-			ok, refused := int64(k.minutes[j].ok.Load()), int64(k.minutes[j].refused.Load())
-			s.point(n, minute, ok, refused)
-			uses += ok + refused
-		}
-		if n == 0 {
-			continue // it lost the race for its slot
-		}
-		sum := s.keys.at(n)
-		sum.lastOK, sum.lastRefused = max(sum.lastOK, k.lastOK.load()), max(sum.lastRefused, k.lastRefused.load())
-		for kind := range kinds {
-			s.takeChain(n, kind, from, k.told[kind].first.Load())
-		}
-		for kind := range general {
-			s.takeOwn(n, kind, from, &k.own[kind])
-		}
+	for i := range from.last() {
+		s.takeKey(from, &from.keys[i], from.owners[i])
 	}
-	return uses, s.dropped - before + from.dropped.Load()
+	return s.dropped - before
 }
 
-// takeChain adds the details of a key from number n of a side on.
-func (s *sums) takeChain(key uint32, kind kind, from *side, n uint32) {
-	for n != 0 {
-		d := &from.details[n-1]
-		s.tell(key, kind, from.sum(kind, d.what.text, d.what.ip, d.first, &d.tally))
-		n = d.next.Load()
+// takeKey adds what a side counted of a key.
+func (s *sums) takeKey(from *side, k *keyCount, of owner) {
+	if k.minutes == [2]count{} {
+		return // it lost the race for its slot
 	}
-}
-
-// takeOwn adds the first detail of a key, if it has one.
-func (s *sums) takeOwn(key uint32, kind kind, from *side, o *own) {
-	if o.state.Load() == there {
-		s.tell(key, kind, from.sum(kind, o.text, o.ip, o.first, &o.tally))
+	n := s.key(k.id, of)
+	for i, m := range k.minutes {
+		if m != (count{}) {
+			s.point(n, from.minute.Load()+uint32(i), int64(m.ok), int64(m.refused))
+		}
 	}
-}
-
-// sum returns what a side counted of a detail.
-func (s *side) sum(kind kind, text uint32, ip [16]byte, first moment, t *tally) detailSum {
-	sum := detailSum{
-		ip: ip, first: first, last: max(t.lastOK.load(), t.lastRefused.load()), lastOK: t.lastOK.load(),
-		ok: int64(t.ok.Load()), refused: int64(t.refused.Load()),
+	w := walk{of: from, key: k}
+	for w.next() {
+		s.tell(n, w.kind, w.detail)
 	}
-	switch {
-	case text == noText:
-	case kind == sources:
-		sum.text = s.agents.at(text)
-	default:
-		sum.text = s.asks.at(text)
-	}
-	return sum
+	last := w.last()
+	sum := s.keys.at(n)
+	sum.lastOK, sum.lastRefused = max(sum.lastOK, from.moment(last.ok)), max(sum.lastRefused, from.moment(last.refused))
 }
 
 // tell adds a detail to those of a key. Of too many, the latest are told apart; an
@@ -215,7 +179,9 @@ func (s *sums) tell(key uint32, kind kind, d detailSum) {
 	}
 	s.dropped++
 	if kind == asks {
-		d.text = string(appendAsk(nil, strings.Fields(d.text), true))
+		if strings.Contains(d.text, "/") {
+			d.text = string(appendAsk(nil, strings.Fields(d.text), true))
+		}
 		s.tell(key, general, d)
 	}
 }
@@ -225,4 +191,22 @@ func (d *detailSum) add(more detailSum) {
 	d.first, d.last, d.lastOK = min(d.first, more.first), max(d.last, more.last), max(d.lastOK, more.lastOK)
 	d.ok += more.ok
 	d.refused += more.refused
+}
+
+// last implements [counted], and so does report.
+func (s *sums) last() int { return s.keys.used }
+
+func (s *sums) report(n int, c *cutter) {
+	k := s.keys.at(uint32(n))
+	c.begin(k.id, s.owners.at(uint32(n)))
+	for i := k.points; i != 0; i = s.points.at(i).next {
+		p := s.points.at(i)
+		c.minute(p.minute, p.ok, p.refused)
+	}
+	for kind := range kinds {
+		for i := k.told[kind].first; i != 0; i = s.details.at(i).next {
+			c.detail(kind, s.details.at(i))
+		}
+	}
+	c.end(k.lastOK, k.lastRefused)
 }

@@ -13,14 +13,9 @@ import (
 type texts struct {
 	seed  maphash.Seed // clients choose the texts: they must not choose where those collide
 	index index
-	all   []text
+	all   []string
 	used  atomic.Uint32
 	bytes atomic.Int64
-}
-
-type text struct {
-	hash uint64
-	text string
 }
 
 // Bounds on texts. The longest ask takes 64 permissions of 256 bytes each.
@@ -30,11 +25,11 @@ const (
 )
 
 func newTexts(capacity int) *texts {
-	return &texts{seed: maphash.MakeSeed(), index: newIndex(capacity), all: make([]text, capacity)}
+	return &texts{seed: maphash.MakeSeed(), index: newIndex(capacity), all: make([]string, capacity)}
 }
 
 // at returns the text with a number.
-func (t *texts) at(number uint32) string { return t.all[number-1].text }
+func (t *texts) at(number uint32) string { return t.all[number-1] }
 
 // orFresh returns t, or an empty one when t is half full.
 func (t *texts) orFresh() *texts {
@@ -44,36 +39,48 @@ func (t *texts) orFresh() *texts {
 	return newTexts(len(t.all))
 }
 
-// number returns the number of a text, which is added if it is new. It returns
-// noText when there is no room.
-func (t *texts) number(what []byte) uint32 {
-	hash := maphash.Bytes(t.seed, what)
+// is reports whether a text has a number.
+func (t *texts) is(number uint32, what string) bool {
+	switch number {
+	case noText:
+		return what == ""
+	case noOwn:
+		return false
+	}
+	return t.at(number) == what
+}
+
+// number returns the number of a text, or noText when there is no room for it, or it is
+// new and must not be kept.
+func number[T string | []byte](t *texts, what T, keep bool) uint32 {
+	hash := hashText(t.seed, what)
 	for {
-		n, free := t.look(hash, what)
-		if n != noText || free == nil {
+		n, free := look(t, hash, what)
+		if n != noText || free == nil || !keep {
 			return n
 		}
-		if n = t.add(hash, what); n == noText || free.CompareAndSwap(0, n) {
+		if n = t.add(string(what)); n == noText || free.CompareAndSwap(0, t.index.entry(hash, n)) {
 			return n
 		}
 	}
 }
 
-// find returns the number of a text that is there, or noText.
-func (t *texts) find(what []byte) uint32 {
-	n, _ := t.look(maphash.Bytes(t.seed, what), what)
-	return n
+func hashText[T string | []byte](seed maphash.Seed, what T) uint64 {
+	if text, ok := any(what).(string); ok {
+		return maphash.String(seed, text)
+	}
+	return maphash.Bytes(seed, []byte(what))
 }
 
 // look returns the number of a text, or the slot that is free for it.
-func (t *texts) look(hash uint64, what []byte) (n uint32, free *atomic.Uint32) {
+func look[T string | []byte](t *texts, hash uint64, what T) (n uint32, free *atomic.Uint32) {
 	for try := range longestProbe {
 		slot := t.index.slot(hash, try)
-		n := slot.Load()
-		if n == 0 {
+		entry := slot.Load()
+		if entry == 0 {
 			return noText, slot
 		}
-		if have := &t.all[n-1]; have.hash == hash && have.text == string(what) {
+		if n := t.index.number(hash, entry); n != noText && t.at(n) == string(what) {
 			return n, nil
 		}
 	}
@@ -81,7 +88,7 @@ func (t *texts) look(hash uint64, what []byte) (n uint32, free *atomic.Uint32) {
 }
 
 // add keeps a text and returns its number, or noText.
-func (t *texts) add(hash uint64, what []byte) uint32 {
+func (t *texts) add(what string) uint32 {
 	if t.bytes.Add(int64(len(what))) > maxTextBytes {
 		return noText
 	}
@@ -89,7 +96,7 @@ func (t *texts) add(hash uint64, what []byte) uint32 {
 	if int(n) > len(t.all) {
 		return noText
 	}
-	t.all[n-1] = text{hash, string(what)}
+	t.all[n-1] = strings.Clone(what)
 	return n
 }
 

@@ -3,14 +3,17 @@
 // Touch is on the hot path: it takes no lock, waits for nobody, and allocates only
 // for a user agent or an ask that it has not seen of late. It counts into one of
 // two sides. Once a second the sides change places; when nobody is on its way in
-// the one that was live, it stands still, and is added to the sums that wait to
-// be reported. So nothing is lost or counted twice, and what was counted before
-// the sides changed places is in the sums, all of it: that is what a report's
-// Covers rests on.
+// the one that was live, it stands still, and is reported. When what stood still
+// before is not in reports yet, because there are very many keys or the store is
+// away, it is added to the sums that wait. So nothing is lost or counted twice, and
+// what was counted before the sides changed places stands still or waits, all of it:
+// that is what a report's Covers rests on.
 //
-// A side holds each key, source and ask once, in arrays of a fixed size. What does
-// not fit counts in the sums of its key and is not told apart; a key that does not
-// fit is counted in the waiting sums, under a lock, until a larger side is there.
+// A side holds each key, source and ask once, in arrays of a fixed size. A key's
+// first source and ask are where the key is, in two cache lines: what is first made
+// up and then found costs little more than what is found. What does not fit counts
+// in the sums of its key and is not told apart; a key that does not fit is counted
+// in the waiting sums, under a lock, until a larger side is there.
 package usage
 
 import (
@@ -78,14 +81,16 @@ type Gatherer struct {
 
 	offset atomic.Int64         // what makes a reading of now the database's time, in nanoseconds since 1970
 	live   atomic.Pointer[side] // that is counted into
-	full   chan struct{}        // asks for a look now
+	full   bell                 // rings for a look now
 
 	gathering sync.Mutex // guards spare, and the change of sides
-	spare     *side      // that is empty, and will be live next
+	spare     *side      // that is empty, and will be live next; nil: there is none
 
 	mu         sync.Mutex // guards what follows
-	waiting    *sums      // what is in no report yet
-	gathered   moment     // all that was counted before it is in the sums or in reports
+	standing   *side      // what is in no report yet, and was counted first; nil: there is none
+	lent       bool       // a side is standing, or outgoing
+	waiting    *sums      // what else is in no report yet
+	gathered   moment     // all that was counted before it stands, waits or is in reports
 	watched    iam.Gathering
 	reportedTo moment // all that was counted before it is known to have been reported
 
@@ -101,8 +106,8 @@ type Gatherer struct {
 	reported  moment        // when the last report was taken
 	lately    int           // how many keys were in the reports of this round
 	attempted *attempt      // that was not seen to succeed; nil: none
-	outgoing  *sums         // what reports are made of; nil: all of it was
-	done      int           // how many of its keys are in reports
+	outgoing  []counted     // what reports are made of, one after the other
+	done      int           // how many keys of the first are in reports
 	emptied   *sums         // for what waits next; nil: a new one
 	cutter    cutter
 	taken     moment // all that was counted before it is in outgoing or in reports
@@ -120,14 +125,14 @@ func New(o Options) (*Gatherer, error) {
 	}
 	g := &Gatherer{
 		reporter: o.Reporter, store: o.Store, log: o.Log, now: o.Now, heartbeat: o.Heartbeat, limits: o.Limits.orUsual(),
-		full: make(chan struct{}, 1), turn: make(chan struct{}, 1),
+		full: make(bell, 1), turn: make(chan struct{}, 1),
 	}
 	if g.log == nil {
 		g.log = slog.New(slog.DiscardHandler)
 	}
 	g.waiting = newSums(g.limits)
-	first := newSide(sizes{}.within(g.limits))
-	first.agents, first.asks = newTexts(g.limits.Texts), newTexts(g.limits.Texts)
+	first := newSide(sizes{}.within(g.limits), g.full)
+	first.open(aligned(g.moment()), newTexts(g.limits.Texts), newTexts(g.limits.Texts))
 	g.live.Store(first)
 	return g, nil
 }
@@ -136,12 +141,12 @@ func New(o Options) (*Gatherer, error) {
 func (g *Gatherer) Touch(u iam.Use) {
 	s, gate := g.enter(u.Key)
 	at := g.moment() // in here, so that whatever is counted later was used later
-	if !s.count(&u, g.minute(at), at) {
-		g.countSlowly(&u, at)
+	if s.count(&u, g.minute(at), at) {
+		gate.leaveWithUse()
+		return
 	}
-	if s.nearlyFull() {
-		g.ring()
-	}
+	g.countSlowly(&u, at)
+	g.full.ring()
 	gate.leave()
 }
 
@@ -175,36 +180,46 @@ func (g *Gatherer) countSlowly(u *iam.Use, at moment) {
 	g.watched.Dropped++
 }
 
-// ring asks for a look at the live side before it overflows.
-func (g *Gatherer) ring() {
-	select {
-	case g.full <- struct{}{}:
-	default: // it rings already
-	}
-}
-
-// gather moves what was counted to the sums that wait: at least all of it that
-// was counted before gather was called.
+// gather makes what was counted stand still or wait: at least all of it that was
+// counted before gather was called.
 func (g *Gatherer) gather() {
 	g.gathering.Lock()
 	defer g.gathering.Unlock()
 	old := g.live.Load()
 	next := g.spare
 	if want := old.wanted(g.limits); next == nil || next.sizes != want {
-		next = newSide(want)
+		next = newSide(want, g.full)
 	}
-	next.agents, next.asks = old.agents.orFresh(), old.asks.orFresh()
 	at := g.moment() // before the sides change places: what is counted later may be missed
+	next.open(aligned(at), old.agents.orFresh(), old.asks.orFresh())
 	g.live.Store(next)
 	old.settle()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	counted, dropped := g.waiting.take(old)
-	g.watched.Counted += counted
-	g.watched.Dropped += dropped
+	g.watched.Counted += old.takeUses()
+	g.watched.Dropped += old.dropped.Load()
 	g.gathered = at
+	g.spare = nil
+	if !g.lent && g.waiting.keys.used == 0 && old.last() > 0 {
+		g.standing, g.lent = old, true
+		return
+	}
+	g.watched.Dropped += g.waiting.take(old)
 	old.reset()
 	g.spare = old
+}
+
+// giveBack takes a side back that is in reports.
+func (g *Gatherer) giveBack(s *side) {
+	s.reset()
+	g.gathering.Lock()
+	defer g.gathering.Unlock()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.lent = false
+	if g.spare == nil {
+		g.spare = s
+	}
 }
 
 // settle returns once nobody counts into the side any more. It must not be live.
@@ -219,6 +234,14 @@ func (s *side) settle() {
 			time.Sleep(50 * time.Microsecond) // somebody inside has lost its processor
 		}
 	}
+}
+
+// takeUses returns how many uses were counted into the side.
+func (s *side) takeUses() (n int64) {
+	for i := range s.gates {
+		n += s.gates[i].takeUses()
+	}
+	return n
 }
 
 // Gathering returns what there is to know about the gatherer.
