@@ -25,6 +25,7 @@ type Limits struct {
 	Verifiers int           // that may follow this node with keys of one principal; zero: 1024
 	Following int           // verifiers that may follow one workspace here, or all of them; zero: 4096
 	Heartbeat time.Duration // between two signs of life on a stream; zero: 15 s
+	Stall     time.Duration // that the reader of a stream may take for one write; zero: 20 s
 
 	// Change is how long a change may take, the confirmation by every node
 	// included. Beyond it the caller hears that it is recorded and not yet

@@ -1,12 +1,10 @@
 package server
 
 import (
+	"bytes"
 	"cmp"
-	"context"
 	"errors"
-	"fmt"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/posternhq/postern/internal/iam"
@@ -20,18 +18,12 @@ const replicaBeat = time.Second
 // errReload says that what happened cannot be told as changes.
 var errReload = errors.New("the verifier has to connect anew")
 
-// relayed is one open stream to a verifier. Two goroutines share it: one writes, and
-// the other watches over the right to be written to, also while a write is held up.
+// relayed is one open stream to a verifier.
 type relayed struct {
-	s       *Server
-	w       http.ResponseWriter
-	control *http.ResponseController
-	of      *follower
-	out     *relay.Writer
-	at      iam.Position // what the verifier was told up to
-
-	ctx  context.Context // ends with the client, or with a cause
-	stop context.CancelCauseFunc
+	guarded
+	of  *follower
+	out *relay.Writer
+	at  iam.Position // what the verifier was told up to
 }
 
 // relay tells a verifier what it follows until one of them ends. It returns an error
@@ -54,7 +46,8 @@ func (s *Server) relay(w http.ResponseWriter, r *http.Request, c iam.Caller, ask
 	if err := s.tellStore(r.Context(), one); err != nil { // before the first grant
 		return err
 	}
-	l := &relayed{s: s, w: w, control: http.NewResponseController(w), of: one}
+	may := func(v replica.Verdict) bool { return v.KeyID() == one.key && v.Effective().Allow(iam.VerifyKeys) }
+	l := &relayed{guarded: newGuarded(s, w, r, replicaBeat, may), of: one}
 	l.out = relay.NewWriter(l)
 	s.followers.add(one, s.now())
 	s.children.Enter(one.id, asked.name, one.process, asked.scope)
@@ -62,7 +55,9 @@ func (s *Server) relay(w http.ResponseWriter, r *http.Request, c iam.Caller, ask
 	open := s.metrics.replicas.open.WithLabelValues(scopeName(asked.scope))
 	open.Inc()
 	defer open.Dec()
-	l.run()
+	err = l.run(l.follow)
+	l.exit() // before the verifier hears that it gets nothing more
+	l.end(err)
 	return nil
 }
 
@@ -72,21 +67,6 @@ func scopeName(sc replica.Scope) string {
 		return anyWorkspace
 	}
 	return "workspace"
-}
-
-// run streams until something ends it. Nothing was written before.
-func (l *relayed) run() {
-	l.ctx, l.stop = context.WithCancelCause(l.of.request.Context())
-	var watching sync.WaitGroup
-	watching.Go(l.watch)
-	err := l.follow()
-	l.stop(err)
-	watching.Wait() // or it would touch a connection that is no longer ours
-	if cause := context.Cause(l.ctx); cause != nil {
-		err = cause
-	}
-	l.exit() // before the verifier hears that it gets nothing more
-	l.end(err)
 }
 
 // exit ends the connection. It may be called again.
@@ -112,55 +92,9 @@ func (l *relayed) end(err error) {
 	if word == "" {
 		panic(http.ErrAbortHandler) // what has not left stays here, and the verifier sees the stream break off
 	}
-	l.ctx = context.WithoutCancel(l.ctx) // the end tells nothing of any workspace
-	if l.allow() == nil {
-		_ = relay.NewWriter(writerFunc(l.deliver)).End(word) // who does not hear it sees the connection end
-	}
-	_ = l.control.SetWriteDeadline(time.Time{}) // the connection is for other requests now
-}
-
-// watch ends the stream when the verifier loses the right to it: it looks at each
-// publication, and when the key expires or the lease of this node does. A write that
-// is held up is broken off.
-func (l *relayed) watch() {
-	for {
-		published := l.s.replica.Published() // before the look, so that nothing is missed in between
-		again, err := l.permitted()
-		if err != nil {
-			l.stop(err)
-			_ = l.control.SetWriteDeadline(time.Unix(1, 0)) // where there is none, nothing holds a write up
-			return
-		}
-		timer := time.NewTimer(again)
-		select {
-		case <-published:
-		case <-timer.C:
-		case <-l.ctx.Done():
-			timer.Stop()
-			return
-		}
-		timer.Stop()
-	}
-}
-
-// permitted returns nil when the verifier may be told something now, and after which
-// time that must be asked again although nothing was published.
-func (l *relayed) permitted() (again time.Duration, err error) {
-	v, err := l.s.recognise(l.of.request)
-	switch {
-	case errors.Is(err, iam.Stale) && l.of.request.Context().Err() != nil:
-		return 0, errClient
-	case errors.Is(err, iam.Stale):
-		return 0, errNotKnown
-	case err != nil || v.KeyID() != l.of.key || !v.Effective().Allow(iam.VerifyKeys):
-		return 0, errNoRight
-	}
-	again = replicaBeat
-	if v.Key.ExpiresAt != 0 {
-		again = min(again, time.UnixMicro(v.Key.ExpiresAt).Sub(l.s.now()))
-	}
-	const least = 10 * time.Millisecond // the clocks of this machine and the database differ a little
-	return max(again, least), nil
+	var text bytes.Buffer
+	_ = relay.NewWriter(&text).End(word) // never fails
+	l.last(text.Bytes())
 }
 
 // newVerifierStreams counts the connections of verifiers apart from other streams.
@@ -171,11 +105,6 @@ func newVerifierStreams(l Limits) *streams {
 
 // follow tells the verifier where it begins, and then what happens.
 func (l *relayed) follow() error {
-	// The server's own limit on reading would end the request; the client has nothing
-	// more to say.
-	if err := l.control.SetReadDeadline(time.Time{}); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return fmt.Errorf("%w: %w", errClient, err)
-	}
 	epoch := l.s.replica.View().Epoch()
 	if err := l.begin(); err != nil {
 		return err
@@ -197,8 +126,6 @@ func (l *relayed) follow() error {
 			if err := l.out.Beat(); err != nil {
 				return err
 			}
-		case <-l.s.streams.ending:
-			return errShutdown
 		case <-l.ctx.Done():
 			return errClient
 		}
@@ -265,44 +192,11 @@ func (l *relayed) tell(v replica.View) error {
 	return nil
 }
 
-// Write implements [io.Writer] for what is of the workspace. The last thing before is
-// the look whether the verifier may have it. That the deadline is set before the look
-// has a reason: watch puts it into the past after the right is lost, and it stays there.
+// Write implements [io.Writer] for what is of the workspace.
 func (l *relayed) Write(p []byte) (int, error) {
-	if err := l.allow(); err != nil {
+	if err := l.send(p); err != nil {
 		return 0, err
 	}
-	if _, err := l.permitted(); err != nil {
-		return 0, err
-	}
-	if l.ctx.Err() != nil {
-		return 0, errClient
-	}
-	return l.deliver(p)
+	l.s.metrics.replicas.bytes.Add(float64(len(p)))
+	return len(p), nil
 }
-
-// allow gives the client time for one write.
-func (l *relayed) allow() error {
-	// The clock of the network, not the one that is injected.
-	if err := l.control.SetWriteDeadline(time.Now().Add(streamStall)); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return fmt.Errorf("%w: %w", errClient, err)
-	}
-	return nil
-}
-
-func (l *relayed) deliver(p []byte) (int, error) {
-	n, err := l.w.Write(p)
-	if err == nil {
-		err = l.control.Flush()
-	}
-	l.s.metrics.replicas.bytes.Add(float64(n))
-	if err != nil {
-		return n, fmt.Errorf("%w: %w", errClient, err)
-	}
-	return n, nil
-}
-
-type writerFunc func([]byte) (int, error)
-
-// Write implements [io.Writer].
-func (f writerFunc) Write(p []byte) (int, error) { return f(p) }

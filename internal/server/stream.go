@@ -122,7 +122,7 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, c iam.Caller, in
 	s.metrics.streams.open.Inc()
 	defer s.metrics.streams.open.Dec()
 	l.reader, l.at = reader, reader.From()
-	l.run(in.LastEventID)
+	l.end(l.run(func() error { return l.follow(in.LastEventID) }))
 	return nil
 }
 
@@ -131,6 +131,7 @@ type streams struct {
 	mostOfOne int // of one principal
 	most      int // of one workspace
 	beat      time.Duration
+	stall     time.Duration // that a reader may take for one write
 	ending    chan struct{}
 	end       func() // closes ending, once
 
@@ -151,7 +152,7 @@ const (
 func newStreams(l Limits) *streams {
 	ending := make(chan struct{})
 	return &streams{
-		mostOfOne: cmp.Or(l.Streams, usualStreams), most: cmp.Or(l.Audience, usualAudience), beat: cmp.Or(l.Heartbeat, heartbeat),
+		mostOfOne: cmp.Or(l.Streams, usualStreams), most: cmp.Or(l.Audience, usualAudience), beat: cmp.Or(l.Heartbeat, heartbeat), stall: cmp.Or(l.Stall, streamStall),
 		ending: ending, end: sync.OnceFunc(func() { close(ending) }), open: map[string]int{},
 	}
 }
@@ -205,6 +206,10 @@ func (s *Server) newHub() *stream.Hub {
 const (
 	streamRetry = 2 * time.Second  // after which a reader comes back
 	heartbeat   = 15 * time.Second // between two signs of life; proxies give up after 30 or 60 s
-	streamStall = 20 * time.Second // that a reader may take for one event
+	streamStall = 20 * time.Second // that a reader may take for one write
 	mostReplay  = 10_000           // events that are told again
+
+	// streamFarewell is how long a write that is held up goes on when the server ends,
+	// and how long a reader may take for the last words.
+	streamFarewell = time.Second
 )
