@@ -44,7 +44,7 @@ func (a *Alone) await(patience time.Duration, seq int64) <-chan outcome {
 // asks for a sub-lease once.
 func (a *Alone) given(t *testing.T, id string) {
 	t.Helper()
-	a.Children().Enter(id, id, id, replica.AnyWorkspace())
+	a.Children().Enter(id, entrant(id, replica.AnyWorkspace()))
 	if g, err := a.Children().Renew(id, replica.Ping{N: 1, At: a.Position(), Wanted: time.Hour}); err != nil || g.For != longestGrant {
 		t.Fatalf("got %+v, %v; want a sub-lease of %v", g, err, longestGrant)
 	}

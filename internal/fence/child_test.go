@@ -92,7 +92,7 @@ func (p *peer) verifier(t *testing.T, id string, sc replica.Scope) *outside {
 
 func follow(t *testing.T, children *Children, above *replica.Replica, id string, sc replica.Scope) *outside {
 	t.Helper()
-	children.Enter(id, id, id, sc)
+	children.Enter(id, entrant(id, sc))
 	o := &outside{way: &direct{children: children, above: above, id: id, scope: sc}}
 	clock := SystemClock()
 	o.Verifier = NewVerifier(replica.New(replica.Options{Clock: clock.Now}), o.way, clock)

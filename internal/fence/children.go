@@ -28,10 +28,11 @@ type Children struct {
 	free    bell   // rings when nobody may hold a sub-lease any more that somebody did
 	settled func() // called, with mu held, when what was waited for need not be any more
 
-	mu      sync.Mutex // guards what follows
-	open    map[string]*child
-	leaving bool
-	pending replica.Standing // what is being waited for; zero: nothing is
+	mu       sync.Mutex // guards what follows
+	open     map[string]*child
+	conducts map[string]*conduct // by the ids of principals and workspaces
+	leaving  bool
+	pending  replica.Standing // what is being waited for; zero: nothing is
 
 	giving func() // for tests, which hold a sub-lease back in it, before it is written down
 }
@@ -39,19 +40,18 @@ type Children struct {
 // child is one connection of a verifier. What a connection was given ends with an
 // acknowledgement over it, or with time, whatever becomes of the connection.
 type child struct {
-	name    string
-	process string
-	scope   replica.Scope
-	since   time.Duration // on the wall clock, when the connection began
-	heard   time.Duration // on the wall clock, when it last asked; 0: it has not
-	epoch   uint64        // of the replica, in which it acknowledged; what it did in another counts for nothing
-	acked   int64
-	given   []subLease
-	gone    bool          // the connection has ended
-	owes    int64         // the change that it let a sub-lease run out on, until it has it
-	strikes int           // how often it did
-	barred  time.Duration // until when it gets nothing
-	known   time.Duration // until when it is remembered what it did
+	replica.Entrant
+	principal *conduct // held against whose key it has
+	workspace *conduct
+	began     time.Duration // on the monotonic clock, when the connection did
+	since     time.Duration // the same on the wall clock
+	heard     time.Duration // on the wall clock, when it last asked; 0: it has not
+	epoch     uint64        // of the replica, in which it acknowledged; what it did in another counts for nothing
+	acked     int64
+	given     []subLease
+	gone      bool  // the connection has ended
+	owes      int64 // the change that it let a sub-lease run out on, until it has it
+	waited    bool  // a change had to wait for that
 }
 
 // subLease says until when, on the monotonic clock, a child may answer from a change.
@@ -63,31 +63,28 @@ type subLease struct {
 
 const (
 	longestGrant = 2 * time.Second
-	mostGiven    = 64          // sub-leases that a connection has at a time; one that asks as it should has 40
-	mostStrikes  = 3           // sub-leases that ran out on a change
-	barredFor    = time.Minute // after that
+	mostGiven    = 64 // sub-leases that a connection has at a time; one that asks as it should has 40
 )
 
 // NewChildren returns the children of a process that answers from a replica.
 func NewChildren(r *replica.Replica, clock Clock) *Children {
-	return &Children{clock: clock, replica: r, free: newBell(), settled: r.Kick, open: map[string]*child{}, giving: func() {}}
+	return &Children{
+		clock: clock, replica: r, free: newBell(), settled: r.Kick,
+		open: map[string]*child{}, conducts: map[string]*conduct{}, giving: func() {},
+	}
 }
 
-// Enter begins a connection. Its id is new, and of nobody else; its name is what the
-// verifier calls itself, as others may too, and process tells one of them from all
-// others, over all its connections. It hears, and is waited for, as far as its scope
-// goes.
-func (c *Children) Enter(id, name, process string, sc replica.Scope) {
+// Enter begins a connection. Its id is new, and of nobody else. It hears, and is waited
+// for, as far as its scope goes.
+func (c *Children) Enter(id string, who replica.Entrant) {
+	now := c.clock.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.sweep()
-	fresh := &child{name: name, process: process, scope: sc, since: c.clock.Now().Wall}
-	for _, other := range c.open {
-		if other.process == process && other.strikes >= fresh.strikes { // what it did over another connection
-			fresh.strikes, fresh.barred, fresh.known = other.strikes, max(fresh.barred, other.barred), other.known
-		}
+	c.open[id] = &child{
+		Entrant: who, began: now.Monotonic, since: now.Wall,
+		principal: c.conductOf(string(who.Principal), forgivenOfOne), workspace: c.conductOf(string(who.Workspace), forgivenOfAll),
 	}
-	c.open[id] = fresh
 }
 
 // Exit ends a connection. What was given over it stays until its time is over,

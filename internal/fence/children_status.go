@@ -20,7 +20,7 @@ func (c *Children) Status() []replica.Follower {
 			continue
 		}
 		f := replica.Follower{
-			ID: id, Name: ch.name, Process: ch.process, Scope: ch.scope, Since: wall(ch.since),
+			ID: id, Name: ch.Name, Process: ch.Process, Scope: ch.Scope, Since: wall(ch.since),
 			Lag: here.Position.Seq, Left: ch.left(now), SetAside: ch.setAside(now),
 		}
 		if ch.heard != 0 {
@@ -66,6 +66,8 @@ func (ch *child) left(now time.Duration) (longest time.Duration) {
 }
 
 // setAside reports whether a child gets no sub-lease.
-func (ch *child) setAside(now time.Duration) bool { return ch.acked < ch.owes || now < ch.barred }
+func (ch *child) setAside(now time.Duration) bool {
+	return ch.acked < ch.owes || ch.principal.bars(ch, now) || ch.workspace.bars(ch, now)
+}
 
 func wall(t time.Duration) time.Time { return time.Unix(0, int64(t)).UTC() }

@@ -11,9 +11,18 @@ import (
 	"github.com/posternhq/postern/internal/replica"
 )
 
+// entrant returns a verifier of an owner of its own.
+func entrant(name string, sc replica.Scope) replica.Entrant {
+	return replica.Entrant{Name: name, Process: name, Principal: iam.PrincipalID(name), Workspace: iam.WorkspaceID("of " + name), Scope: sc}
+}
+
 // held returns a connection of a verifier, and what asks for a sub-lease over it.
 func (p *peer) held(id, name string) (renew func(at iam.Position) (replica.Grant, error)) {
-	p.Children().Enter(id, name, name, replica.AnyWorkspace())
+	return p.enters(id, entrant(name, replica.AnyWorkspace()))
+}
+
+func (p *peer) enters(id string, who replica.Entrant) (renew func(at iam.Position) (replica.Grant, error)) {
+	p.Children().Enter(id, who)
 	n := int64(0)
 	return func(at iam.Position) (replica.Grant, error) {
 		n++
@@ -116,35 +125,6 @@ func TestASubLeaseIsAPartOfWhatIsLeft(t *testing.T) {
 		if g, err := renew(at); !errors.Is(err, iam.Stale) {
 			t.Errorf("without a lease: got %+v, %v", g, err)
 		}
-	})
-}
-
-// Nobody's silent process slows everybody's changes for ever.
-func TestASilentVerifierIsSetAside(t *testing.T) {
-	deploy(t, func(t *testing.T, d *deployment) {
-		a := d.node(t, Options{Name: "a"})
-		settle()
-		renew := a.held("c", "verifier")
-		for range mostStrikes {
-			at := a.replica.Position()
-			given(t, "when it has caught up", 2*time.Second)(renew(at))
-			if o := <-a.await(t, time.Minute, d.revoke(t)); o.err != nil || o.took < 1900*time.Millisecond {
-				t.Fatalf("after %v: %+v, %v", o.took, o.Receipt, o.err)
-			}
-			if g, err := renew(at); !errors.Is(err, replica.ErrSetAside) {
-				t.Errorf("before it has caught up: got %+v, %v", g, err)
-			}
-		}
-		again := a.held("d", "verifier")
-		for name, renew := range map[string]func(iam.Position) (replica.Grant, error){"the same connection": renew, "another": again} {
-			if g, err := renew(a.replica.Position()); !errors.Is(err, replica.ErrSetAside) {
-				t.Errorf("%s, after three times: got %+v, %v", name, g, err)
-			}
-		}
-		other := a.held("e", "another verifier")
-		given(t, "another", 2*time.Second)(other(a.replica.Position()))
-		time.Sleep(time.Minute)
-		given(t, "a minute later", 2*time.Second)(again(a.replica.Position()))
 	})
 }
 

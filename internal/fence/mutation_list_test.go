@@ -54,6 +54,7 @@ var mutations = []mutation{
 	{name: "changes that are not kept, taken to say nothing", test: "TestWhatIsNotKeptIsWaitedFor"},
 	{name: "the only process does not wait for verifiers", test: "TestTheOnlyProcessWaitsForItsVerifiers"},
 	{name: "a verifier never set aside", test: "TestASilentVerifierIsSetAside"},
+	{name: "what is held against nobody but a process", test: "TestNobodyHoldsUpChangesAgainAndAgain"},
 	{name: "an acknowledgement of another connection", test: "TestRecordsAreOfOneConnection"},
 	{name: "a sub-lease given after it was closed", test: "TestAClosedVerifierAnswersNothing"},
 	{name: "a sub-lease of any length", test: "TestASubLeaseIsTwoSecondsAtMost"},
@@ -329,8 +330,8 @@ var patches = []patch{
 	{"fence/settle.go", `	if c.blocked(v, c.pending) {
 `, `	if c.blocked(v, c.pending) && !mutant("acknowledge before sub-leases end") {
 `},
-	{"fence/children.go", `	gone    bool          // the connection has ended
-`, `	gone    bool          // the connection has ended
+	{"fence/children.go", `	gone      bool  // the connection has ended
+`, `	gone      bool  // the connection has ended
 	late    []subLease
 `},
 	{"fence/children.go", `	ch.given = append(ch.given, given)
@@ -349,9 +350,9 @@ var patches = []patch{
 		n.log.Debug("nobody is waited for")
 	} else if err := n.children.Leave(ctx); err != nil {
 `},
-	{"fence/settle.go", `	return v.Touches(ch.scope, base, at.Position.Seq)
+	{"fence/settle.go", `	return v.Touches(ch.Scope, base, at.Position.Seq)
 `, `	if mutant("a verifier of one workspace that nobody waits for") {
-		if _, all := ch.scope.Workspace(); !all {
+		if _, all := ch.Scope.Workspace(); !all {
 			return false
 		}
 	}
@@ -361,7 +362,7 @@ var patches = []patch{
 	if mutant("a change of another workspace that is waited for") {
 		return base < at.Position.Seq
 	}
-	return v.Touches(ch.scope, base, at.Position.Seq)
+	return v.Touches(ch.Scope, base, at.Position.Seq)
 `},
 	{"replica/tail.go", `len(s.tail) == 0 || s.tail[0].from.Seq > after {
 `, `(len(s.tail) == 0 || s.tail[0].from.Seq > after) && !mutant("changes that are not kept, taken to say nothing") {
@@ -371,6 +372,16 @@ var patches = []patch{
 `},
 	{"fence/children.go", `	case ch.setAside(now), len(ch.given) >= mostGiven:
 `, `	case ch.setAside(now) && !mutant("a verifier never set aside"), len(ch.given) >= mostGiven:
+`},
+	{"fence/conduct.go", `	of := c.conducts[whose]
+`, `	if mutant("what is held against nobody but a process") {
+		whose += fmt.Sprint(c.clock.Now())
+	}
+	of := c.conducts[whose]
+`},
+	{"fence/conduct.go", `import (
+`, `import (
+	"fmt"
 `},
 	{"fence/children.go", `	if at.Seq > ch.acked {
 `, `	if mutant("an acknowledgement of another connection") {

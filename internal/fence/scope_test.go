@@ -21,7 +21,7 @@ func (d *deployment) other(t *testing.T) int64 {
 // enter makes a connection of one workspace and has it get a sub-lease.
 func (p *peer) enter(t *testing.T, id string, sc replica.Scope) (renew func(at iam.Position) (replica.Grant, error)) {
 	t.Helper()
-	p.Children().Enter(id, id, id, sc)
+	p.Children().Enter(id, entrant(id, sc))
 	renew = func(at iam.Position) (replica.Grant, error) {
 		return p.Children().Renew(id, replica.Ping{N: 1, At: at, Wanted: time.Hour})
 	}
@@ -110,7 +110,7 @@ func TestASubLeaseIsTwoSecondsAtMost(t *testing.T) {
 	deploy(t, func(t *testing.T, d *deployment) {
 		a := d.node(t, Options{Name: "a", TTL: MaxTTL})
 		settle()
-		a.Children().Enter("c", "verifier", "verifier", replica.AnyWorkspace())
+		a.Children().Enter("c", entrant("verifier", replica.AnyWorkspace()))
 		for n, tt := range []struct{ wanted, want time.Duration }{{time.Hour, 2 * time.Second}, {time.Second, time.Second}} {
 			g, err := a.Children().Renew("c", replica.Ping{N: int64(n), At: a.replica.Position(), Wanted: tt.wanted})
 			if err != nil || g.For != tt.want || g.N != int64(n) {

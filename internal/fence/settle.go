@@ -48,7 +48,7 @@ func (ch *child) behind(v replica.View, s subLease, at replica.Standing) bool {
 	if base < 0 || base < at.Position.Seq && v.Epoch() != at.Epoch {
 		return true
 	}
-	return v.Touches(ch.scope, base, at.Position.Seq)
+	return v.Touches(ch.Scope, base, at.Position.Seq)
 }
 
 // blocked reports whether somebody can answer from before a change, by what was given
@@ -81,18 +81,16 @@ func (c *Children) sweep() {
 	now, v := c.clock.Now().Monotonic, c.replica.View()
 	for id, ch := range c.open {
 		ch.expire(now, v, c.pending)
-		if ch.gone && len(ch.given) == 0 && now >= ch.known {
-			delete(c.open, id)
+		if ch.gone && len(ch.given) == 0 {
+			c.forget(id, ch)
 		}
 	}
+	c.forgive(now)
 }
 
 // expire forgets the sub-leases that are over. A child that has let all of them run
 // out on the change that is waited for, if one is, is set aside.
 func (ch *child) expire(now time.Duration, v replica.View, waited replica.Standing) {
-	if now >= ch.known {
-		ch.strikes = 0
-	}
 	over := func(s subLease) bool { return now >= s.end }
 	if !slices.ContainsFunc(ch.given, over) {
 		return
@@ -103,24 +101,26 @@ func (ch *child) expire(now time.Duration, v replica.View, waited replica.Standi
 	if !before || slices.ContainsFunc(ch.given, held) || ch.owes >= waited.Position.Seq {
 		return
 	}
-	ch.owes, ch.known = waited.Position.Seq, now+barredFor
-	if ch.strikes++; ch.strikes >= mostStrikes {
-		ch.strikes, ch.barred = 0, now+barredFor
-	}
+	ch.owes = waited.Position.Seq
+	ch.principal.blame(ch, now, waited)
+	ch.workspace.blame(ch, now, waited)
+	ch.waited = true
 }
 
-// left returns for how long what is waited for can go on waiting, at most most.
+// left returns for how long what is waited for can go on waiting, at most most. When
+// nobody is in its way any more, that is until it is looked at again: at once.
 func (c *Children) left(most time.Duration) time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.pending.Position.Seq == 0 {
+	v := c.replica.View()
+	if c.pending.Position.Seq == 0 || v.Epoch() != c.pending.Epoch {
 		return most
 	}
-	if longest := c.blocks(c.replica.View(), c.pending); longest > 0 {
-		return min(most, longest)
-	}
-	return most
+	return min(most, max(c.blocks(v, c.pending), briefly))
 }
+
+// briefly keeps those who wait from looking all the time, whatever keeps them.
+const briefly = 10 * time.Millisecond
 
 // wake has whoever waits look again, once nobody is in the way. c.mu is held.
 func (c *Children) wake() {

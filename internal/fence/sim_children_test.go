@@ -106,7 +106,7 @@ func (s *stream) connect(ctx context.Context) error {
 		s.parent = s.machines[s.proc.IntN(len(s.machines))]
 	}
 	id := fmt.Sprint(s.name, " ", s.proc.Uint64())
-	err := s.ask(ctx, func(n *Node) error { n.Children().Enter(id, s.name, s.name, s.sees()); return nil })
+	err := s.ask(ctx, func(n *Node) error { n.Children().Enter(id, entrant(s.name, s.sees())); return nil })
 	if err == nil {
 		s.id = id
 	}

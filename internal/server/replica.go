@@ -25,9 +25,8 @@ import (
 // Children are the verifiers outside the server that follow this node, and hold parts
 // of its right to answer. Package fence has them.
 type Children interface {
-	// Enter begins a connection, which has a fresh id. process tells one process from
-	// all others, over all its connections.
-	Enter(id, name, process string, sc replica.Scope)
+	// Enter begins a connection, which has a fresh id.
+	Enter(id string, who replica.Entrant)
 	// Exit ends it. After a goodbye nobody waits for what was given over it.
 	Exit(id string, goodbye bool)
 	// Renew acknowledges and asks for a sub-lease. The key of the connection has been
@@ -62,7 +61,7 @@ func (s *Server) registerReplica() {
 		summary: "Acknowledge, and ask to go on answering",
 		description: "Of a verifier that follows: it says which revision it answers from, and gets a part of the node's own right to answer, " +
 			"for two seconds at most. `too_old` and `diverged` say that it has to connect anew and load; `rate_limited`, that it let " +
-			"one run out on a change, and has not caught up or did so too often. Made with the key of the stream, which is verified again each time.",
+			"one run out on a change and has not caught up, or that verifiers of the same owner did so too often. Made with the key of the stream, which is verified again each time.",
 		access: permission, needs: iam.VerifyKeys, success: http.StatusOK, readOnly: true, memory: true, unlimited: true,
 		problems: []string{api.CodeTooOld, api.CodeDiverged, api.CodeRateLimited, api.CodeUnavailable},
 	}, s.renewReplica)
@@ -340,7 +339,7 @@ func ungranted(err error) error {
 	case errors.Is(err, replica.ErrNoFollower):
 		return iam.Errorf(iam.NotFound, "the stream has ended; connect anew")
 	case errors.Is(err, replica.ErrSetAside):
-		return retryAfter{iam.Errorf(iam.RateLimited, "a grant ran out on a change that was not acknowledged: catch up, or wait"), time.Second}
+		return retryAfter{iam.Errorf(iam.RateLimited, "grants ran out on changes that were not acknowledged, by this verifier or others of its owner: catch up, or wait"), time.Second}
 	case errors.Is(err, replica.ErrTooOld):
 		return iam.Errorf(replica.ErrTooOld, "what happened since that revision is not kept here: load anew")
 	case errors.Is(err, iam.Diverged):

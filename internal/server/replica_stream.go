@@ -50,7 +50,9 @@ func (s *Server) relay(w http.ResponseWriter, r *http.Request, c iam.Caller, ask
 	l := &relayed{guarded: newGuarded(s, w, r, replicaBeat, may), of: one}
 	l.out = relay.NewWriter(l)
 	s.followers.add(one, s.now())
-	s.children.Enter(one.id, asked.name, one.process, asked.scope)
+	s.children.Enter(one.id, replica.Entrant{
+		Name: asked.name, Process: one.process, Principal: c.Principal.ID, Workspace: c.Workspace.ID, Scope: asked.scope,
+	})
 	defer l.exit()
 	open := s.metrics.replicas.open.WithLabelValues(scopeName(asked.scope))
 	open.Inc()
