@@ -30,7 +30,7 @@ type Children struct {
 
 	mu       sync.Mutex // guards what follows
 	open     map[string]*child
-	conducts map[string]*conduct // by the ids of principals and workspaces
+	conducts map[string]*conduct // of owners and tenants
 	leaving  bool
 	pending  replica.Standing // what is being waited for; zero: nothing is
 
@@ -41,17 +41,17 @@ type Children struct {
 // acknowledgement over it, or with time, whatever becomes of the connection.
 type child struct {
 	replica.Entrant
-	principal *conduct // held against whose key it has
-	workspace *conduct
-	began     time.Duration // on the monotonic clock, when the connection did
-	since     time.Duration // the same on the wall clock
-	heard     time.Duration // on the wall clock, when it last asked; 0: it has not
-	epoch     uint64        // of the replica, in which it acknowledged; what it did in another counts for nothing
-	acked     int64
-	given     []subLease
-	gone      bool  // the connection has ended
-	owes      int64 // the change that it let a sub-lease run out on, until it has it
-	waited    bool  // a change had to wait for that
+	owner  *conduct // what is held against it
+	tenant *conduct
+	began  time.Duration // on the monotonic clock, when the connection did
+	since  time.Duration // the same on the wall clock
+	heard  time.Duration // on the wall clock, when it last asked; 0: it has not
+	epoch  uint64        // of the replica, in which it acknowledged; what it did in another counts for nothing
+	acked  int64
+	given  []subLease
+	gone   bool  // the connection has ended
+	owes   int64 // the change that it let a sub-lease run out on, until it has it
+	waited bool  // a change had to wait for that
 }
 
 // subLease says until when, on the monotonic clock, a child may answer from a change.
@@ -83,7 +83,7 @@ func (c *Children) Enter(id string, who replica.Entrant) {
 	c.sweep()
 	c.open[id] = &child{
 		Entrant: who, began: now.Monotonic, since: now.Wall,
-		principal: c.conductOf(string(who.Principal), forgivenOfOne), workspace: c.conductOf(string(who.Workspace), forgivenOfAll),
+		owner: c.conductOf("owner "+who.Owner, forgivenOfOne), tenant: c.conductOf("tenant "+who.Tenant, forgivenOfAll),
 	}
 }
 

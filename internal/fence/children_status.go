@@ -67,7 +67,7 @@ func (ch *child) left(now time.Duration) (longest time.Duration) {
 
 // setAside reports whether a child gets no sub-lease.
 func (ch *child) setAside(now time.Duration) bool {
-	return ch.acked < ch.owes || ch.principal.bars(ch, now) || ch.workspace.bars(ch, now)
+	return ch.acked < ch.owes || ch.owner.bars(ch, now) || ch.tenant.bars(ch, now)
 }
 
 func wall(t time.Duration) time.Time { return time.Unix(0, int64(t)).UTC() }

@@ -11,9 +11,9 @@ import (
 	"github.com/posternhq/postern/internal/replica"
 )
 
-// entrant returns a verifier of an owner of its own.
+// entrant returns a verifier of an owner and a tenant of its own.
 func entrant(name string, sc replica.Scope) replica.Entrant {
-	return replica.Entrant{Name: name, Process: name, Principal: iam.PrincipalID(name), Workspace: iam.WorkspaceID("of " + name), Scope: sc}
+	return replica.Entrant{Name: name, Process: name, Owner: name, Tenant: name, Scope: sc}
 }
 
 // held returns a connection of a verifier, and what asks for a sub-lease over it.

@@ -6,15 +6,15 @@ import (
 	"github.com/posternhq/postern/internal/replica"
 )
 
-// conduct is what is held against a principal, or against a workspace, because changes
-// had to wait until sub-leases of its verifiers ran out. It goes by whose key a
-// verifier has, and not by what the verifier calls itself.
+// conduct is what is held against an owner of verifiers, or against a tenant, because
+// changes had to wait until sub-leases of their verifiers ran out. It does not go by
+// what a verifier calls itself.
 //
 // The first few waits are forgiven. After that whoever is new, or was waited for, gets
 // nothing for a while, and for twice as long each time it goes on; those who were there
 // before, and whom nothing was waited for, go on: one process that fails again and again
 // does not stop a whole fleet. When some of these are waited for too, nobody of the
-// principal or of the workspace gets anything for as long.
+// owner or of the tenant gets anything for as long.
 type conduct struct {
 	forgiven int              // waits that are
 	waits    int              // that were counted
@@ -29,8 +29,8 @@ type conduct struct {
 }
 
 const (
-	forgivenOfOne = 3 // waits for verifiers of one principal
-	forgivenOfAll = 6 // of one workspace
+	forgivenOfOne = 3 // waits for verifiers of one owner
+	forgivenOfAll = 6 // of one tenant
 
 	// barredFor is how long nothing is given at first, and how long a wait is remembered
 	// that was forgiven. The rest is remembered for ten times as long as nothing was given.
@@ -91,8 +91,8 @@ func (c *Children) conductOf(whose string, forgiven int) *conduct {
 // forget forgets a child. c.mu is held.
 func (c *Children) forget(id string, ch *child) {
 	delete(c.open, id)
-	ch.principal.children--
-	ch.workspace.children--
+	ch.owner.children--
+	ch.tenant.children--
 }
 
 // forgive forgets what is held against those who have no children any more, once that is

@@ -10,9 +10,9 @@ import (
 	"github.com/posternhq/postern/internal/replica"
 )
 
-// of returns a verifier of a principal, which calls itself something.
-func of(principal iam.PrincipalID, name string) replica.Entrant {
-	return replica.Entrant{Name: name, Process: name, Principal: principal, Workspace: "ws", Scope: replica.AnyWorkspace()}
+// of returns a verifier of an owner, which calls itself something.
+func of(owner, name string) replica.Entrant {
+	return replica.Entrant{Name: name, Process: name, Owner: owner, Tenant: "tenant", Scope: replica.AnyWorkspace()}
 }
 
 // heldUp has a verifier get a sub-lease and say nothing more while a change is made.
@@ -97,7 +97,7 @@ func TestOneThatFailsDoesNotStopAFleet(t *testing.T) {
 	})
 }
 
-// Whatever the verifiers of one workspace call themselves, and whose keys they have:
+// Whatever the verifiers of one tenant call themselves, and whosever they are:
 // changes do not wait for them for more than a thirtieth of the time.
 func TestNobodyHoldsUpChangesAgainAndAgain(t *testing.T) {
 	kept := func(n int) string { return fmt.Sprint("kept ", n) }
@@ -106,7 +106,7 @@ func TestNobodyHoldsUpChangesAgainAndAgain(t *testing.T) {
 			return a.enters(fmt.Sprint(n), of("one", fmt.Sprint(n))), 0
 		},
 		"with a new account each": func(a *peer, n int) (func(iam.Position) (replica.Grant, error), time.Duration) {
-			return a.enters(fmt.Sprint(n), of(iam.PrincipalID(fmt.Sprint(n)), "verifier")), 0
+			return a.enters(fmt.Sprint(n), of(fmt.Sprint(n), "verifier")), 0
 		},
 		"one each minute": func(a *peer, n int) (func(iam.Position) (replica.Grant, error), time.Duration) {
 			return a.enters(fmt.Sprint(n), of("one", fmt.Sprint(n))), barredFor + time.Second

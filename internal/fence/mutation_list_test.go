@@ -330,8 +330,8 @@ var patches = []patch{
 	{"fence/settle.go", `	if c.blocked(v, c.pending) {
 `, `	if c.blocked(v, c.pending) && !mutant("acknowledge before sub-leases end") {
 `},
-	{"fence/children.go", `	gone      bool  // the connection has ended
-`, `	gone      bool  // the connection has ended
+	{"fence/children.go", `	gone   bool  // the connection has ended
+`, `	gone   bool  // the connection has ended
 	late    []subLease
 `},
 	{"fence/children.go", `	ch.given = append(ch.given, given)

@@ -102,8 +102,8 @@ func (ch *child) expire(now time.Duration, v replica.View, waited replica.Standi
 		return
 	}
 	ch.owes = waited.Position.Seq
-	ch.principal.blame(ch, now, waited)
-	ch.workspace.blame(ch, now, waited)
+	ch.owner.blame(ch, now, waited)
+	ch.tenant.blame(ch, now, waited)
 	ch.waited = true
 }
 

@@ -29,16 +29,16 @@ type Grant struct {
 // [iam.Stale], when there is nothing to give.
 const (
 	ErrNoFollower = iam.Kind("no_follower") // there is no such connection, or it has ended
-	ErrSetAside   = iam.Kind("set_aside")   // it, or others with keys of the same owner, let sub-leases run out on changes
+	ErrSetAside   = iam.Kind("set_aside")   // it, or others of the same owner or tenant, let sub-leases run out on changes
 )
 
 // Entrant is a verifier that begins to follow a server over a connection.
 type Entrant struct {
-	Name      string          // what it calls itself, as others may too
-	Process   string          // tells one process from all others, over all its connections
-	Principal iam.PrincipalID // whose key it has; what is held against one verifier is held against all of it
-	Workspace iam.WorkspaceID // of that principal
-	Scope     Scope
+	Name    string // what it calls itself, as others may too
+	Process string // tells one process from all others, over all its connections
+	Owner   string // what one verifier does is held against all of the same owner, and to a degree
+	Tenant  string // against all of the same tenant
+	Scope   Scope
 }
 
 // Follower is what a server knows of a connection of a verifier that follows it.

@@ -50,9 +50,7 @@ func (s *Server) relay(w http.ResponseWriter, r *http.Request, c iam.Caller, ask
 	l := &relayed{guarded: newGuarded(s, w, r, replicaBeat, may), of: one}
 	l.out = relay.NewWriter(l)
 	s.followers.add(one, s.now())
-	s.children.Enter(one.id, replica.Entrant{
-		Name: asked.name, Process: one.process, Principal: c.Principal.ID, Workspace: c.Workspace.ID, Scope: asked.scope,
-	})
+	s.children.Enter(one.id, one.entrant(c))
 	defer l.exit()
 	open := s.metrics.replicas.open.WithLabelValues(scopeName(asked.scope))
 	open.Inc()
@@ -61,6 +59,16 @@ func (s *Server) relay(w http.ResponseWriter, r *http.Request, c iam.Caller, ask
 	l.exit() // before the verifier hears that it gets nothing more
 	l.end(err)
 	return nil
+}
+
+// entrant returns who a verifier is to those who wait for it. Nobody answers for what
+// others with keys of the same account do where that is the operator's own.
+func (f *follower) entrant(c iam.Caller) replica.Entrant {
+	who := replica.Entrant{Name: f.asked.name, Process: f.process, Scope: f.asked.scope, Owner: string(c.Principal.ID), Tenant: string(c.Workspace.ID)}
+	if c.System {
+		who.Owner, who.Tenant = f.process, f.process
+	}
+	return who
 }
 
 // scopeName tells whether a verifier follows one workspace or all.

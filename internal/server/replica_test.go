@@ -321,6 +321,40 @@ func TestStreamOfANodeThatEndsSaysSo(t *testing.T) {
 	})
 }
 
+// entering are children of which is known who they are.
+type entering struct {
+	server.Children
+	last atomic.Pointer[replica.Entrant]
+}
+
+func (e *entering) Enter(id string, who replica.Entrant) {
+	e.last.Store(&who)
+	e.Children.Enter(id, who)
+}
+
+// What a verifier does is held against the account of its key and its workspace, and
+// against itself alone where those are the operator's.
+func TestVerifiersOwnerAnswersForIt(t *testing.T) {
+	eachTown(t, func(t *testing.T, w *town) {
+		all := &entering{}
+		w = &town{world: w.with(t, func(o *server.Options) { all.Children, o.Metrics, o.Children = o.Children, nil, all }), t: t, system: w.system, acme: w.acme}
+		follow := func(c *client, reporter string) replica.Entrant {
+			c.town = w
+			c.outside(url.Values{"reporter": {reporter}}, iam.Position{})
+			return *all.last.Load()
+		}
+		tenant, operator := w.acme.in(t).holder("iam.keys:verify").in(t), w.system.in(t).holder("iam.keys:verify").in(t)
+		one, other := follow(tenant, strings.Repeat("a", 20)), follow(tenant, strings.Repeat("b", 20))
+		if one.Owner != other.Owner || one.Process == other.Process || one.Tenant != tenant.workspace || other.Tenant != tenant.workspace || one.Owner == "" {
+			t.Errorf("two of one account answer for each other as %+v and %+v", one, other)
+		}
+		one, other = follow(operator, strings.Repeat("a", 20)), follow(operator, strings.Repeat("b", 20))
+		if one.Owner == other.Owner || one.Tenant == other.Tenant || one.Owner != one.Process {
+			t.Errorf("two of the operator's answer for each other as %+v and %+v", one, other)
+		}
+	})
+}
+
 // refusing are children who get nothing.
 type refusing struct {
 	server.Children
