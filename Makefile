@@ -58,10 +58,10 @@ race: proxies ## the same under the race detector: slow ones shortened, on Postg
 	$(PG) env CGO_ENABLED=1 $(GO) test -race -short -timeout 60m ./...
 	@set -e; for m in $(MODULES); do (cd $$m && CGO_ENABLED=1 $(GO) test -race -short -timeout 10m ./...); done
 
-chaos: ## real processes and a real PostgreSQL under faults, two minutes; a part of test
+chaos: proxies ## real processes and a real PostgreSQL under faults, two minutes at most; a part of test
 	$(GO) test -count 1 -timeout 20m -v ./internal/chaos
 
-torture: ## the same until ten million verifications, five thousand revocations and a thousand kills count
+torture: proxies ## the same until ten million verifications, five thousand revocations and a thousand kills count
 	$(GO) test -count 1 -timeout 90m -v ./internal/chaos -args -torture
 
 lint: $(STATICCHECK)

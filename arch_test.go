@@ -41,9 +41,10 @@ var mayImport = map[string]string{
 	"internal/bench":     "*",
 	"internal/attacks":   "",
 	"internal/clientgen": "",
-	"internal/chaos":     "internal/store/storetest",
+	"internal/chaos":     "internal/store/storetest internal/gateway/gatewaytest",
 
-	"internal/chaos/outside": ". api",
+	"internal/chaos/outside":       ". api",
+	"internal/gateway/gatewaytest": "",
 	"cmd/postern":        "*",
 
 	"internal/bearer": "api internal/token internal/replica",

@@ -5,11 +5,18 @@ import "fmt"
 // Kind is a way in which keys are asked about.
 type Kind string
 
-// The kinds of doors. Those of gateways are called as their programs.
+// The kinds of doors. Those of proxies are called as their programs.
 const (
 	Server   Kind = "server"   // POST /v1/verify and its batches, of a node
 	Verifier Kind = "verifier" // package postern, in a process of its own
+
+	Nginx   Kind = "nginx" // each by its recipe, in front of a service that knows nothing
+	Caddy   Kind = "caddy"
+	HAProxy Kind = "haproxy"
 )
+
+// Kinds returns all that there are.
+func Kinds() []Kind { return []Kind{Server, Verifier, Nginx, Caddy, HAProxy} }
 
 // Door is one place where keys are asked about.
 type Door struct {
@@ -19,8 +26,11 @@ type Door struct {
 }
 
 func (d Door) String() string {
-	if d.Kind == Server {
+	switch d.Kind {
+	case Server:
 		return fmt.Sprintf("node %d", d.Node+1)
+	case Verifier:
+		return fmt.Sprintf("verifier %d of node %d", d.Number+1, d.Node+1)
 	}
-	return fmt.Sprintf("%s %d of node %d", d.Kind, d.Number+1, d.Node+1)
+	return fmt.Sprintf("%s before node %d", d.Kind, d.Node+1)
 }

@@ -42,13 +42,11 @@ func Faults() []Fault {
 	}
 }
 
-// CutOffs are those after which a node without a lease check is sure to be wrong:
-// it goes on while the others wait for its lease to end.
+// CutOffs are those in which a node without a lease check is sure to be wrong, and with
+// it all doors that rest on its word: it goes on while the others wait for its lease to
+// end.
 func CutOffs() []Fault {
-	return []Fault{
-		{Kind: "cut off from the database", Node: cutOff(Weather{HoldUp: true, HoldDown: true})},
-		{Kind: "stopped (SIGSTOP, SIGCONT)", Node: stopped},
-	}
+	return []Fault{{Kind: "cut off from the database", Node: cutOff(Weather{HoldUp: true, HoldDown: true})}}
 }
 
 // longest is for how long a node is away at most: long enough for its lease to be

@@ -15,12 +15,17 @@ const (
 	Paused           Code = "paused"
 	PermissionDenied Code = "permission_denied"
 
+	TurnedAway Code = "turned away" // any of the above but valid, of a door that does not say which
+
 	Stale  Code = "stale"     // 503: the node cannot know
 	Silent Code = "no answer" // the connection broke, or nothing came in time
 )
 
 // verdict reports whether the code says something of the key.
 func (c Code) verdict() bool { return c != Stale && c != Silent }
+
+// shows reports whether a door may say a code of keys that read another.
+func (c Code) shows(said Code) bool { return c == said || said == TurnedAway && c != Valid }
 
 // Outcome is what is known of a call that changes something.
 type Outcome uint8
@@ -71,7 +76,7 @@ type History struct {
 func (h *History) allows(r Reading) bool {
 	for i := len(h.Changes) - 1; i >= 0; i-- {
 		c := h.Changes[i]
-		if c.Outcome != Refused && c.Called < r.Ended && c.Reads == r.Code {
+		if c.Outcome != Refused && c.Called < r.Ended && c.Reads.shows(r.Code) {
 			return true
 		}
 		if c.Outcome == Confirmed && c.Returned <= r.Begun {
@@ -85,7 +90,7 @@ func (h *History) allows(r Reading) bool {
 // code.
 func (h *History) lost(n int, code Code) bool {
 	for _, c := range h.Changes[:n] {
-		if c.Outcome == Lost && c.Reads == code {
+		if c.Outcome == Lost && c.Reads.shows(code) {
 			return true
 		}
 	}

@@ -41,7 +41,8 @@ type Shown struct {
 	Counted   int // those that begin around the return of a revocation that counts, and have a verdict
 	After     int // of these, those that begin after it
 	Elsewhere int // of those that count, on another node than the one that revoked
-	Violating int
+	Violating int // readings that the promise rules out
+	Wrongly   int // of these, those that accepted what had been taken
 
 	Calm         int // of keys that were surely valid, where nothing was wrong
 	CalmAccepted int
@@ -134,6 +135,9 @@ func (s *Shown) read(r Reading, violating bool) {
 	}
 	if violating {
 		s.Violating += r.Count
+		if r.Code == Valid {
+			s.Wrongly += r.Count
+		}
 	}
 }
 

@@ -56,6 +56,9 @@ func TestTheJudgeKnowsWhatThePromiseRulesOut(t *testing.T) {
 		{"not found after it was taken", read(NotFound, 120*ms, 121*ms), "refused for a reason that is over"},
 		{"stale after it was given", read(Stale, 50*ms, 51*ms), ""},
 		{"stale after it was taken", read(Stale, 120*ms, 121*ms), ""},
+		{"turned away before anybody took it", read(TurnedAway, 50*ms, 51*ms), "refused after it was given"},
+		{"turned away while it was taken", read(TurnedAway, 101*ms, 102*ms), ""},
+		{"turned away after it was taken", read(TurnedAway, 120*ms, 121*ms), ""},
 		{"no answer", read(Silent, 120*ms, 121*ms), ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) { expect(t, judge(lifeWith(tt.reading)), tt.why) })
@@ -112,6 +115,22 @@ func TestABatchThatIsTornIsAViolation(t *testing.T) {
 	torn := read(Valid, 105*ms, 106*ms)
 	torn.Torn = true
 	expect(t, judge(lifeWith(torn)), "one batch gave two answers about keys that were changed as one")
+}
+
+func TestEachKindOfDoorIsCountedByItself(t *testing.T) {
+	own, wrong := read(Revoked, 115*ms, 116*ms), read(Valid, 120*ms, 121*ms)
+	own.Door, wrong.Door = Door{Kind: Verifier, Node: 2}, Door{Kind: Nginx}
+	got := judge(lifeWith(own, wrong, read(Stale, 130*ms, 131*ms)))
+	want := map[Kind]Shown{
+		Server:   {Readings: 3, Accepted: 2, Stale: 1, Counted: 2, Elsewhere: 2, Calm: 2, CalmAccepted: 2},
+		Verifier: {Readings: 1, Counted: 1, After: 1, Elsewhere: 1},
+		Nginx:    {Readings: 1, Accepted: 1, Counted: 1, After: 1, Violating: 1, Wrongly: 1},
+	}
+	for kind, want := range want {
+		if *got.at(kind) != want {
+			t.Errorf("%s: got %+v, want %+v", kind, *got.at(kind), want)
+		}
+	}
 }
 
 func TestOnlyVerdictsAroundTheReturnOfARevocationCount(t *testing.T) {

@@ -22,8 +22,9 @@ func lives() []life {
 	return []life{key, key, key, key, key, key, paused, paused, account, account, narrowed}
 }
 
-// permission is what keys are asked for where a role is narrowed.
-const permission = "tickets:write"
+// permission is what keys are asked for where a role is narrowed, and by gateways,
+// whatever it is that the service is asked for.
+const permission = "tickets:read"
 
 const workspace = "/v1/workspaces/-/"
 
@@ -100,7 +101,7 @@ func (h *hunter) narrowedRole(ctx context.Context) (*Subject, []act, error) {
 	}
 	path := workspace + "roles/" + role.ID
 	return newSubject(r.ID, []question{{r.Value, []string{permission}}}, made), []act{
-		{"narrow role", http.MethodPatch, path, fields{"permissions": []string{"tickets:read"}}, PermissionDenied, false},
+		{"narrow role", http.MethodPatch, path, fields{"permissions": []string{"tickets:write"}}, PermissionDenied, false},
 		{"widen role", http.MethodPatch, path, fields{"permissions": []string{permission}}, Valid, false},
 		revokeKey(r.ID),
 	}, nil

@@ -49,8 +49,8 @@ func (r Report) String() string {
 	}
 	for _, kind := range slices.Sorted(maps.Keys(r.Doors)) {
 		d := r.Doors[kind]
-		say("at %-10s  %d verifications, %d accepted, %d just after a return, %d violations; %.1f %% stale, %.1f %% without an answer; when calm %.3f %% of %d accepted",
-			kind, d.Readings, d.Accepted, d.After, d.Violating, percent(d.Stale, d.Readings), percent(d.Silent, d.Readings), percent(d.CalmAccepted, d.Calm), d.Calm)
+		say("at %-10s  %d verifications, %d accepted, %d just after a return, %d accepted after it; %d violations; %.1f %% stale, %.1f %% without an answer; when calm %.3f %% of %d accepted",
+			kind, d.Readings, d.Accepted, d.After, d.Wrongly, d.Violating, percent(d.Stale, d.Readings), percent(d.Silent, d.Readings), percent(d.CalmAccepted, d.Calm), d.Calm)
 	}
 	say("violations     %d", r.Violating)
 	for i, v := range r.Violations {

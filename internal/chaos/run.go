@@ -26,6 +26,7 @@ type Plan struct {
 	Verifiers int           // for each node
 	Pace      time.Duration // of each verifier, between two questions
 	Outsiders int           // verifiers in processes of their own
+	Recipes   string        // of gateways, the folder; empty: there are none
 	Account   int           // keys of an account that is revoked as a whole
 	Faults    []Fault       // each as often as it is listed, in any order, again and again
 	Log       func(format string, args ...any)
@@ -44,6 +45,8 @@ type Run struct {
 	group     *Group // of the processes at other doors
 	outsiders []*Outsider
 	board     *Board
+	service   *service // behind the gateways
+	gateways  []*gateway
 	outside   []OutsideFault // that come next; used by one storm at a time
 	troubles  *Troubles
 	retired   sync.WaitGroup // for the subjects that have ended and are still asked about
@@ -84,7 +87,7 @@ func Start(ctx context.Context, plan Plan) (_ *Run, err error) {
 		return nil, err
 	}
 	for i := range nodes {
-		n, err := newNode(fmt.Sprintf("node-%d", i+1), plan.Program, plan.Dir, r.pair.Addr(), serving(plan)...)
+		n, err := newNode(fmt.Sprintf("node-%d", i+1), plan.Program, plan.Dir, r.pair.Addr(), append(serving(plan), "--gateway-listen", "unix:"+r.socket(i))...)
 		if err != nil {
 			return nil, err
 		}
@@ -98,7 +101,7 @@ func Start(ctx context.Context, plan Plan) (_ *Run, err error) {
 			return nil, fmt.Errorf("%w\n%s", err, n.LastWords(20))
 		}
 	}
-	return r, r.invite(ctx)
+	return r, errors.Join(r.invite(ctx), r.open(ctx))
 }
 
 // serving are the flags of a server in this plan.
@@ -134,6 +137,9 @@ func (r *Run) Close() (err error) {
 	if r.group != nil {
 		r.group.Close()
 	}
+	if r.service != nil {
+		r.service.close()
+	}
 	for _, n := range r.nodes {
 		n.Close()
 	}
@@ -163,6 +169,9 @@ func (r *Run) Do(ctx context.Context) error {
 	for i, o := range r.outsiders {
 		a := &asker{outsider: o, board: r.board, random: r.random(4, i), pace: outsiderPace, odd: r.note}
 		verifying.Go(func() { a.run(verify) })
+	}
+	for _, g := range r.gateways {
+		verifying.Go(func() { g.run(verify) })
 	}
 	defer context.AfterFunc(ctx, r.silence)()
 	for i := range r.plan.Hunters {

@@ -16,7 +16,7 @@ const (
 	// slowRecovery is how long is worth a line.
 	slowRecovery = 2 * time.Second
 	// calm is for how long nothing is done, beyond what counts as settling.
-	calm = 2 * time.Second
+	calm = 3 * time.Second
 	// together is how many storms there are from one calm to the next.
 	together = 5
 )
@@ -28,7 +28,7 @@ func (r *Run) storms(ctx context.Context) error {
 	random := r.random(3, 0)
 	var deck []Fault
 	for n := 0; ctx.Err() == nil; n++ {
-		if n%together == 0 {
+		if n > 0 && n%together == 0 {
 			_ = pause(ctx, r.troubles.Settle+calm) // its end is the loop's
 		}
 		for len(deck) < 2 {

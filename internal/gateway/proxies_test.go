@@ -10,14 +10,14 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/posternhq/postern/internal/gateway/gatewaytest"
 )
 
 const recipes = "../../deploy/gateways"
@@ -63,56 +63,15 @@ type proxy struct {
 	output  *logbook
 }
 
-// program says how a proxy is run.
-type program struct {
-	name, debian string
-	files        []string // of the recipe, the configuration first
-	args         func(config string) []string
-	replace      func(dir string) []string // beyond what all have in common
-}
-
-var programs = []program{
-	{"nginx", "nginx", []string{"nginx/nginx.conf"}, func(config string) []string {
-		return []string{"-p", filepath.Dir(config), "-c", config, "-g", "daemon off; master_process off;"}
-	}, func(dir string) []string {
-		temporary := "http {\n"
-		for kind := range strings.FieldsSeq("client_body proxy fastcgi uwsgi scgi") {
-			temporary += "    " + kind + "_temp_path " + dir + "/" + kind + ";\n"
-		}
-		return []string{"/run/nginx.pid", dir + "/pid", "/var/log/nginx/error.log", "stderr", "/var/log/nginx", dir, "http {\n", temporary}
-	}},
-	{"caddy", "caddy", []string{"caddy/Caddyfile"}, func(config string) []string {
-		return []string{"run", "--config", config, "--adapter", "caddyfile"}
-	}, func(string) []string { return nil }},
-	{"haproxy", "haproxy", []string{"haproxy/haproxy.cfg", "haproxy/postern.lua"}, func(config string) []string {
-		return []string{"-db", "-f", config}
-	}, func(dir string) []string { return []string{"/etc/haproxy", dir} }},
-}
-
 // run starts a proxy in front of a service, and waits until it listens.
-func (w *world) run(t *testing.T, p program, s *service) *proxy {
+func (w *world) run(t *testing.T, p gatewaytest.Program, s *service) *proxy {
 	t.Helper()
-	path, err := exec.LookPath(p.name)
-	if err != nil {
-		t.Fatalf("%s is missing: it is the Debian package %s, which make test installs", p.name, p.debian)
-	}
 	for range 5 { // the port may be taken by somebody else meanwhile
-		dir := t.TempDir()
-		x := &proxy{name: p.name, address: freeAddress(t), service: s, output: new(logbook)}
-		replace := append([]string{"127.0.0.1:8080", x.address, "127.0.0.1:9000", s.address, "/run/postern/gateway.sock", w.socket}, p.replace(dir)...)
-		_, port, _ := net.SplitHostPort(x.address)
-		replace = append(replace, ":8080", ":"+port)
-		for _, file := range p.files {
-			text, err := os.ReadFile(filepath.Join(recipes, file))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(filepath.Join(dir, filepath.Base(file)), []byte(strings.NewReplacer(replace...).Replace(string(text))), 0o600); err != nil {
-				t.Fatal(err)
-			}
+		x := &proxy{name: p.Name, address: freeAddress(t), service: s, output: new(logbook)}
+		cmd, err := p.Command(recipes, t.TempDir(), gatewaytest.Places{Listen: x.address, Service: s.address, Gateway: w.socket})
+		if err != nil {
+			t.Fatal(err)
 		}
-		cmd := exec.Command(path, p.args(filepath.Join(dir, filepath.Base(p.files[0])))...)
-		cmd.Env = append(os.Environ(), "HOME="+dir, "XDG_CONFIG_HOME="+dir, "XDG_DATA_HOME="+dir)
 		cmd.Stdout, cmd.Stderr = x.output, x.output
 		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 		if err := cmd.Start(); err != nil {
@@ -124,9 +83,9 @@ func (w *world) run(t *testing.T, p program, s *service) *proxy {
 		if x.listens(ended) {
 			return x
 		}
-		t.Logf("%s did not start on %s: %s", p.name, x.address, x.output.text())
+		t.Logf("%s did not start on %s: %s", p.Name, x.address, x.output.text())
 	}
-	t.Fatalf("%s does not start", p.name)
+	t.Fatalf("%s does not start", p.Name)
 	return nil
 }
 
@@ -213,6 +172,7 @@ func (p *proxy) get(t *testing.T, target string, headers ...string) said {
 // ship, in front of a service that knows nothing of Postern.
 func TestProxiesByTheirRecipes(t *testing.T) {
 	w := newWorld(t)
+	programs := gatewaytest.Programs()
 	proxies := make([]*proxy, len(programs))
 	for i, p := range programs {
 		proxies[i] = w.run(t, p, newService(t))
