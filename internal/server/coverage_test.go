@@ -120,10 +120,15 @@ func (rec *recorder) hold(r *http.Request, answer *http.Response, body []byte) e
 	if err := knownCode(route, answer.StatusCode, body); err != nil {
 		return err
 	}
+	if r.Method != http.MethodHead && !isDownload(answer.Header) {
+		if err := holdBody(route, answer.StatusCode, answer.Header.Get("Content-Type"), body); err != nil {
+			return err
+		}
+	}
 	return openapi3filter.ValidateResponse(r.Context(), &openapi3filter.ResponseValidationInput{
 		RequestValidationInput: &openapi3filter.RequestValidationInput{Request: r, PathParams: params, Route: route},
-		Status:                 answer.StatusCode, Header: answer.Header, Body: io.NopCloser(bytes.NewReader(body)),
-		Options: &openapi3filter.Options{IncludeResponseStatus: true, ExcludeResponseBody: isDownload(answer.Header)},
+		Status:                 answer.StatusCode, Header: answer.Header,
+		Options: &openapi3filter.Options{IncludeResponseStatus: true, ExcludeResponseBody: true},
 	})
 }
 
@@ -236,7 +241,10 @@ func (a *tally) missing(t *testing.T) []string {
 
 func TestGoldenDocumentIsTheOneThatIsKept(t *testing.T) {
 	w := newWorld(t, "sqlite:"+t.TempDir()+"/postern.db")
-	have := w.server.OpenAPI()
+	have, err := w.server.OpenAPI()
+	if err != nil {
+		t.Fatal(err)
+	}
 	if *update {
 		if err := os.WriteFile(golden, have, 0o644); err != nil {
 			t.Fatal(err)

@@ -40,7 +40,12 @@ func (s *Server) registerHealth() {
 		id: "get-openapi", method: http.MethodGet, path: "/v1/openapi.json", tag: operationsTag,
 		summary: "Read this document", access: open, success: http.StatusOK, memory: true, unlimited: true,
 	}, answerWith(http.StatusOK, "OpenAPI 3.1", jsonType, anyObject()), func(w http.ResponseWriter, r *http.Request) {
-		s.write(w, r, http.StatusOK, jsonType, s.spec)
+		text, err := s.spec()
+		if err != nil {
+			s.fail(w, r, err)
+			return
+		}
+		s.write(w, r, http.StatusOK, jsonType, text)
 	})
 }
 

@@ -2,6 +2,7 @@ package server
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"net/http"
 	"reflect"
@@ -277,12 +278,12 @@ func completeMember(p *huma.Schema, t reflect.Type, isNullable bool) *huma.Schem
 
 const schemaPrefix = "#/components/schemas/"
 
-// freeze returns the document as it is served and kept.
+// freeze returns the document as it is served and kept. Writing it takes most of the
+// time in which a server is made, and few servers are ever asked for it.
 func (s *Server) freeze() ([]byte, error) {
-	completeMembers(s.api.OpenAPI().Components.Schemas)
 	text, err := json.MarshalIndent(s.api.OpenAPI(), "", "  ")
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("write the OpenAPI document: %w", err)
 	}
 	return append(text, '\n'), nil
 }

@@ -89,8 +89,8 @@ type Server struct {
 
 	api     huma.API
 	mux     *http.ServeMux
-	rows    map[string]*operation // by pattern, such as "GET /v1/whoami"
-	spec    []byte                // the OpenAPI document, frozen
+	rows    map[string]*operation  // by pattern, such as "GET /v1/whoami"
+	spec    func() ([]byte, error) // the OpenAPI document, written when it is first asked for
 	handler http.Handler
 	wrong   []error // what register found fault with
 }
@@ -151,9 +151,8 @@ func New(o Options) (*Server, error) {
 	if err := errors.Join(s.wrong...); err != nil {
 		return nil, fmt.Errorf("server: %w", err)
 	}
-	if s.spec, err = s.freeze(); err != nil {
-		return nil, fmt.Errorf("server: write the OpenAPI document: %w", err)
-	}
+	completeMembers(s.api.OpenAPI().Components.Schemas)
+	s.spec = sync.OnceValues(s.freeze)
 	s.handler = s.passage(s.route)
 	return s, nil
 }
@@ -193,4 +192,4 @@ func (s *Server) Handler() http.Handler { return s.handler }
 
 // OpenAPI returns the OpenAPI 3.1 document of the API, as JSON. Its bytes are
 // the same for the same program.
-func (s *Server) OpenAPI() []byte { return s.spec }
+func (s *Server) OpenAPI() ([]byte, error) { return s.spec() }
