@@ -44,7 +44,10 @@ func TestSecretSentByMistakeIsNotToldAgain(t *testing.T) {
 			tries = append(tries, bad)
 		}
 		tries = append(tries, good.holding("Authorization", "Bearer "+planted), good.holding("Authorization", "Bearer x"+planted), good.holding("Authorization", planted))
-		for _, c := range tries {
+		for i, c := range tries {
+			if testing.Short() && i%4 != len(op.OperationID)%4 {
+				continue // each operation is tried in a quarter of the ways, and together they are in all
+			}
 			r := x.w.do(t, c)
 			if part, found := holdsPart(string(r.body)); found && r.status >= http.StatusBadRequest {
 				t.Errorf("%s %s %v: the refusal has %s: %s", c.method, c.path, c.header, part, r.body)
