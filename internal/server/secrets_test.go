@@ -33,8 +33,13 @@ func TestSecretSentByMistakeIsNotToldAgain(t *testing.T) {
 			bad.body = body
 			tries = append(tries, bad)
 		}
-		for _, header := range []string{"If-Match", "Idempotency-Key", "X-Request-Id", "User-Agent", "Accept", "Cookie", "Content-Type", "X-Api-Key", "Origin", "Referer"} {
-			for _, value := range []string{planted, planted + "x", "x" + planted, `"` + planted + `"`} {
+		for i, header := range []string{"If-Match", "Idempotency-Key", "X-Request-Id", "User-Agent", "Accept", "Cookie", "Content-Type", "X-Api-Key", "Origin", "Referer"} {
+			forms := []string{planted, planted + "x", "x" + planted, `"` + planted + `"`}
+			if testing.Short() { // each header in one form with each operation, and in all with all of them
+				n := (i + len(op.OperationID)) % len(forms)
+				forms = forms[n : n+1]
+			}
+			for _, value := range forms {
 				tries = append(tries, good.holding(header, value))
 			}
 		}
@@ -44,10 +49,7 @@ func TestSecretSentByMistakeIsNotToldAgain(t *testing.T) {
 			tries = append(tries, bad)
 		}
 		tries = append(tries, good.holding("Authorization", "Bearer "+planted), good.holding("Authorization", "Bearer x"+planted), good.holding("Authorization", planted))
-		for i, c := range tries {
-			if testing.Short() && i%4 != len(op.OperationID)%4 {
-				continue // each operation is tried in a quarter of the ways, and together they are in all
-			}
+		for _, c := range tries {
 			r := x.w.do(t, c)
 			if part, found := holdsPart(string(r.body)); found && r.status >= http.StatusBadRequest {
 				t.Errorf("%s %s %v: the refusal has %s: %s", c.method, c.path, c.header, part, r.body)
