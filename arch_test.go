@@ -45,7 +45,7 @@ var mayImport = map[string]string{
 
 	"internal/chaos/outside":       ". api",
 	"internal/gateway/gatewaytest": "",
-	"cmd/postern":        "*",
+	"cmd/postern":                  "*",
 
 	"internal/bearer": "api internal/token internal/replica",
 
