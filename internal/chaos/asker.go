@@ -35,12 +35,19 @@ func (a *asker) run(ctx context.Context) {
 }
 
 const (
-	askedSubjects  = 8                // in one batch, at most
+	askedSubjects  = 8                // of one heat in one batch, at most
 	longestSilence = 30 * time.Second // of an outsider, far beyond what is done to any
 )
 
+// once asks about what is on the board and, now and then, about much of what has ended:
+// who was cut off before the end of some key, and can still answer, accepts it for as
+// long as that.
 func (a *asker) once() {
-	if picked := a.board.choose(askedSubjects, a.random); len(picked) > 0 {
+	picked := a.board.choose(askedSubjects, a.random)
+	if a.random.IntN(4) == 0 {
+		picked = append(picked, a.board.Pick(cold, askedSubjects, a.random.IntN)...)
+	}
+	if len(picked) > 0 {
 		a.outsider.Ask(picked)
 	}
 }

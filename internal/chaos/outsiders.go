@@ -16,9 +16,9 @@ import (
 
 const (
 	outsiderPace = 40 * time.Millisecond // of questions to each
-	proxied      = 4                     // every so manieth reaches its node through a proxy, and is cut off
+	proxied      = 3                     // every so manieth reaches its node through a proxy, and is cut off
 	mostStruck   = 2                     // then the process is killed: who is silent three times gets nothing for a minute
-	pestered     = 3                     // outsiders to which something is done in each storm
+	pestered     = 4                     // outsiders to which something is done in each storm
 )
 
 // invite starts the verifiers in processes of their own.
@@ -94,6 +94,11 @@ func OutsideFaults() []OutsideFault {
 	}
 }
 
+// shortly waits for longer than a sub-lease lasts, or not quite.
+func (r *Run) shortly(ctx context.Context, random *rand.Rand) {
+	_ = pause(ctx, r.plan.TTL/3+time.Duration(random.Int64N(int64(2*r.plan.TTL)))) // what was done is undone at once
+}
+
 func killing() OutsideFault {
 	return OutsideFault{"verifier killed (SIGKILL) and started", false, outsiderKilled}
 }
@@ -102,20 +107,20 @@ func outsiderStopped(ctx context.Context, r *Run, o *Outsider, random *rand.Rand
 	if err := o.Signal(syscall.SIGSTOP); err != nil {
 		return err
 	}
-	r.while(ctx, random)
+	r.shortly(ctx, random)
 	return o.Signal(syscall.SIGCONT)
 }
 
 func outsiderKilled(ctx context.Context, r *Run, o *Outsider, random *rand.Rand) error {
 	o.Kill()
-	r.while(ctx, random)
+	r.shortly(ctx, random)
 	return o.Start()
 }
 
 func outsiderCutOff(w Weather) func(context.Context, *Run, *Outsider, *rand.Rand) error {
 	return func(ctx context.Context, r *Run, o *Outsider, random *rand.Rand) error {
 		o.Proxy.Turn(w)
-		r.while(ctx, random)
+		r.shortly(ctx, random)
 		o.Proxy.Turn(Weather{})
 		return nil
 	}
@@ -126,7 +131,9 @@ func outsiderReset(_ context.Context, _ *Run, o *Outsider, _ *rand.Rand) error {
 	return nil
 }
 
-// pester does something to a few outsiders, and returns when it is mended.
+// pester does something to a few outsiders, each at some time, and returns when it is
+// mended. At first changes wait for what has just happened to nodes, and by the time
+// that they go on, who was cut off together with those has nothing left to answer from.
 func (r *Run) pester(ctx context.Context, random *rand.Rand) error {
 	if len(r.outsiders) == 0 {
 		return nil
@@ -142,6 +149,7 @@ func (r *Run) pester(ctx context.Context, random *rand.Rand) error {
 			f = killing()
 		}
 		pestering.Go(func() {
+			_ = pause(ctx, time.Duration(chance.Int64N(int64(r.plan.TTL)))) // what is begun is mended at once
 			defer r.troubles.Begin(f.Kind, outside, r.clock)()
 			if err := f.Do(ctx, r, o, chance); err != nil {
 				errs[i] = fmt.Errorf("%s: %v: %w", f.Kind, o.Door, err)
