@@ -12,6 +12,9 @@ import (
 // was confirmed. That is refused, in words that say what to change, unless the
 // operator accepts it; then the receipts say so.
 func TestAStandbyThatNothingWaitsForIsRefused(t *testing.T) {
+	if testing.Short() {
+		t.Skip("what it starts is built without the race detector, which -short is for")
+	}
 	program, err := Build(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
