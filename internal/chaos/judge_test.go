@@ -158,7 +158,7 @@ func TestARunThatDidTooLittleIsNoPass(t *testing.T) {
 	enough := func() *Tally {
 		return &Tally{
 			Shown: Shown{Counted: 100, Elsewhere: 50}, Counting: 10,
-			Doors: map[Kind]*Shown{Server: {After: 10, Calm: 1000, CalmAccepted: 990}, Verifier: {After: 10, Calm: 1000, CalmAccepted: 900}},
+			Doors: map[Kind]*Shown{Server: {After: 10, Calm: 1000, CalmAccepted: 990}, Verifier: {After: 10, Calm: 1000, CalmAccepted: 500}},
 		}
 	}
 	least := Volumes{Readings: 100, Revocations: 10, After: map[Kind]int{Server: 10, Verifier: 10}}
