@@ -55,6 +55,16 @@ type load struct {
 	times  times
 }
 
+// join adds what others came to meanwhile.
+func (l *load) join(parts []load) {
+	for i := range parts {
+		l.calls += parts[i].calls
+		l.failed += parts[i].failed
+		l.why = cmp.Or(l.why, parts[i].why)
+		l.times.join(&parts[i].times)
+	}
+}
+
 func (l *load) rate() float64 { return float64(l.calls) / l.took.Seconds() }
 
 // drive calls a target over some connections for a while, each as fast as answers

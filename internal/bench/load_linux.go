@@ -5,14 +5,31 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
+	"sync"
 	"syscall"
 	"time"
 )
 
-// run makes calls on all lines until a time, from one thread that waits for all of them
-// at once: a goroutine for each would take more of the processors, which client and
-// server share here, than the server that is measured.
+// run makes calls on all lines until a time, from as many threads as there are
+// processors, each of which waits for its share of the lines at once: a goroutine for
+// each line would take more of the processors, which client and server share here, than
+// the server that is measured.
 func (l *load) run(ctx context.Context, lines []*line, until time.Time) error {
+	threads := min(runtime.GOMAXPROCS(0), len(lines))
+	parts, failed := make([]load, threads), make([]error, threads)
+	var running sync.WaitGroup
+	for i := range parts {
+		share := lines[i*len(lines)/threads : (i+1)*len(lines)/threads]
+		running.Go(func() { failed[i] = parts[i].call(ctx, share, until) })
+	}
+	running.Wait()
+	l.join(parts)
+	return errors.Join(failed...)
+}
+
+// call makes calls on some lines until a time.
+func (l *load) call(ctx context.Context, lines []*line, until time.Time) error {
 	poll, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
 	if err != nil {
 		return fmt.Errorf("make a set of connections: %w", err)

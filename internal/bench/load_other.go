@@ -16,14 +16,7 @@ func (l *load) run(ctx context.Context, lines []*line, until time.Time) error {
 		running.Go(func() { parts[i].talk(ctx, x, until) })
 	}
 	running.Wait()
-	for i := range parts {
-		l.calls += parts[i].calls
-		l.failed += parts[i].failed
-		l.times.join(&parts[i].times)
-		if l.why == nil {
-			l.why = parts[i].why
-		}
-	}
+	l.join(parts)
 	return nil
 }
 

@@ -4,11 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -16,16 +15,25 @@ import (
 
 	"github.com/posternhq/postern/api"
 	"github.com/posternhq/postern/internal/iam"
+	"github.com/posternhq/postern/internal/replica"
+	"github.com/posternhq/postern/internal/token"
 )
 
-// Limits on what a client of the fast listener may take. Its questions are small and
-// are answered from memory.
-const (
-	fastReadTimeout  = 10 * time.Second // from the first byte of a request to its last
-	fastWriteTimeout = 10 * time.Second // at least half of it
-	fastIdleTimeout  = 2 * time.Minute  // at least half of it
-	fastMaxHead      = 8 << 10          // bytes
-)
+// fastMaxHead bounds the lines before the body of a request, in bytes.
+const fastMaxHead = 8 << 10
+
+// fastLimits say for how long a client may take what of the fast listener. Its questions
+// are small and are answered from memory.
+type fastLimits struct {
+	read  time.Duration // from the first byte of a request to its last
+	write time.Duration // at least half of it
+	idle  time.Duration // at least half of it
+	sweep time.Duration // how often a loop looks at who took too long, so that it sets no clock for each request
+}
+
+func usualFastLimits() fastLimits {
+	return fastLimits{read: 10 * time.Second, write: 10 * time.Second, idle: 2 * time.Minute, sweep: 500 * time.Millisecond}
+}
 
 // FastServer answers POST /v1/verify and POST /v1/verify/batch over HTTP/1.1, and
 // nothing else, for less of a processor than package net/http takes. Who may ask, what
@@ -33,14 +41,17 @@ const (
 // what is its own is how a request is read and an answer written.
 //
 // It takes only what every reader of HTTP takes for the same request. What two of them
-// could read in two ways is refused, and its connection ends.
+// could read in two ways is refused, and its connection ends. Where a request comes from
+// is where its connection does: no header is believed, whatever the other listener does.
 type FastServer struct {
 	server  *Server
 	url     func() string
 	handler http.Handler
 	date    atomic.Pointer[fastDate]
+	limits  fastLimits
 
-	talking sync.WaitGroup
+	loops   *fastLoops     // of connections that share goroutines
+	talking sync.WaitGroup // those, and the goroutines of the other connections
 
 	mu        sync.Mutex // guards what follows
 	ended     bool
@@ -51,8 +62,9 @@ type FastServer struct {
 // NewFastServer returns what serves the hot path of a server quickly. url returns
 // where all else is answered.
 func NewFastServer(s *Server, url func() string) *FastServer {
-	f := &FastServer{server: s, url: url, conns: map[*fastConn]struct{}{}}
+	f := &FastServer{server: s, url: url, limits: usualFastLimits(), conns: map[*fastConn]struct{}{}}
 	f.handler = s.passage(f.route)
+	f.loops = newFastLoops(f)
 	return f
 }
 
@@ -93,27 +105,32 @@ func passes(err error) bool {
 	return false
 }
 
-// welcome serves a connection, in a goroutine of its own.
+// welcome serves a connection.
 func (f *FastServer) welcome(conn net.Conn) {
-	c := newFastConn(f, conn)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.ended {
 		_ = conn.Close() // nobody is told
 		return
 	}
+	c := newFastConn(f, conn.RemoteAddr())
 	f.conns[c] = struct{}{}
+	if f.loops.take(c, conn) {
+		return
+	}
+	t := &fastTalk{fastConn: c, conn: conn}
+	c.wire = t
 	f.talking.Go(func() {
 		defer f.part(c)
-		c.talk()
+		t.talk()
 	})
 }
 
 // part forgets a connection that has ended.
 func (f *FastServer) part(c *fastConn) {
-	_ = c.conn.Close() // it may have been closed for us
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	_ = c.wire.Close() // it may have been closed for us
 	delete(f.conns, c)
 }
 
@@ -148,34 +165,45 @@ func (f *FastServer) end(which func(*fastConn) bool) error {
 	f.ended = true
 	var failed error
 	for _, l := range f.listeners {
-		failed = errors.Join(failed, closed(l))
+		failed = errors.Join(failed, unlessClosed(l.Close()))
 	}
 	for c := range f.conns {
 		c.last.Store(true)
 		if which(c) {
-			failed = errors.Join(failed, closed(c.conn))
+			failed = errors.Join(failed, unlessClosed(c.wire.stop()))
 		}
 	}
 	return failed
 }
 
-// closed closes something that may be closed already.
-func closed(c io.Closer) error {
-	if err := c.Close(); !errors.Is(err, net.ErrClosed) {
-		return err
+// unlessClosed returns why something could not be closed, unless it was closed already.
+func unlessClosed(err error) error {
+	if errors.Is(err, net.ErrClosed) {
+		return nil
 	}
-	return nil
+	return err
 }
 
 // answer answers a request, or says why it is refused unheard. What a handler breaks
 // off is an error.
 func (f *FastServer) answer(c *fastCall) (err error) {
 	defer func() {
-		if cause := recover(); cause != nil {
-			f.server.log.Debug("an answer was broken off", slog.String("cause", fmt.Sprintf("%T", cause)))
+		switch cause := recover(); {
+		case cause == http.ErrAbortHandler: // of which the passage has told
+			err = errBroken
+		case cause != nil:
+			f.server.log.Error("an answer panicked", "cause", token.Conceal(fmt.Sprint(cause)), "stack", string(debug.Stack()))
 			err = errBroken
 		}
 	}()
+	if c.plain.length > 0 {
+		if !c.answer.closes {
+			if answered, err := f.plainly(c); answered {
+				return err
+			}
+		}
+		c.conn.reread()
+	}
 	f.handler.ServeHTTP(&c.answer, &c.request)
 	return c.answer.err
 }
@@ -188,12 +216,19 @@ type fastCallKey struct{}
 // route answers the hot path, and says where all else is.
 func (f *FastServer) route(w http.ResponseWriter, r *http.Request) {
 	s, call := f.server, r.Context().Value(fastCallKey{}).(*fastCall)
+	requestOf(r.Context()).direct = true
 	w.Header()["Cache-Control"] = s.values.noStore
 	if call.refusal != nil {
 		s.fail(w, r, call.refusal)
 		return
 	}
 	answer := s.hot[r.URL.Path]
+	if call.stale {
+		r.Pattern = http.MethodPost + " " + r.URL.Path
+		s.metrics.verified[replica.Stale].Inc()
+		s.fail(w, r, errStale)
+		return
+	}
 	if answer != nil && r.Method == http.MethodPost {
 		r.Pattern = http.MethodPost + " " + r.URL.Path
 		answer(w, r)
@@ -232,19 +267,4 @@ func withStatus(status int, code, detail string) *problem {
 	p := newProblem(code, "", detail)
 	p.Status = status
 	return p
-}
-
-// fastDate is the header Date of one second (RFC 9110, section 6.6.1).
-type fastDate struct {
-	second int64
-	text   string
-}
-
-func (f *FastServer) dateAt(now time.Time) string {
-	if d := f.date.Load(); d != nil && d.second == now.Unix() {
-		return d.text
-	}
-	d := &fastDate{now.Unix(), now.UTC().Format(http.TimeFormat)}
-	f.date.Store(d)
-	return d.text
 }

@@ -16,21 +16,47 @@ const maxHeaders = 64
 // fastCall is a request as what serves the hot path knows it. It is used again for the
 // next one of its connection, and nothing keeps its memory beyond the answer.
 type fastCall struct {
+	conn    *fastConn
 	request http.Request
 	url     url.URL
 	body    fastBody
 	answer  fastAnswer
+	plain   plainVerify
+	stale   bool     // it was found out that nothing can be answered
 	refusal *problem // why it is refused unheard; nil: it is heard
 	values  [maxHeaders]string
 }
 
 func newFastCall() *fastCall {
 	c := new(fastCall)
-	base := context.WithValue(context.Background(), fastCallKey{}, c)
-	c.request = *(&http.Request{Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}).WithContext(base)
+	c.request = *(&http.Request{Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}).WithContext(&fastContext{context.Background(), c})
 	c.request.Header, c.request.URL, c.request.Body = http.Header{}, &c.url, &c.body
 	c.answer.header = http.Header{}
 	return c
+}
+
+// fastContext is the context of a request. It never ends, and whoever waits asks when
+// it does: so a connection that shares its goroutine with others hears that the answer
+// will take a while, before it does.
+type fastContext struct {
+	context.Context
+	call *fastCall
+}
+
+// Value implements [context.Context].
+func (x *fastContext) Value(key any) any {
+	if key == (fastCallKey{}) {
+		return x.call
+	}
+	return nil
+}
+
+// Done implements [context.Context].
+func (x *fastContext) Done() <-chan struct{} {
+	if x.call.conn != nil {
+		x.call.conn.wire.aside()
+	}
+	return nil
 }
 
 // reset forgets all that belongs to a request.
@@ -40,20 +66,20 @@ func (c *fastCall) reset() {
 	clear(c.values[:])
 	c.body.Reset(nil)
 	c.url = url.URL{}
-	c.request.Method, c.request.ContentLength = "", 0
+	c.request.Method, c.request.Pattern, c.request.ContentLength = "", "", 0
 	clear(c.answer.out)
 	if cap(c.answer.out) > fastKeep {
 		c.answer.out = nil
 	}
 	c.answer = fastAnswer{header: c.answer.header, conn: c.answer.conn, out: c.answer.out[:0]}
-	c.refusal = nil
+	c.plain, c.stale, c.refusal = plainVerify{}, false, nil
 }
 
 // hear takes over what follows the head.
 func (c *fastCall) hear(body []byte, closes bool) {
 	c.body.Reset(body)
 	c.request.ContentLength = int64(len(body))
-	c.answer.closes = closes
+	c.answer.closes = c.answer.closes || closes
 }
 
 // fastBody is the body of a request.
@@ -98,7 +124,7 @@ func (a *fastAnswer) Write(p []byte) (int, error) {
 	a.out = append(a.out[:0], "HTTP/1.1 "...)
 	a.out = strconv.AppendInt(a.out, int64(a.status), 10)
 	a.out = append(append(a.out, ' '), http.StatusText(a.status)...)
-	a.out = append(append(a.out, "\r\nDate: "...), a.conn.server.dateAt(a.conn.at)...)
+	a.out = append(append(a.out, "\r\nDate: "...), a.conn.server.dateAt(a.conn.at).text...)
 	a.out = append(a.out, "\r\nContent-Length: "...)
 	a.out = strconv.AppendInt(a.out, int64(len(p)), 10)
 	for name, values := range a.header {
@@ -116,7 +142,7 @@ func (a *fastAnswer) Write(p []byte) (int, error) {
 	if a.conn.call.request.Method != http.MethodHead { // RFC 9110, 9.3.2: its answer has no content
 		a.out = append(a.out, p...)
 	}
-	if a.err = a.conn.write(a.out); a.err != nil {
+	if a.err = a.conn.wire.send(a.out); a.err != nil {
 		return 0, a.err
 	}
 	return len(p), nil

@@ -1,14 +1,15 @@
 package server
 
 import (
-	"errors"
-	"io"
+	"bytes"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
 	"github.com/posternhq/postern/api"
+	"github.com/posternhq/postern/internal/bearer"
 )
 
 // The states of a connection: who takes an idle one first, the request that arrives or
@@ -19,147 +20,154 @@ const (
 	fastOver
 )
 
-// fastConn is a connection of a fast server. One goroutine reads from it and writes
-// to it: an answer is written before the next request is read.
+// fastConn is a connection of a fast server: what was read of it, and the request that
+// is made of that. Whoever drives it, [fastTalk] or [fastLoop], is one goroutine at a
+// time, and an answer is written before the next request is decided.
 type fastConn struct {
 	server *FastServer
-	conn   net.Conn
+	wire   fastWire
 	state  atomic.Int32
 	last   atomic.Bool // the next answer is the last one
 	call   *fastCall
+	peer   netip.Addr // that it comes from
+	head   head       // of the request that is being read
 
 	buf  []byte // that is read into
 	from int    // where what was not used yet begins
 	to   int    // and ends
 
-	at         time.Time // when what was read last had been read
-	idleUntil  time.Time // the deadline for the next request; zero: another one is set
-	writeUntil time.Time
+	at time.Time // when what was read last had been read
+}
+
+// fastWire is what a connection is written to.
+type fastWire interface {
+	// send sends an answer, or as much of it as there is room for and the rest later.
+	send(p []byte) error
+
+	// aside is called before the answer to a request waits for something.
+	aside()
+
+	// stop ends what is under way from another goroutine. It is called while the
+	// server's lock is held, and the connection has not parted.
+	stop() error
+
+	// Close closes the connection, whose driver has ended.
+	Close() error
 }
 
 // usualBuffer holds nearly every request, in bytes; there is one for each connection.
 const usualBuffer = 2 << 10
 
-func newFastConn(f *FastServer, conn net.Conn) *fastConn {
-	c := &fastConn{server: f, conn: conn, call: newFastCall(), buf: make([]byte, usualBuffer)}
-	c.call.answer.conn = c
-	c.call.request.RemoteAddr = conn.RemoteAddr().String()
+func newFastConn(f *FastServer, peer net.Addr) *fastConn {
+	c := &fastConn{server: f, call: newFastCall(), buf: make([]byte, usualBuffer)}
+	c.call.conn, c.call.answer.conn = c, c
+	c.call.request.RemoteAddr = peer.String()
+	c.peer = bearer.PeerAddress(c.call.request.RemoteAddr)
 	return c
 }
 
-// talk answers one request after the other.
-func (c *fastConn) talk() {
-	c.deadline(fastReadTimeout) // for the first byte, and the handshake of TLS
-	for {
-		if err := c.await(); err != nil {
-			return // nobody is there any more, or nobody is wanted
-		}
-		end, err := c.receive()
-		if err != nil {
-			return
-		}
-		if c.last.Load() {
-			c.call.answer.closes = true
-		}
-		err = c.server.answer(c.call)
-		refused, again := c.call.refusal != nil, !c.call.answer.closes
-		c.call.reset()
-		if err == nil && refused {
-			c.linger()
-		}
-		if err != nil || !again {
-			return
-		}
-		c.consume(end)
-		c.state.Store(fastIdle)
-		if c.last.Load() {
-			return // whoever ends the server has looked at this connection before it was idle
-		}
-	}
-}
+// begin takes a connection of which something arrived, unless the shutdown has it.
+func (c *fastConn) begin() bool { return c.state.CompareAndSwap(fastIdle, fastBusy) }
 
-// deadline bounds how long what is read next may take.
-func (c *fastConn) deadline(d time.Duration) {
-	_ = c.conn.SetReadDeadline(time.Now().Add(d)) // if it fails, so will what follows
-	c.idleUntil = time.Time{}
-}
-
-// await returns once there is something of a request.
-func (c *fastConn) await() error {
-	if c.from == c.to {
-		if err := c.fill(); err != nil {
-			return err
-		}
-	}
-	if !c.state.CompareAndSwap(fastIdle, fastBusy) {
-		return net.ErrClosed
-	}
-	return nil
-}
-
-// fill reads what there is, after what is there.
-func (c *fastConn) fill() error {
-	n, err := c.conn.Read(c.buf[c.to:])
+// received notes what was read into the buffer's end.
+func (c *fastConn) received(n int) {
 	c.to += n
 	c.at = time.Now()
-	if n > 0 {
-		return nil // an error will be there again
-	}
-	return err
 }
 
-// receive reads a request into the call, and returns where in the buffer it ends. A
-// request that is refused unheard says so in the call. An error is a client that is
-// gone.
-func (c *fastConn) receive() (end int, err error) {
-	h, slow := head{}, false
-	more := func(upTo int) error {
-		if !slow {
-			slow = true
-			c.deadline(fastReadTimeout)
+// advance makes a request of what was read, and reports whether it is whole: then it
+// is in the call and ends there in the buffer. A request that is refused unheard says
+// so in the call.
+func (c *fastConn) advance() (end int, whole bool, err error) {
+	h := &c.head
+	if !h.complete {
+		if end = c.plainly(); end > 0 {
+			return end, true, nil
 		}
-		c.room(upTo)
-		return c.fill()
-	}
-	for !h.complete {
 		if refusal := h.read(c.buf[c.from:c.to], c.call); refusal != nil {
-			return c.refuse(refusal), nil
+			return c.refuse(refusal), true, nil
 		}
-		if h.complete {
-			break
+		if !h.complete {
+			return 0, false, nil
 		}
-		if err := more(fastMaxHead); err != nil {
-			return c.broken(err)
-		}
-	}
-	if h.awaits && c.to-c.from < h.length+h.body {
-		if err := c.write([]byte("HTTP/1.1 100 Continue\r\n\r\n")); err != nil {
-			return 0, err
+		if h.awaits && c.to-c.from < h.length+h.body {
+			err = c.wire.send([]byte("HTTP/1.1 100 Continue\r\n\r\n"))
 		}
 	}
-	for c.to-c.from < h.length+h.body {
-		if err := more(h.length + h.body); err != nil {
-			return c.broken(err)
-		}
+	if c.to-c.from < h.length+h.body {
+		return 0, false, err
 	}
 	end = c.from + h.length + h.body
 	c.call.hear(c.buf[c.from+h.length:end], h.closes)
-	if slow || c.idleUntil.Sub(c.at) < fastIdleTimeout/2 {
-		c.deadline(fastIdleTimeout)
-		c.idleUntil = c.at.Add(fastIdleTimeout)
-	}
-	return end, nil
+	return end, true, err
 }
 
-// room makes room for a request of a length, and for something more to read.
-func (c *fastConn) room(length int) {
+// plainly makes a plain request of what was read, and returns where it ends, or 0.
+func (c *fastConn) plainly() (end int) {
+	text := c.buf[c.from:min(c.to, c.from+mostPlain)]
+	if q := &c.call.plain; bytes.HasPrefix(text, []byte(verifyLine)) && q.read(string(text)) {
+		return c.from + q.length
+	}
+	c.call.plain = plainVerify{}
+	return 0
+}
+
+// reread reads a plain request again, for the one who answers all.
+func (c *fastConn) reread() {
+	end := c.from + c.call.plain.length
+	if c.call.refusal = c.head.read(c.buf[c.from:end], c.call); c.call.refusal == nil {
+		c.call.hear(c.buf[c.from+c.head.length:end], c.head.closes)
+	}
+}
+
+// room makes room for more of the request that is being read, and returns it.
+func (c *fastConn) room() []byte {
 	if c.from > 0 {
 		c.to = copy(c.buf, c.buf[c.from:c.to])
 		c.from = 0
 	}
+	length := fastMaxHead
+	if c.head.complete {
+		length = c.head.length + c.head.body
+	}
 	if want := min(length, 2*len(c.buf)); len(c.buf) == c.to && want > len(c.buf) {
 		c.buf = append(c.buf, make([]byte, want-len(c.buf))...)
 	}
+	return c.buf[c.to:]
+}
+
+// What becomes of a connection after an answer.
+type fastNext int
+
+const (
+	fastOn     fastNext = iota // the next request is awaited
+	fastLinger                 // it ends once its client has had the time to read
+	fastEnd
+)
+
+// respond answers the request that ends at a place in the buffer.
+func (c *fastConn) respond(end int) fastNext {
+	if c.last.Load() {
+		c.call.answer.closes = true
+	}
+	err := c.server.answer(c.call)
+	refused, again := c.call.refusal != nil, !c.call.answer.closes
+	c.call.reset()
+	c.head = head{}
+	switch {
+	case err != nil:
+		return fastEnd
+	case refused:
+		return fastLinger
+	case !again:
+		return fastEnd
+	}
+	c.consume(end)
+	c.state.Store(fastIdle)
+	if c.last.Load() {
+		return fastEnd // whoever ends the server has looked at this connection before it was idle
+	}
+	return fastOn
 }
 
 // fastKeep is how much of its memory for requests, and of that for answers, a
@@ -185,40 +193,15 @@ func (c *fastConn) refuse(p *problem) (end int) {
 	return c.to
 }
 
-// broken refuses a request that did not come to its end in time. Of one whose client
-// is gone nothing is said.
-func (c *fastConn) broken(err error) (int, error) {
-	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
-		return c.refuse(withStatus(http.StatusRequestTimeout, api.CodeInvalidRequest, "the request did not come to its end in time")), nil
-	}
-	return 0, err
+// late refuses a request that did not come to its end in time.
+func (c *fastConn) late() (end int) {
+	return c.refuse(withStatus(http.StatusRequestTimeout, api.CodeInvalidRequest, "the request did not come to its end in time"))
 }
 
-// Bounds on what is still read of a client whose request was refused unheard.
+// Bounds on what is still read of a client whose request was refused unheard: a
+// connection that is closed with something unread is reset, and its client may never
+// see the answer.
 const (
 	lingerFor  = 500 * time.Millisecond
 	lingerMost = 2 * maxBody
 )
-
-// linger reads on for a little after the last answer: a connection that is closed with
-// something unread is reset, and its client may never see the answer.
-func (c *fastConn) linger() {
-	half, ok := c.conn.(interface{ CloseWrite() error })
-	if !ok || half.CloseWrite() != nil {
-		return
-	}
-	c.deadline(lingerFor)
-	_, _ = io.CopyN(io.Discard, c.conn, lingerMost) // however it ends, so does the connection
-}
-
-// write writes an answer.
-func (c *fastConn) write(p []byte) error {
-	if c.writeUntil.Sub(c.at) < fastWriteTimeout/2 {
-		c.writeUntil = time.Now().Add(fastWriteTimeout)
-		if err := c.conn.SetWriteDeadline(c.writeUntil); err != nil {
-			return err
-		}
-	}
-	_, err := c.conn.Write(p)
-	return err
-}

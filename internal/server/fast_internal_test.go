@@ -28,6 +28,10 @@ func FuzzFastHead(f *testing.F) {
 		"POST /v1/verify HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
 		"POST /v1/verify HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\n{}",
 		"POST /%2e HTTP/1.1\nHost: x\n\n", "POST /a?b HTTP/1.1\r\nHost: \x80\r\nX: a\r\n b\r\n\r\n", "\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n",
+		"POST /v1/verify HTTP/1.1\r\nHost: x\r\nauthorization:  bearer k \r\nContent-Type: application/json\r\nUSER-AGENT: a b\r\nConnection: Keep-Alive\r\nContent-Length: 2\r\n\r\n{}POST",
+		"POST /v1/verify HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer k\r\nContent-Type: application/json\r\nContent-Length: 3\r\n\r\n{}",
+		"POST /v1/verify HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer k\r\nContent-Type: application/json\r\nX-Api-Key: k\r\nContent-Length: 2\r\n\r\n{}",
+		"POST /v1/verify HTTP/1.1\r\nHost: x\r\nAccept: */*\r\nAccept-Encoding: gzip\r\nAuthorization: Bearer k\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}",
 		"POST /v1/verify HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 0\r\n\r\n",
 	} {
 		f.Add([]byte(seed))
@@ -35,6 +39,7 @@ func FuzzFastHead(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte) {
 		var h head
 		call := newFastCall()
+		plainReaderAgrees(t, string(text))
 		if refusal := h.read(text, call); refusal != nil || !h.complete {
 			return
 		}
@@ -74,6 +79,33 @@ func FuzzFastHead(f *testing.F) {
 	})
 }
 
+// plainReaderAgrees holds the reader of plain requests to the one that takes all: what
+// it takes, the other takes too, as the same question with the same end.
+func plainReaderAgrees(t *testing.T, text string) {
+	t.Helper()
+	var q plainVerify
+	if !q.read(text) {
+		return
+	}
+	var h head
+	call := newFastCall()
+	if refusal := h.read([]byte(text), call); refusal != nil || !h.complete {
+		t.Fatalf("what is plain is refused: %v", refusal)
+	}
+	r := &call.request
+	credential, err := credentialOf(r.Header)
+	switch {
+	case r.Method != http.MethodPost || call.url.String() != verifyPath || h.closes || h.awaits || !isJSON(r.Header):
+		t.Fatalf("plain is read %s %s, which closes %t, awaits %t, with %v", r.Method, &call.url, h.closes, h.awaits, r.Header)
+	case h.length+h.body != q.length || text[h.length:q.length] != q.body:
+		t.Fatalf("plain ends at %d, after %q; want %d and %d", q.length, q.body, h.length, h.body)
+	case err != nil && err != errCredentials || err == nil && credential != q.key || r.UserAgent() != q.agent:
+		t.Fatalf("plain is asked by %q with %q; want %q, %v and %q", q.agent, q.key, credential, err, r.UserAgent())
+	case len(r.Header["X-Request-Id"])+len(r.Header["X-Forwarded-For"]) > 0:
+		t.Fatalf("plain has %v", r.Header)
+	}
+}
+
 // A client that sends too slowly is told so and goes, and one that sends nothing goes
 // without a word. None of them is waited for when the server stops.
 func TestSlowClientsOfTheFastListenerAreNotWaitedFor(t *testing.T) {
@@ -94,8 +126,8 @@ func TestSlowClientsOfTheFastListenerAreNotWaitedFor(t *testing.T) {
 		if _, err := silent.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 			t.Errorf("the silent client heard %v, want the end", err)
 		}
-		if took := time.Since(begun); took != fastReadTimeout {
-			t.Errorf("they went after %v, want %v", took, fastReadTimeout)
+		if took := time.Since(begun); took != f.limits.read {
+			t.Errorf("they went after %v, want %v", took, f.limits.read)
 		}
 		good := begin()
 		in := bufio.NewReader(good)
@@ -110,7 +142,7 @@ func TestSlowClientsOfTheFastListenerAreNotWaitedFor(t *testing.T) {
 			if text, err := io.ReadAll(answer.Body); err != nil || !strings.Contains(string(text), `"valid":true`) {
 				t.Errorf("got %s, %v; want that the key is valid", text, err)
 			}
-			time.Sleep(fastIdleTimeout / 3) // it may be idle for longer than a request may take
+			time.Sleep(f.limits.idle / 3) // it may be idle for longer than a request may take
 		}
 		if err := f.Shutdown(context.Background()); err != nil {
 			t.Error(err)

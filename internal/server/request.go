@@ -23,6 +23,7 @@ type request struct {
 	use        *iam.Use        // of the caller's key; nil: there is none to tell of
 	told       bool            // the use was told of
 	form       bool            // it came as a form, of a program that speaks OAuth 2.0
+	direct     bool            // it comes from where its connection does, whatever a header says
 	denied     bool            // the answer is that the caller may not
 }
 
@@ -43,7 +44,7 @@ func requestOf(ctx context.Context) *request {
 // peer returns the address that a request came from. It is invalid where there
 // is none, such as on a Unix socket.
 func (s *Server) peer(r *http.Request) netip.Addr {
-	if s.behindProxy {
+	if s.behindProxy && !requestOf(r.Context()).direct {
 		return bearer.LastAddress(r.Header.Values("X-Forwarded-For"))
 	}
 	return bearer.PeerAddress(r.RemoteAddr)

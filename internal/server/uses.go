@@ -15,7 +15,7 @@ func (s *Server) told(x *verification, err error) {
 		return
 	}
 	if x.caller.KeyFound {
-		s.usage.Touch(x.caller.Use(x.from, iam.FitAgent(x.request.UserAgent()), s.verifyAsk))
+		s.usage.Touch(x.caller.Use(x.from, x.agent, s.verifyAsk))
 	}
 	if err != nil {
 		return

@@ -38,7 +38,7 @@ func appendVerdict(dst []byte, v *replica.Verdict, texts []string, fresh time.Du
 	dst = append(dst, `,"fresh_for_ms":`...)
 	dst = strconv.AppendInt(dst, fresh.Milliseconds(), 10)
 	dst = append(dst, `,"request_id":`...)
-	dst = appendText(dst, requestID)
+	dst = appendPlain(dst, requestID)
 	return append(dst, '}')
 }
 

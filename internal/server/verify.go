@@ -51,6 +51,8 @@ type verification struct {
 	out  []byte
 
 	request *http.Request
+	id      string     // of the request
+	agent   string     // that the caller says it is, fit to be kept
 	from    netip.Addr // that the call came from; invalid: nobody knows
 	hash    token.Hash // of the calling key
 	caller  replica.Verdict
@@ -83,7 +85,7 @@ func (s *Server) release(x *verification) {
 	x.asks.reset()
 	clear(x.uses)
 	x.uses = x.uses[:0]
-	x.caller, x.request = replica.Verdict{}, nil
+	x.caller, x.request, x.id, x.agent = replica.Verdict{}, nil, "", ""
 	s.verifications.Put(x)
 }
 
@@ -92,6 +94,7 @@ func (s *Server) verify(w http.ResponseWriter, r *http.Request, read func(*asks,
 	x := s.verifications.Get().(*verification)
 	defer s.release(x)
 	x.request, x.from = r, s.peer(r)
+	x.id, x.agent = requestOf(r.Context()).id, iam.FitAgent(r.UserAgent())
 	begun, err := s.hear(w, r, x, read)
 	if err == nil {
 		err = s.conclude(x)
@@ -232,7 +235,7 @@ func (s *Server) conclude(x *verification) error {
 // decide decides and encodes everything that was asked, with one view.
 func (s *Server) decide(x *verification, v replica.View) {
 	x.out, x.uses, x.codes, x.unsure = x.out[:0], x.uses[:0], [replica.Stale + 1]int{}, false
-	id, fresh := requestOf(x.request.Context()).id, v.FreshFor()
+	fresh := v.FreshFor()
 	if x.asks.batch {
 		x.out = append(x.out, `{"results":[`...)
 	}
@@ -255,7 +258,7 @@ func (s *Server) decide(x *verification, v replica.View) {
 		if verdict.KeyFound && s.usage != nil {
 			x.uses = append(x.uses, verdict.Use(a.ip, a.agent, x.asks.texts[a.from:a.to]))
 		}
-		x.out = appendVerdict(x.out, &verdict, x.asks.texts[a.from:a.to], fresh, id)
+		x.out = appendVerdict(x.out, &verdict, x.asks.texts[a.from:a.to], fresh, x.id)
 	}
 	if x.asks.batch {
 		x.out = append(x.out, `]}`...)
@@ -267,7 +270,7 @@ func (s *Server) decide(x *verification, v replica.View) {
 func (s *Server) prepare(x *verification, v replica.View, from int) {
 	items := x.asks.items[from:min(from+chunk, len(x.asks.items))]
 	for i := range items {
-		x.hashes[i], _ = s.prefixes.Parse(items[i].key) // zero, which no text has, when it is none
+		x.hashes[i], _ = s.prefixes.Hash(items[i].key) // zero, which no text has, when it is none
 	}
 	if len(items) > 1 {
 		x.warm += v.Warm(x.hashes[:len(items)])
