@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/posternhq/postern/api"
+	"github.com/posternhq/postern/internal/server"
 	"github.com/posternhq/postern/internal/store/storetest"
 )
 
@@ -237,4 +238,28 @@ func TestFastListenerSaysWhereAllElseIs(t *testing.T) {
 			t.Errorf("%s %s: the answer does not name %s: %s", c.method, c.path, w.url, text)
 		}
 	}
+}
+
+// At the fast listener a request comes from where its connection does, also when the main
+// listener is behind a proxy: who connects to it directly could name any address.
+func TestFastListenerBelievesNoForwardedAddress(t *testing.T) {
+	w := newWorld(t, storetest.SQLite(t))
+	w = w.with(t, func(o *server.Options) { o.BehindProxy, o.Metrics = true, nil }).throughFast(t)
+	x := w.tenant(t, "acme")
+	keyOf := func(network string) string {
+		var key api.CreatedKey
+		w.do(t, post(x.root+"/service_accounts/"+x.account("verifier").ID+"/keys", x.owner,
+			api.CreateKey{Name: network, AllowedNetworks: &[]string{network}})).want(http.StatusCreated, &key)
+		return key.Value
+	}
+	far, near := keyOf("192.0.2.0/24"), keyOf("127.0.0.0/8")
+	ask := func(key string) call { return post("/v1/verify", key, api.Verify{Key: x.owner}) }
+	w.do(t, ask(far).holding("X-Forwarded-For", "192.0.2.7")).wantProblem(http.StatusUnauthorized, api.CodeUnauthenticated)
+	w.do(t, ask(near).holding("X-Forwarded-For", "192.0.2.7")).want(http.StatusOK, nil)
+	w.do(t, ask(near)).want(http.StatusOK, nil)
+	w.do(t, ask(far)).wantProblem(http.StatusUnauthorized, api.CodeUnauthenticated)
+	main := *w
+	main.fast = ""
+	main.do(t, ask(far).holding("X-Forwarded-For", "192.0.2.7")).want(http.StatusOK, nil)
+	main.do(t, ask(near).holding("X-Forwarded-For", "192.0.2.7")).wantProblem(http.StatusUnauthorized, api.CodeUnauthenticated)
 }
