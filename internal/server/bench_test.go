@@ -3,7 +3,6 @@ package server
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -15,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/posternhq/postern/api"
 	"github.com/posternhq/postern/internal/iam"
 	"github.com/posternhq/postern/internal/replica"
 	"github.com/posternhq/postern/internal/store"
@@ -129,51 +127,7 @@ func loaded(tb testing.TB, n int) (s *Server, keys []string, caller string) {
 	return s, y.keys, y.caller
 }
 
-// bare does with package net/http what cannot be done without: it decodes the
-// same JSON types and encodes them, and nothing else.
-func bare(w http.ResponseWriter, r *http.Request) {
-	var in api.Verify
-	if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
-		http.Error(w, "no", http.StatusBadRequest)
-		return
-	}
-	out := api.Verdict{
-		Valid: true, Code: api.VerdictValid,
-		Principal: &api.VerdictOwner{
-			ID: "sa_01jn8x0c2vf3hs5r6tq7w8y9za", Type: "service_account", Name: "bot-1", State: "active",
-			Workspace: api.WorkspaceRef{ID: "ws_01jn8x0c2vf3hs5r6tq7w8y9za", Slug: "acme"},
-		},
-		Key:       &api.VerdictKey{ID: "key_01jn8x0c2vf3hs5r6tq7w8y9za", Name: "prod"},
-		Role:      &api.Ref{ID: "role_01jn8x0c2vf3hs5r6tq7w8y9za", Name: "operator"},
-		Decisions: map[string]bool{"agents:execute": true}, Revision: 1, RequestID: "req_01jn8x0c2vf3hs5r6tq7w8y9za",
-	}
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(out) // the client may be gone
-}
-
 const connections = 16
-
-// BenchmarkVerifyHTTP measures calls of /v1/verify over loopback TCP, with a
-// million keys, against what the same machine does in the same minute without
-// Postern. It reports the median over pairs of the ratio of the two rates.
-func BenchmarkVerifyHTTP(b *testing.B) {
-	s, keys, caller := loaded(b, 1_000_000)
-	ours := listen(b, s.Handler())
-	theirs := listen(b, http.HandlerFunc(bare))
-	const span = time.Second
-	for b.Loop() {
-		var ratios, rates []float64
-		for range 9 {
-			baseline := drive(b, theirs, "/", caller, keys, span)
-			rate := drive(b, ours, "/v1/verify", caller, keys, span)
-			ratios, rates = append(ratios, rate/baseline), append(rates, rate)
-		}
-		slices.Sort(ratios)
-		slices.Sort(rates)
-		b.ReportMetric(ratios[len(ratios)/2], "of-bare")
-		b.ReportMetric(rates[len(rates)/2], "req/s")
-	}
-}
 
 // BenchmarkVerifyUsage measures what counting uses costs: calls of /v1/verify with
 // random ones of some keys, by the median over pairs of the rate with counting by
