@@ -246,13 +246,13 @@ func TestFastListenerBelievesNoForwardedAddress(t *testing.T) {
 	w := newWorld(t, storetest.SQLite(t))
 	w = w.with(t, func(o *server.Options) { o.BehindProxy, o.Metrics = true, nil }).throughFast(t)
 	x := w.tenant(t, "acme")
-	keyOf := func(network string) string {
+	keyOf := func(name, network string) string {
 		var key api.CreatedKey
 		w.do(t, post(x.root+"/service_accounts/"+x.account("verifier").ID+"/keys", x.owner,
-			api.CreateKey{Name: network, AllowedNetworks: &[]string{network}})).want(http.StatusCreated, &key)
+			api.CreateKey{Name: name, AllowedNetworks: &[]string{network}})).want(http.StatusCreated, &key)
 		return key.Value
 	}
-	far, near := keyOf("192.0.2.0/24"), keyOf("127.0.0.0/8")
+	far, near := keyOf("far", "192.0.2.0/24"), keyOf("near", "127.0.0.0/8")
 	ask := func(key string) call { return post("/v1/verify", key, api.Verify{Key: x.owner}) }
 	w.do(t, ask(far).holding("X-Forwarded-For", "192.0.2.7")).wantProblem(http.StatusUnauthorized, api.CodeUnauthenticated)
 	w.do(t, ask(near).holding("X-Forwarded-For", "192.0.2.7")).want(http.StatusOK, nil)
