@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -223,17 +225,21 @@ func build(t *testing.T) string {
 	return dir
 }
 
-// freeAddress returns an address on localhost that nothing listens on.
+// freeAddress returns an address on localhost that nothing listens on. Its port is
+// below those that a machine gives to whoever asks for any: no other test gets it
+// before what the documentation starts listens there.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	const least, most = 10_000, 20_000
+	for range 100 {
+		port := strconv.Itoa(least + rand.IntN(most-least))
+		if l, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
+			if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
+			return "localhost:" + port
+		}
 	}
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return "localhost:" + port
+	t.Fatal("no port is free")
+	return ""
 }

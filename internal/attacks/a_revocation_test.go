@@ -350,7 +350,7 @@ func (w *world) breaksOff(b tenant, bot, name, credential string, end func()) {
 // follow opens a stream, and returns what reads it to its end.
 func (w *world) follow(key, query string) func() (string, error) {
 	w.t.Helper()
-	ctx, stop := context.WithTimeout(w.t.Context(), 15*time.Second)
+	ctx, stop := context.WithTimeout(w.t.Context(), time.Minute)
 	w.t.Cleanup(stop)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, w.http.URL+in("-", "stream"+query), nil)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -11,7 +12,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -33,6 +36,10 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
 		runProgram()
 		return
+	}
+	// Some of what is tried here waits: for a lease to end, or for a limit to pass.
+	if err := flag.Set("test.parallel", strconv.Itoa(runtime.GOMAXPROCS(0)+2)); err != nil {
+		panic(err)
 	}
 	storetest.Main(m)
 }

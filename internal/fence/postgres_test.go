@@ -92,8 +92,8 @@ func TestOnPostgreSQLADeadNodeIsWaitedForOnce(t *testing.T) {
 	key.Revoked = true
 	begun := time.Now()
 	receipt := all[0].change(t, key)
-	if took := time.Since(begun); receipt.By != "expired" || !slices.Equal(receipt.Nodes.Expired, []string{"node-2"}) || took > ttl+ttl {
-		t.Errorf("it took %v: %+v", took, receipt) // a TTL, or less where the row was removed first
+	if took := time.Since(begun); receipt.By != "expired" || !slices.Equal(receipt.Nodes.Expired, []string{"node-2"}) || took > ttl+10*time.Second {
+		t.Errorf("it took %v: %+v", took, receipt) // a TTL, or less where the row was removed first; the rest is for a busy machine
 	}
 	for all[0].nodes(t) > 2 {
 		time.Sleep(10 * time.Millisecond) // a real database, and a real second

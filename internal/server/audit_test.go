@@ -286,7 +286,7 @@ func TestExportIsStreamed(t *testing.T) {
 			select {
 			case <-read:
 				return nil
-			case <-time.After(10 * time.Second):
+			case <-time.After(30 * time.Second):
 				return errors.New("nothing was sent while the rest was held back")
 			}
 		})

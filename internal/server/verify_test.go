@@ -168,7 +168,7 @@ func TestRevisionThatIsNotThereYetIsStale(t *testing.T) {
 		}
 		begun := time.Now()
 		p := w.do(t, post("/v1/verify", x.owner, api.Verify{Key: key.Value, MinRevision: key.Revision + 1000})).wantProblem(http.StatusServiceUnavailable, api.CodeStale)
-		if took := time.Since(begun); took > 5*time.Second {
+		if took := time.Since(begun); took > 20*time.Second {
 			t.Errorf("it took %v, want about 150 ms", took)
 		}
 		if p.Valid == nil || *p.Valid {

@@ -174,7 +174,7 @@ func postOffice(t *testing.T) (address string, took func() string) {
 		select {
 		case m := <-mails:
 			return m
-		case <-time.After(10 * time.Second):
+		case <-time.After(30 * time.Second):
 			return ""
 		}
 	}
