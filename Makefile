@@ -7,6 +7,10 @@ PROGRAM := bin/postern
 STATICCHECK_VERSION := v0.8.2
 STATICCHECK := $(TOOLS)/staticcheck-$(STATICCHECK_VERSION)
 
+# Tests wait, for databases, leases and processes, as much as they compute: one package
+# more at a time than there are processors keeps these busy.
+AT_ONCE := -p $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+
 # Modules of their own, so that what they bring is only with those who ask for it.
 MODULES := posterngrpc posternotel
 
@@ -22,8 +26,9 @@ run: ## a development server on localhost:7070, its data in postern-dev.db
 build: ## the program as it is installed, bin/postern: one file that needs no C library
 	$(GO) build -ldflags '-s -w' -o $(PROGRAM) ./cmd/postern
 
+# What these compile is vetted by make lint.
 test: web-test proxies ## everything, a real PostgreSQL included
-	$(PG) $(GO) test -vet=off -timeout 30m ./... # make lint vets
+	$(PG) $(GO) test -vet=off $(AT_ONCE) -timeout 30m ./...
 	@set -e; for m in $(MODULES); do (cd $$m && $(GO) test -vet=off -timeout 10m ./...); done
 	@$(MAKE) --no-print-directory browser
 
@@ -60,7 +65,7 @@ web/node_modules: web/package-lock.json
 UNWATCHED := $(patsubst %,-gcflags=%=-race=false,modernc.org/sqlite/lib modernc.org/libc/... modernc.org/memory)
 
 race: proxies ## the same under the race detector: slow ones shortened, on PostgreSQL alone above the store, and without programs that it does not watch
-	$(PG) env CGO_ENABLED=1 $(GO) test -vet=off -race $(UNWATCHED) -short -timeout 60m ./...
+	$(PG) env CGO_ENABLED=1 $(GO) test -vet=off $(AT_ONCE) -race $(UNWATCHED) -short -timeout 60m ./...
 	@set -e; for m in $(MODULES); do (cd $$m && CGO_ENABLED=1 $(GO) test -vet=off -race $(UNWATCHED) -short -timeout 10m ./...); done
 
 chaos: proxies ## real processes and a real PostgreSQL under faults, two minutes at most; a part of test

@@ -17,7 +17,7 @@ import (
 // PostgreSQL server that the tests started ends with the process.
 func TestMain(m *testing.M) {
 	// Most of what is tested here waits: for a lease to end, or for a period to pass.
-	if err := flag.Set("test.parallel", strconv.Itoa(runtime.GOMAXPROCS(0)+1)); err != nil {
+	if err := flag.Set("test.parallel", strconv.Itoa(runtime.GOMAXPROCS(0)+4)); err != nil {
 		panic(err)
 	}
 	testscript.Main(m, map[string]func(){"postern": main})
