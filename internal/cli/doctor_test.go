@@ -128,7 +128,7 @@ func TestDoctorNamesTheSettingThatLosesWhatWasConfirmed(t *testing.T) {
 	delete(w.env, "POSTERN_SERVER")
 	delete(w.env, "POSTERN_KEY")
 	w.env["POSTERN_STORE_URL"], w.env["POSTERN_SECRET_FILE"] = server, w.file("root.secret")
-	w.must("init", "--workspace", "Acme", "--email", "jo@example.com", "--field", "value", "--lease-ttl", "1s")
+	w.must("init", "--workspace", "Acme", "--email", "jo@example.com", "--field", "value", "--lease-ttl", "3s")
 	w.run("doctor").finds(t, 0, "ok  durability ", "keeps what it confirms")
 	db, err := sql.Open("pgx", server)
 	if err != nil {
