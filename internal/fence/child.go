@@ -33,6 +33,7 @@ type Verifier struct {
 
 	pinged time.Duration // when the last question was sent, on the monotonic clock
 	told   int64         // the change that it acknowledged
+	ahead  bool          // of what it was last given to load
 
 	mu      sync.Mutex // guards what follows
 	closed  bool
@@ -105,7 +106,7 @@ func (v *Verifier) pause(ctx context.Context) {
 // renew takes up a sub-lease, once this process answers from what it rests on.
 func (v *Verifier) renew(ctx context.Context) error {
 	if !v.replica.Standing().Fit {
-		if err := v.replica.Load(ctx, v.parent); err != nil {
+		if err := v.load(ctx); err != nil {
 			return err
 		}
 	}
@@ -134,6 +135,25 @@ func (v *Verifier) renew(ctx context.Context) error {
 	v.last = g.For
 	length := g.For * 4 / 5
 	return v.replica.Extend(was.Epoch, replica.Lease{Sent: sent, Strict: length, Bounded: length, Time: g.Time}, g.At.Seq)
+}
+
+// load loads. What is of before what this process has seen is not taken in: either the
+// parent has not come so far, or the log has lost it. The parent is asked which of the
+// two, and nothing is loaded before it knows.
+func (v *Verifier) load(ctx context.Context) error {
+	if v.ahead {
+		limited, cancel := v.clock.Limit(ctx, max(v.last/4, leastWait))
+		defer cancel()
+		v.pings++
+		_, err := v.parent.Renew(limited, replica.Ping{N: v.pings, At: v.replica.Position(), Wanted: time.Millisecond})
+		v.ahead = errors.Is(err, iam.Unavailable)
+		if v.ahead || errors.Is(err, iam.Diverged) { // keep has the next attempt load whatever there is
+			return err
+		}
+	}
+	err := v.replica.Load(ctx, v.parent)
+	v.ahead = errors.Is(err, replica.ErrBehind)
+	return err
 }
 
 func (v *Verifier) note(trouble error) {

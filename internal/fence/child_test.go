@@ -217,3 +217,64 @@ func TestAClosedVerifierAnswersNothing(t *testing.T) {
 		}
 	})
 }
+
+// When the log has lost changes that a verifier knows of, and goes on from before, the
+// verifier does too, and takes nothing back that it has seen end. Nothing of it rests on
+// how it finds out: its parent may be the same, which loads anew, or another process.
+func TestAVerifierGoesOnWhenChangesWereLost(t *testing.T) {
+	for name, connectAnew := range map[string]bool{"over the same connection": false, "over one that loads": true} {
+		t.Run(name, func(t *testing.T) {
+			deploy(t, func(t *testing.T, d *deployment) {
+				restored := &deployment{memory: newMemory(), key: d.key}
+				restored.commit(t, d.key)
+				b := restored.node(t, Options{Name: "b"})
+				a := d.node(t, Options{Name: "a"})
+				settle()
+				v := a.verifier(t, "c", replica.AnyWorkspace())
+				kept := d.key
+				d.revoke(t)
+				d.empty(t)
+				time.Sleep(time.Second)
+				if got := v.ask(d.key); got != replica.Revoked {
+					t.Fatalf("at first: %s", got)
+				}
+				b.Children().Enter("c", entrant("c", replica.AnyWorkspace()))
+				v.way.set(func() { v.way.children, v.way.above = b.Children(), b.replica })
+				if connectAnew {
+					v.replica.Fail(replica.ErrTooOld) // as a stream does that begins with a snapshot
+				}
+				time.Sleep(10 * time.Second)
+				if err := v.Ready(); err != nil || v.replica.Position().Seq != b.replica.Position().Seq {
+					t.Errorf("after ten seconds it is at %d, and its parent at %d: %v", v.replica.Position().Seq, b.replica.Position().Seq, err)
+				}
+				if got := v.ask(kept); got != replica.Revoked {
+					t.Errorf("what it has seen revoked is %s", got)
+				}
+			})
+		})
+	}
+}
+
+// A parent that has not come as far as a verifier is not taken for one whose log has
+// lost changes.
+func TestAVerifierWaitsForAParentThatIsBehind(t *testing.T) {
+	deploy(t, func(t *testing.T, d *deployment) {
+		a, b := d.node(t, Options{Name: "a"}), d.node(t, Options{Name: "b"})
+		settle()
+		v := a.verifier(t, "c", replica.AnyWorkspace())
+		b.door.fail(every, errCut) // it keeps its lease for a while, and hears of nothing
+		d.revoke(t)
+		time.Sleep(time.Second)
+		b.Children().Enter("c", entrant("c", replica.AnyWorkspace()))
+		at := v.replica.Position()
+		for range 5 {
+			if g, err := b.Children().Renew("c", replica.Ping{N: 1, At: at, Wanted: time.Second}); !errors.Is(err, iam.Unavailable) {
+				t.Errorf("of what it has not heard of it says %+v, %v", g, err)
+			}
+			time.Sleep(500 * time.Millisecond)
+		}
+		b.door.fail(every, nil)
+		time.Sleep(2 * time.Second)
+		given(t, "when it has", longestGrant)(b.Children().Renew("c", replica.Ping{N: 2, At: at, Wanted: longestGrant}))
+	})
+}

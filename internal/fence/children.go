@@ -2,6 +2,7 @@ package fence
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -49,9 +50,10 @@ type child struct {
 	epoch  uint64        // of the replica, in which it acknowledged; what it did in another counts for nothing
 	acked  int64
 	given  []subLease
-	gone   bool  // the connection has ended
-	owes   int64 // the change that it let a sub-lease run out on, until it has it
-	waited bool  // a change had to wait for that
+	doubt  replica.Doubt // about where it says it is, when this process has not come so far
+	gone   bool          // the connection has ended
+	owes   int64         // the change that it let a sub-lease run out on, until it has it
+	waited bool          // a change had to wait for that
 }
 
 // subLease says until when, on the monotonic clock, a child may answer from a change.
@@ -114,11 +116,11 @@ func (c *Children) Renew(id string, p replica.Ping) (replica.Grant, error) {
 	for {
 		v, now := c.replica.View(), c.clock.Now()
 		length := min(p.Wanted, longestGrant, v.Strict(now))
+		if err := v.Knows(p.At); err != nil {
+			return replica.Grant{}, c.doubted(id, p.At, err)
+		}
 		if length <= 0 {
 			return replica.Grant{}, fmt.Errorf("%w: there is no lease to give a part of", iam.Stale)
-		}
-		if err := v.Knows(p.At); err != nil {
-			return replica.Grant{}, err
 		}
 		c.giving()
 		given, err := c.write(id, subLease{v.Epoch(), v.Seq(), now.Monotonic + length})
@@ -130,6 +132,27 @@ func (c *Children) Renew(id string, p replica.Ping) (replica.Grant, error) {
 		}
 		c.strike(id, given) // it was given to nobody
 	}
+}
+
+// doubted returns why a child cannot go on from where it is. Where this process has not
+// come so far it may yet come there; once it has heard, since the child first said so,
+// that there is no more, it will not.
+func (c *Children) doubted(id string, at iam.Position, why error) error {
+	if !errors.Is(why, iam.Unavailable) {
+		return why
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	ch, there := c.open[id]
+	switch {
+	case !there || ch.gone:
+		return replica.ErrNoFollower
+	case ch.doubt.At.Seq != at.Seq || ch.doubt.At.Chain != at.Chain:
+		ch.doubt = c.replica.Doubts(at)
+	case c.replica.Lost(ch.doubt):
+		return fmt.Errorf("%w: the log has lost revision %d", iam.Diverged, at.Seq)
+	}
+	return why
 }
 
 // hear takes down an acknowledgement.

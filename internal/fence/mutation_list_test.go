@@ -330,9 +330,9 @@ var patches = []patch{
 	{"fence/settle.go", `	if c.blocked(v, c.pending) {
 `, `	if c.blocked(v, c.pending) && !mutant("acknowledge before sub-leases end") {
 `},
-	{"fence/children.go", `	gone   bool  // the connection has ended
-`, `	gone   bool  // the connection has ended
-	late    []subLease
+	{"fence/children.go", `type child struct {
+`, `type child struct {
+	late []subLease
 `},
 	{"fence/children.go", `	ch.given = append(ch.given, given)
 `, `	if mutant("a grant written down after it is sent") {

@@ -27,10 +27,15 @@ const (
 	batchLen    = 1000            // changes that are published at once, at most
 )
 
+// ErrBehind says that a snapshot is of before what the replica has seen.
+const ErrBehind = iam.Kind("behind")
+
 // Load puts a snapshot in the place of what the replica has, unless that is fit
 // to answer and as new. What this replica has once seen revoked or removed stays
 // so, whatever the snapshot says: both are final, and only a log that lost
-// changes can take them back. A feed that falls silent for ten seconds is given up.
+// changes can take them back. A feed that falls silent for ten seconds is given up. A
+// snapshot of before what the replica has seen is [ErrBehind], unless it is known that
+// the log has lost that.
 func (r *Replica) Load(ctx context.Context, feed Feed) error {
 	d := begin(newTables())
 	at, err := snapshot(ctx, feed, d)
@@ -43,7 +48,7 @@ func (r *Replica) Load(ctx context.Context, feed Feed) error {
 			return nil
 		}
 		if at.Seq < old.position.Seq && !errors.Is(old.stale, iam.Diverged) {
-			return fmt.Errorf("load snapshot: it is at revision %d, and %d was seen before", at.Seq, old.position.Seq)
+			return fmt.Errorf("load snapshot: %w: it is at revision %d, and %d was seen before", ErrBehind, at.Seq, old.position.Seq)
 		}
 		kept := d.keepEnded(old)
 		next := d.finish(later(at, old.position.Time))

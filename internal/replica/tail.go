@@ -95,6 +95,32 @@ func (v View) place(from iam.Position) (first int, err error) {
 	return first, nil
 }
 
+// Doubt is a position that is ahead of a replica, and when it was first heard of.
+type Doubt struct {
+	At    iam.Position
+	since Instant
+	began time.Time
+}
+
+// Doubts returns a doubt about a position.
+func (r *Replica) Doubts(at iam.Position) Doubt { return Doubt{at, r.read(), r.now()} }
+
+// Lost reports whether the log has lost a position that was there once: what this
+// replica has asked for since the doubt arose did not lead there. Only the answer to a
+// renewal says so, which rests on a write; without leases, and so alone on its
+// database, any that had nothing more.
+func (r *Replica) Lost(d Doubt) bool {
+	level := r.level.Load() // before the view, which has what was heard then
+	s := r.current.Load()
+	switch {
+	case s.stale != nil || d.At.Seq <= s.position.Seq:
+		return false
+	case r.leased():
+		return s.lease.Sent.Monotonic > d.since.Monotonic
+	}
+	return level != nil && level.After(d.began)
+}
+
 // Touches reports whether any change after one number and up to another says
 // something that a scope sees. What the view does not keep is taken to.
 func (v View) Touches(sc Scope, after, upTo int64) bool {
