@@ -19,10 +19,14 @@ var (
 // secretWords are what every secret that Postern makes has in it.
 var secretWords = []string{"_sa_", "_usr_", "inv_", "setup_", "member_", "sess_", "dev_", "cer_"}
 
+// shortest is how long a text is at least that secretShape matches.
+const shortest = len("_sa_") + 27
+
 // LooksSecret reports whether a text that a client sent where no secret belongs
-// holds one. The pattern is slow, and most texts hold none of its beginnings.
+// holds one. The pattern is slow, and most texts hold none of its beginnings, or are
+// too short.
 func LooksSecret(text string) bool {
-	return slices.ContainsFunc(secretWords, func(w string) bool { return strings.Contains(text, w) }) && secretShape.MatchString(text)
+	return len(text) >= shortest && slices.ContainsFunc(secretWords, func(w string) bool { return strings.Contains(text, w) }) && secretShape.MatchString(text)
 }
 
 // Conceal takes out of a text what could be a secret that was sent by mistake, so

@@ -248,40 +248,23 @@ func (ps Prefixes) Hash(text string) (Hash, error) {
 	if len(text) > maxLen {
 		return Hash{}, ErrMalformed
 	}
-	prefix, rest, _ := strings.Cut(text, "_")
-	kind, body, _ := strings.Cut(rest, "_")
-	if !ps.has(prefix) || !Kind(kind).known() {
-		return Hash{}, ErrMalformed
-	}
-	if len(body) != randomLen+checksumLen || !isBase62(body) {
+	end := len(text) - randomLen - checksumLen // what comes then is random and checksum
+	if end <= 0 || !ps.open(text[:end]) || !isBase62(text[end:]) {
 		return Hash{}, ErrMalformed
 	}
 	var buf [maxLen]byte // of fixed size, so that it stays on the stack
 	return sha256.Sum256(buf[:copy(buf[:], text)]), nil
 }
 
-func (ps Prefixes) has(prefix string) bool {
+// open reports whether head is what a key begins with: a prefix, in which there is no
+// underscore, and a kind, with an underscore after each.
+func (ps Prefixes) open(head string) bool {
 	for _, p := range ps {
-		if p == prefix {
+		if rest, ok := strings.CutPrefix(head, p); ok && (rest == "_"+string(ServiceAccount)+"_" || rest == "_"+string(Person)+"_") {
 			return true
 		}
 	}
 	return false
-}
-
-// isDigit says of each byte whether it is in the alphabet. It is a table, because a
-// processor guesses branches on random text wrong.
-const isDigit = "0000000000000000000000000000000000000000000000001111111111000000" +
-	"0111111111111111111111111110000001111111111111111111111111100000" +
-	"0000000000000000000000000000000000000000000000000000000000000000" +
-	"0000000000000000000000000000000000000000000000000000000000000000"
-
-func isBase62(s string) bool {
-	all := byte('1')
-	for i := range len(s) {
-		all &= isDigit[s[i]]
-	}
-	return all == '1'
 }
 
 // Hint returns what may be shown of a key for good: its prefix and kind, the

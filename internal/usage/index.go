@@ -37,6 +37,10 @@ func (x *index) slot(hash uint64, n int) *atomic.Uint32 {
 	return &x.slots[(first+n)&(len(x.slots)-1)]
 }
 
+// fetch has the processor fetch the memory where a hash is looked for first, while it
+// still waits for other memory. What is done with atomics then waits for both, once.
+func (x *index) fetch(hash uint64) { _ = x.slot(hash, 0).Load() }
+
 // entry returns what a slot holds of a number, from 1 to the capacity.
 func (x *index) entry(hash uint64, number uint32) uint32 {
 	return uint32(hash*spread)&^x.numbers | number
