@@ -133,14 +133,15 @@ func TestWithoutLeasesTheSameFails(t *testing.T) {
 	p := plan(t, program, 2*time.Minute, CutOffs()) // far more than it needs: each node has to be cut off
 	p.Enough = func(r Report) bool { return len(r.faithful()) == 0 }
 	for _, kind := range do(t, p).faithful() {
-		t.Errorf("%s: without leases, nothing was seen to be accepted after it was taken", kind)
+		t.Errorf("%s: without leases, the promise was not seen to be broken", kind)
 	}
 }
 
-// faithful returns the kinds of doors at which nothing was accepted after it was taken.
+// faithful returns the kinds of doors at which the promise was not broken, in taking or
+// in giving: those that ask for one key at a time rarely meet both in a run.
 func (r Report) faithful() (kinds []Kind) {
 	for _, kind := range Kinds() {
-		if d := r.Doors[kind]; d == nil || d.Wrongly == 0 {
+		if d := r.Doors[kind]; d == nil || d.Violating == 0 {
 			kinds = append(kinds, kind)
 		}
 	}
