@@ -2,6 +2,7 @@ package posterngrpc_test
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -92,6 +93,27 @@ func TestRulesThatCannotBeMeantPanic(t *testing.T) {
 			}()
 			posterngrpc.Protect(&keys{}, posterngrpc.Methods{name: posterngrpc.Public()})
 		}()
+	}
+}
+
+func TestARuleNeedsWhatIsAPermission(t *testing.T) {
+	for text, wrong := range map[string]bool{
+		"tickets:read": false, "tickets/7:read": false, "": true, "tickets": true, "tickets:*": true, "Tickets:read": true, "pst_sa_key": true,
+	} {
+		for _, rule := range []func() posterngrpc.Rule{
+			func() posterngrpc.Rule { return posterngrpc.Needs(text) },
+			func() posterngrpc.Rule { return posterngrpc.Needs("tickets:write", text) },
+		} {
+			func() {
+				defer func() {
+					said := recover()
+					if got := said != nil; got != wrong || got && text != "" && strings.Contains(fmt.Sprint(said), text) {
+						t.Errorf("%q panics with %v, want that it does: %t, without the text", text, said, wrong)
+					}
+				}()
+				rule()
+			}()
+		}
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/posternhq/postern/internal/iam"
 )
 
 // Rules say what methods ask of their callers. The zero Rule lets nobody in.
@@ -28,9 +30,16 @@ const (
 )
 
 // Needs lets in callers with a key that may be used for all of the permissions, such
-// as tickets:read.
+// as tickets:read. It panics when one is not a permission, as [postern.Require] does:
+// the empty text is none, and where any key is enough there is [AnyKey].
 func Needs(permission string, more ...string) Rule {
-	return Rule{kind: needsKey, permissions: slices.Insert(slices.Clone(more), 0, permission)}
+	permissions := slices.Insert(slices.Clone(more), 0, permission)
+	for i, text := range permissions {
+		if _, err := iam.ParsePermission(text); err != nil {
+			panic(fmt.Sprintf("posterngrpc: permission number %d of a rule %v", i+1, err)) // it may be a key: not repeated
+		}
+	}
+	return Rule{kind: needsKey, permissions: permissions}
 }
 
 // AnyKey lets in callers with a key that works, whatever it may do.
