@@ -358,7 +358,10 @@ func (w WorkspaceClient) UpdateMember(ctx context.Context, id string, in api.Upd
 // ListNodes lists the nodes that answer verifications. As the node that answers
 // knows of them. A node with lease_left_ms 0 is dead or cut off: changes wait for
 // it once, and then its row is removed. A workspace sees the servers of the
-// deployment. It needs the permission iam.nodes:read.
+// deployment, and the verifiers outside the server that have keys of its own
+// accounts; the system workspace sees all of them. A verifier that said goodbye is
+// not listed, and one that was cut off still is for an hour. It needs the
+// permission iam.nodes:read.
 //
 //	GET /v1/workspaces/{workspace}/nodes
 func (w WorkspaceClient) ListNodes(ctx context.Context, in api.ListNodes) (api.List[api.Node], error) {

@@ -379,16 +379,20 @@ type WaitingNode struct {
 type Node struct {
 	ID                string   `json:"id" doc:"Random, and another one each time that the process joins: two nodes may have the same name."`
 	Name              string   `json:"name"`
-	Kind              string   `json:"kind" enum:"server"`
-	Version           string   `json:"version" doc:"Of the program."`
+	Kind              string   `json:"kind" enum:"server,verifier"`
+	Version           string   `json:"version" doc:"Of the program. Empty for a verifier."`
 	Self              bool     `json:"self" doc:"It is the node that answers this request."`
 	Consistency       string   `json:"consistency" enum:"strict,bounded" doc:"A bounded node goes on for a while without the database, and receipts name it."`
 	Revision          int64    `json:"revision" doc:"The node answers from this change or a later one, or not at all."`
-	Lag               int64    `json:"lag" doc:"Changes that it has not confirmed yet."`
-	LeaseTTLMS        *int64   `json:"lease_ttl_ms" doc:"For how long the node may answer after it last reached the database. Null for a node that is alone, which needs no lease."`
-	LeaseLeftMS       *int64   `json:"lease_left_ms" doc:"What is left of that, if nothing more is heard of the node: 0 says that it is dead or cut off. Null for a node that is alone."`
+	Lag               *int64   `json:"lag" doc:"Changes that it has not confirmed yet. Null for a verifier that does not follow the node that answers: the one that it follows knows."`
+	LeaseTTLMS        *int64   `json:"lease_ttl_ms" doc:"For how long the node may answer after it last reached the database, or a verifier the node that it follows. Null for a server that is alone, which needs no lease."`
+	LeaseLeftMS       *int64   `json:"lease_left_ms" doc:"What is left of that, if nothing more is heard of the node: 0 says that it is dead or cut off. Null for a server that is alone, and for a verifier that follows another node than the one that answers, until that is cut off or has not been heard of for three minutes."`
 	RequestsPerSecond *float64 `json:"requests_per_second" doc:"How often keys were accepted or refused there, over about ten seconds. Null where nobody looked: in the stream."`
 
-	LastContact Time `json:"last_contact" doc:"When it last wrote to the database, as far as the node that answers has watched."`
+	Follows   *string `json:"follows" doc:"The name of the node that a verifier follows. Null for a server."`
+	Workspace *string `json:"workspace" doc:"The slug of the workspace of the account whose key a verifier has. Null for a server."`
+	SetAside  *bool   `json:"set_aside" doc:"The verifier gets no lease until it has caught up, or for a minute, because it let one run out on a change. Null for a server, and for a verifier that does not follow the node that answers."`
+
+	LastContact Time `json:"last_contact" doc:"When it last wrote to the database, or a verifier asked the node that it follows for a lease, as far as the node that answers has heard."`
 	StartedAt   Time `json:"started_at" doc:"When it joined."`
 }

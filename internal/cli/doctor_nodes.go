@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/posternhq/postern/api"
+	"github.com/posternhq/postern/internal/iam"
 )
 
 // examineNodes says which nodes keep others waiting, and what the one that
@@ -45,13 +46,23 @@ func examineNodes(ctx context.Context, s session) []finding {
 // lookAgain is how long a node has to move on before it is said to stand still.
 const lookAgain = time.Second
 
+// nodes returns the servers. What they confirm, the verifiers outside that follow them
+// have too.
 func (s session) nodes(ctx context.Context) ([]api.Node, error) {
-	return find(ctx, s, s.path(nodesPart), url.Values{}, func(api.Node) bool { return true })
+	return find(ctx, s, s.path(nodesPart), url.Values{}, func(n api.Node) bool { return n.Kind != iam.VerifierNode })
+}
+
+// behind returns how many changes a node has not confirmed, as far as that is known.
+func behind(n api.Node) int64 {
+	if n.Lag == nil {
+		return 0
+	}
+	return *n.Lag
 }
 
 func lagging(nodes []api.Node) bool {
 	for _, n := range nodes {
-		if n.Lag > 0 {
+		if behind(n) > 0 {
 			return true
 		}
 	}
@@ -68,7 +79,7 @@ func (s session) nodesStandingStill(ctx context.Context, before []api.Node) ([]a
 	nodes, err := s.nodes(ctx)
 	for i, n := range nodes {
 		if revision, there := was[n.ID]; !there || revision != n.Revision {
-			nodes[i].Lag = 0
+			nodes[i].Lag = nil
 		}
 	}
 	return nodes, err
@@ -80,9 +91,9 @@ func trouble(n api.Node) error {
 	case n.LeaseLeftMS != nil && *n.LeaseLeftMS == 0:
 		return fmt.Errorf("it was last heard of at %s: it is dead, stopped or cut off from the database. "+
 			"Changes wait for it once, and then its row is removed", when(n.LastContact))
-	case n.Lag > 0:
+	case behind(n) > 0:
 		return fmt.Errorf("it stands still at revision %d, %s behind, and every change waits for it: its log says why. "+
-			"A node of an older release (this one is %s) may not understand a change of a newer one: upgrade or stop it", n.Revision, count(n.Lag, "change"), n.Version)
+			"A node of an older release (this one is %s) may not understand a change of a newer one: upgrade or stop it", n.Revision, count(behind(n), "change"), n.Version)
 	}
 	return nil
 }

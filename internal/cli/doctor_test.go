@@ -83,9 +83,9 @@ func TestDoctorSaysWhichNodesKeepOthersWaiting(t *testing.T) {
 	w.answer("GET "+W+"nodes", func(asked) any {
 		looks++
 		return list(
-			api.Node{Name: "busy", ID: "1", LeaseLeftMS: &left, Revision: looks, Lag: 3},
+			api.Node{Name: "busy", ID: "1", LeaseLeftMS: &left, Revision: looks, Lag: new(int64(3))},
 			api.Node{Name: "dead", ID: "2", LeaseLeftMS: &none},
-			api.Node{Name: "stuck", ID: "3", LeaseLeftMS: &left, Revision: 5, Lag: 3, Version: "v1.2.3"},
+			api.Node{Name: "stuck", ID: "3", LeaseLeftMS: &left, Revision: 5, Lag: new(int64(3)), Version: "v1.2.3"},
 		)
 	})
 	r := w.run("doctor")

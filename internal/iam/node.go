@@ -86,11 +86,21 @@ type NodeStatus struct {
 	LastContact time.Time     // the database's time at its last sign of life
 	LeaseLeft   time.Duration // for how long it may answer, if that was its last
 	UsesPerSec  *float64      // how often keys are used there; nil: nobody has looked
+
+	// Of a verifier outside the server, which follows a node:
+	Follows   string           // the name of that one
+	Home      Ref[WorkspaceID] // of the account whose key it has; Name is the slug
+	SetAside  bool             // it gets no lease until it has caught up, or for a while
+	Elsewhere bool             // it does not follow the node that is asked: Lag and SetAside say nothing
+	Unwatched bool             // LeaseLeft says nothing either
 }
 
 // Leased reports whether the node answers only under a lease. Only one that is
 // alone does not.
 func (s NodeStatus) Leased() bool { return s.TTL > 0 }
+
+// Silent reports whether the node is known to be dead or cut off.
+func (s NodeStatus) Silent() bool { return s.Leased() && !s.Unwatched && s.LeaseLeft <= 0 }
 
 // Vitals is what a node knows of itself, for whoever watches over it.
 type Vitals struct {

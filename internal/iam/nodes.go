@@ -10,33 +10,34 @@ import (
 )
 
 // Nodes lists the nodes that answer verifications, as the one that is asked knows
-// of them. A tenant sees the servers.
-func (s *Service) Nodes(ctx context.Context, c Caller, ws string, page Page) (List[NodeStatus], error) {
-	if _, err := s.reading(ctx, c, ws, ReadNodes, audit.Target{Type: "node"}); err != nil {
+// of them. A tenant sees the servers, and its own verifiers. here is as in
+// [NodesSeenBy].
+func (s *Service) Nodes(ctx context.Context, c Caller, ws string, page Page, here []NodeStatus) (List[NodeStatus], error) {
+	id, err := s.reading(ctx, c, ws, ReadNodes, audit.Target{Type: "node"})
+	if err != nil {
 		return List[NodeStatus]{}, err
 	}
 	compare, err := nodeOrder(page.Sort)
 	if err != nil {
 		return List[NodeStatus]{}, err
 	}
-	all, err := s.Roster.Nodes(ctx)
+	all, err := NodesSeenBy(ctx, id, c.System, s.Roster, s.Store, here)
 	if err != nil {
 		return List[NodeStatus]{}, err
 	}
 	all = slices.DeleteFunc(all, func(n NodeStatus) bool {
-		return n.Kind != ServerNode && !c.System || page.After != nil && compare(n, nodePlace(page.After)) <= 0
+		return page.After != nil && compare(n, nodePlace(page.After)) <= 0
 	})
 	slices.SortFunc(all, compare)
+	var next []string
+	if limit := max(page.Limit, 1); len(all) > limit {
+		all = all[:limit]
+		next = []string{all[limit-1].Name, all[limit-1].Incarnation}
+	}
 	if err := s.addRates(ctx, all); err != nil {
 		return List[NodeStatus]{}, err
 	}
-	limit := max(page.Limit, 1)
-	if len(all) <= limit {
-		return List[NodeStatus]{Items: all}, nil
-	}
-	all = all[:limit]
-	last := all[limit-1]
-	return List[NodeStatus]{Items: all, Next: []string{last.Name, last.Incarnation}}, nil
+	return List[NodeStatus]{Items: all, Next: next}, nil
 }
 
 // addRates says of each node how often keys are used there. One that is alone has
@@ -46,14 +47,18 @@ func (s *Service) addRates(ctx context.Context, nodes []NodeStatus) error {
 	if err != nil {
 		return err
 	}
-	for i := range nodes {
-		n, sum := &nodes[i], 0.0
-		for _, r := range rates {
-			if r.Reporter == n.Reporter || n.Reporter == "" && r.Node == n.Name {
-				sum += r.PerSecond
-			}
+	type place struct{ reporter, name string }
+	sums := map[place]float64{}
+	for _, r := range rates {
+		sums[place{reporter: r.Reporter}] += r.PerSecond
+		sums[place{name: r.Node}] += r.PerSecond
+	}
+	for i, n := range nodes {
+		at := place{reporter: n.Reporter}
+		if n.Reporter == "" {
+			at = place{name: n.Name}
 		}
-		n.UsesPerSec = &sum
+		nodes[i].UsesPerSec = new(sums[at])
 	}
 	return nil
 }

@@ -146,7 +146,7 @@ func readingsOfWhatIs() map[string]reading {
 			return err
 		}},
 		"Nodes": {"iam.nodes:read", "node.read", func(ctx context.Context, w *world, c iam.Caller) error {
-			_, err := w.Nodes(ctx, c, "-", page)
+			_, err := w.Nodes(ctx, c, "-", page, nil)
 			return err
 		}},
 		"Watch": {"iam.keys:read", "stream.read", func(ctx context.Context, w *world, c iam.Caller) error {

@@ -149,6 +149,10 @@ type Reader interface {
 	// UseRates returns how often keys were accepted and refused in the last ten
 	// seconds or so, by reporter. Who counted nothing may be left out.
 	UseRates(ctx context.Context) ([]UseRate, error)
+	// Verifiers returns the verifiers outside the server with keys of the accounts
+	// of a workspace, or, when that is empty, of all, that have not said goodbye and
+	// were heard of within [VerifierShown].
+	Verifiers(ctx context.Context, home WorkspaceID) ([]Follower, error)
 	// UsageSubjects returns those of the ids that are of keys or principals of the
 	// workspace, or its own, in any order.
 	UsageSubjects(ctx context.Context, ws WorkspaceID, ids []string) ([]string, error)

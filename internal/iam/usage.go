@@ -16,6 +16,7 @@ type Reporter struct {
 	Kind string // such as [ServerNode]
 
 	Workspace WorkspaceID // whose keys it may accept; empty: those of all
+	Following Following   // of a verifier that follows a node
 }
 
 // UsageReport is what a reporter counted since its last report. All times are the
@@ -141,6 +142,11 @@ type Evidence struct {
 type UsageStore interface {
 	// Register adds a reporter, before it accepts anything. It may be called again.
 	Register(ctx context.Context, r Reporter) (now time.Time, err error)
+
+	// Unfollow notes that a verifier's connection has ended. After a goodbye it is
+	// listed no more, whatever Register is told of that connection later. Where
+	// another connection was registered since, nothing changes.
+	Unfollow(ctx context.Context, reporter string, f Following, goodbye bool) error
 
 	// Report adds a report to what is known, in one transaction that takes no
 	// number of the change log and holds nobody up who does. Once it returned nil,

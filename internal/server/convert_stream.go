@@ -66,14 +66,3 @@ func streamChange(e *iam.AuditEvent) api.StreamChange {
 	}
 	return out
 }
-
-// nodesFor returns what a reader may know of the nodes: a tenant sees the servers.
-func nodesFor(all []iam.NodeStatus, system bool) []api.Node {
-	out := []api.Node{}
-	for _, n := range all {
-		if system || n.Kind == iam.ServerNode {
-			out = append(out, node(n))
-		}
-	}
-	return out
-}

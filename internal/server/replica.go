@@ -189,8 +189,11 @@ type follower struct {
 	asked     followed
 	process   string
 	request   *http.Request // that the stream answers
-	ended     time.Time     // zero: the stream is open
-	heard     time.Time     // when the store was last told that it is there
+	home      iam.Ref[iam.WorkspaceID]
+	ended     time.Time // zero: the stream is open
+	heard     time.Time // when the store last heard of it
+	told      time.Time // when the store was last told where it is
+	acked     int64     // it answers from this change or a later one, or not at all
 }
 
 // followers are the connections of verifiers, for as long as their streams are open,
@@ -231,6 +234,19 @@ func (f *followers) of(c iam.Caller, id string) (one *follower, open bool, err e
 	return one, one.ended.IsZero(), nil
 }
 
+// open returns the connections whose streams are open, by id.
+func (f *followers) open() map[string]*follower {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	open := map[string]*follower{}
+	for id, one := range f.all {
+		if one.ended.IsZero() {
+			open[id] = one
+		}
+	}
+	return open
+}
+
 // heardOf notes that the store was told of a connection, when it was asked to.
 func (f *followers) heardOf(one *follower, at time.Time) {
 	f.mu.Lock()
@@ -240,11 +256,36 @@ func (f *followers) heardOf(one *follower, at time.Time) {
 	}
 }
 
-// silent returns for how long the store may not have heard of a connection.
-func (f *followers) silent(one *follower, now time.Time) time.Duration {
+// toldOf notes that the store was told where a connection is.
+func (f *followers) toldOf(one *follower, at time.Time) {
+	f.heardOf(one, at)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return now.Sub(one.heard)
+	if at.After(one.told) {
+		one.told = at
+	}
+}
+
+// ackedBy notes from which change a verifier says that it answers.
+func (f *followers) ackedBy(one *follower, seq int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	one.acked = max(one.acked, seq)
+}
+
+// following returns what the store is told of a connection to a node.
+func (f *followers) following(one *follower, node string) iam.Following {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return iam.Following{Connection: one.id, Node: node, Home: one.home, Acked: one.acked}
+}
+
+// silent returns for how long the store may not have heard of a connection, and for
+// how long it was not told where that is.
+func (f *followers) silent(one *follower, now time.Time) (heard, told time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return now.Sub(one.heard), now.Sub(one.told)
 }
 
 // tellStore tells the store of a verifier, which may accept keys from then on for a
@@ -252,21 +293,35 @@ func (f *followers) silent(one *follower, now time.Time) time.Duration {
 func (s *Server) tellStore(ctx context.Context, one *follower) error {
 	began := s.now() // before the store is asked
 	own, _ := one.asked.scope.Workspace()
-	_, err := s.iam.Store.Register(ctx, iam.Reporter{ID: one.process, Name: one.asked.name, Kind: iam.VerifierNode, Workspace: own})
+	_, err := s.iam.Store.Register(ctx, iam.Reporter{
+		ID: one.process, Name: one.asked.name, Kind: iam.VerifierNode, Workspace: own,
+		Following: s.followers.following(one, s.node),
+	})
 	if err == nil {
-		s.followers.heardOf(one, began)
+		s.followers.toldOf(one, began)
 	}
 	return err
+}
+
+// unfollow tells the store that a connection has ended, so that lists of nodes say so.
+// A store that does not answer finds out by the verifier's silence.
+func (s *Server) unfollow(ctx context.Context, one *follower, goodbye bool) {
+	const patience = time.Second
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	defer cancel()
+	if err := s.iam.Store.Unfollow(ctx, one.process, s.followers.following(one, s.node), goodbye); err != nil {
+		s.log.InfoContext(ctx, "a verifier that follows no more is listed for a while", "verifier", one.asked.name, "error", err)
+	}
 }
 
 // remind tells the store of a verifier again that it has not heard of for some time.
 // It fails when that is too long for the verifier to go on.
 func (s *Server) remind(ctx context.Context, one *follower) error {
-	if s.followers.silent(one, s.now()) < iam.VerifierHeard/3 {
+	if _, told := s.followers.silent(one, s.now()); told < iam.VerifierHeard/3 {
 		return nil
 	}
 	err := s.tellStore(ctx, one)
-	if err != nil && s.followers.silent(one, s.now()) >= iam.VerifierHeard {
+	if heard, _ := s.followers.silent(one, s.now()); err != nil && heard >= iam.VerifierHeard {
 		s.log.WarnContext(ctx, "a verifier gets nothing, for nobody would wait for its reports", "verifier", one.asked.name, "error", err)
 		return errStale
 	}
@@ -275,7 +330,7 @@ func (s *Server) remind(ctx context.Context, one *follower) error {
 
 // newFollower returns a connection that has not begun.
 func newFollower(r *http.Request, c iam.Caller, asked followed) *follower {
-	one := &follower{id: strings.ToLower(rand.Text()), principal: c.Principal.ID, key: c.Key.ID, asked: asked, request: r}
+	one := &follower{id: strings.ToLower(rand.Text()), principal: c.Principal.ID, key: c.Key.ID, home: c.Workspace, asked: asked, request: r}
 	one.process = string(c.Principal.ID) + "/" + cmp.Or(asked.reporter, one.id) // nobody speaks for a process of others
 	return one
 }
@@ -318,6 +373,7 @@ func (s *Server) grant(ctx context.Context, c iam.Caller, in *renewReplicaInput)
 	if err != nil {
 		return replica.Grant{}, iam.Invalid("/chain", "not_a_chain", "a chain has 64 hexadecimal digits")
 	}
+	s.followers.ackedBy(one, min(in.Body.Seq, s.replica.View().Seq()))
 	if err := s.remind(ctx, one); err != nil {
 		return replica.Grant{}, err
 	}
@@ -403,5 +459,6 @@ func (s *Server) leaveReplica(ctx context.Context, c iam.Caller, in *InChild) (*
 		return nil, err
 	}
 	s.children.Exit(one.id, true)
+	s.unfollow(ctx, one, true)
 	return nil, nil
 }

@@ -43,6 +43,9 @@ func (s *Server) relay(w http.ResponseWriter, r *http.Request, c iam.Caller, ask
 	}
 	defer leave()
 	one := newFollower(r, c, asked)
+	if one.acked = asked.from.Seq; one.acked == 0 {
+		one.acked = s.replica.View().Seq() // what it is about to load is not older
+	}
 	if err := s.tellStore(r.Context(), one); err != nil { // before the first grant
 		return err
 	}
@@ -56,7 +59,10 @@ func (s *Server) relay(w http.ResponseWriter, r *http.Request, c iam.Caller, ask
 	open.Inc()
 	defer open.Dec()
 	err = l.run(l.follow)
-	l.exit() // before the verifier hears that it gets nothing more
+	l.exit()                          // before the verifier hears that it gets nothing more
+	if !errors.Is(err, errShutdown) { // else it follows another node in no time, or there is none
+		defer s.unfollow(r.Context(), one, false)
+	}
 	l.end(err)
 	return nil
 }

@@ -46,6 +46,7 @@ type outside struct {
 	known *seen
 	at    iam.Position
 	asked int64
+	stop  func() // breaks the connection off
 }
 
 // tryOutside asks for a stream.
@@ -73,7 +74,7 @@ func (c *client) outside(query url.Values, from iam.Position) *outside {
 		body, _ := io.ReadAll(answer.Body)
 		c.t.Fatalf("got %d %v, want a stream: %s", answer.StatusCode, answer.Header, body)
 	}
-	o := &outside{c: c, raw: new(bytes.Buffer), known: newSeen(), at: from}
+	o := &outside{c: c, raw: new(bytes.Buffer), known: newSeen(), at: from, stop: func() { answer.Body.Close() }}
 	o.read = relay.NewReader(io.TeeReader(answer.Body, o.raw))
 	var err error
 	if o.hello, err = o.read.Hello(from); err != nil {

@@ -113,7 +113,7 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, c iam.Caller, in
 		return err
 	}
 	defer leave()
-	l := newLive(s, w, r, ws, topics, c)
+	l := newLive(s, w, r, ws, topics)
 	reader, err := s.hub.Join(r.Context(), ws, l.wants())
 	if err != nil {
 		return err
@@ -198,7 +198,7 @@ func (s *Server) newHub() *stream.Hub {
 		Event: func(ctx context.Context, ws iam.WorkspaceID, id iam.EventID) (iam.AuditEvent, error) {
 			return s.iam.Store.Event(ctx, ws, id)
 		},
-		Nodes:     func(ctx context.Context) ([]iam.NodeStatus, error) { return s.iam.Roster.Nodes(ctx) },
+		Nodes:     s.nodesSeenBy,
 		Published: s.replica.Published, Log: s.log,
 	})
 }

@@ -19,15 +19,14 @@ type live struct {
 	guarded
 	ws     iam.WorkspaceID
 	topics []iam.Topic
-	system bool
 
 	reader *stream.Reader
 	at     stream.Position // of the newest event that was dealt with
 }
 
-func newLive(s *Server, w http.ResponseWriter, r *http.Request, ws iam.WorkspaceID, topics []iam.Topic, c iam.Caller) *live {
+func newLive(s *Server, w http.ResponseWriter, r *http.Request, ws iam.WorkspaceID, topics []iam.Topic) *live {
 	may := func(v replica.Verdict) bool { return v.Caller().MayWatch(topics) }
-	return &live{guarded: newGuarded(s, w, r, heartbeat, may), ws: ws, topics: topics, system: c.System}
+	return &live{guarded: newGuarded(s, w, r, heartbeat, may), ws: ws, topics: topics}
 }
 
 func (l *live) wants() stream.Wants { return stream.Wants{Nodes: l.follows(iam.NodesTopic)} }
@@ -181,7 +180,7 @@ func (l *live) tell(items []stream.Item) error {
 		case it.Event != nil:
 			err = l.tellEvent(it.Event)
 		case it.Nodes != nil:
-			err = l.send(block("", api.StreamEventNodes, api.StreamNodes{Nodes: nodesFor(it.Nodes, l.system)}))
+			err = l.send(block("", api.StreamEventNodes, api.StreamNodes{Nodes: each(it.Nodes, node)}))
 			l.count(err, api.StreamEventNodes)
 		}
 		if err != nil {

@@ -36,7 +36,7 @@ func (r reader) UseRates(ctx context.Context) ([]iam.UseRate, error) {
 	now := r.clock()
 	found, err := collect(ctx, r, func(c *counted) []any {
 		return []any{&c.reporter, &c.name, &c.window, &c.uses, &c.before}
-	}, `SELECT id, name, window_at, window_uses, window_before FROM usage_reporters WHERE ended_at IS NULL AND window_at >= $1 ORDER BY id`,
+	}, `SELECT id, CASE WHEN kind = '`+iam.VerifierNode+`' THEN '' ELSE name END, window_at, window_uses, window_before FROM usage_reporters WHERE ended_at IS NULL AND window_at >= $1 ORDER BY id`,
 		windowOf(now)-1)
 	if err != nil {
 		return nil, fmt.Errorf("read how often keys are used: %w", err)

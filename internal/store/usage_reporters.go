@@ -37,18 +37,23 @@ func (s *Store) register(ctx context.Context, r iam.Reporter) (time.Time, error)
 			text: `UPDATE usage_reporters SET ended_at = $2 WHERE id <> $1 AND kind <> $3 AND ended_at IS NULL`, args: []any{r.ID, now, iam.VerifierNode},
 		})
 	}
-	joins := 0 // a server joins as a node; a verifier, by this
+	f, joins := r.Following, 0 // a server joins as a node; a verifier, by this
 	if r.Kind == iam.VerifierNode {
 		joins = 1
 	}
 	err = errors.Join(err, t.write(statement{
 		text: `
-			INSERT INTO usage_reporters (id, name, kind, number, covers, joins, registered_at, workspace_id, heard_at)
-			VALUES ($1, $2, $3, 0, 0, $5, $4, $6, $4)
+			INSERT INTO usage_reporters (id, name, kind, number, covers, joins, registered_at, workspace_id, heard_at, home_id, connection, follows, acked)
+			VALUES ($1, $2, $3, 0, 0, $5, $4, $6, $4, $7, $8, $9, $10)
 			ON CONFLICT (id) DO UPDATE SET name = excluded.name, kind = excluded.kind, ended_at = NULL, heard_at = excluded.heard_at,
 				joins = usage_reporters.joins + excluded.joins,
-				workspace_id = CASE WHEN usage_reporters.workspace_id = excluded.workspace_id THEN excluded.workspace_id ELSE '' END`,
-		args: []any{r.ID, plain(r.Name), r.Kind, now, joins, string(r.Workspace)},
+				workspace_id = CASE WHEN usage_reporters.workspace_id = excluded.workspace_id THEN excluded.workspace_id ELSE '' END,
+				home_id = excluded.home_id, acked = excluded.acked, connection = excluded.connection,
+				follows = CASE WHEN usage_reporters.connection = excluded.connection THEN usage_reporters.follows ELSE excluded.follows END,
+				cut_at = CASE WHEN usage_reporters.connection = excluded.connection THEN usage_reporters.cut_at END`,
+		args: []any{
+			r.ID, plain(r.Name), r.Kind, now, joins, string(r.Workspace), string(f.Home.ID), f.Connection, f.Node, f.Acked,
+		},
 	}))
 	if err != nil {
 		return time.Time{}, err

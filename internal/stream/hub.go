@@ -27,9 +27,9 @@ import (
 type Options struct {
 	Events    func(ctx context.Context, ws iam.WorkspaceID, f iam.EventFilter, p iam.Page) (iam.List[iam.AuditEvent], error)
 	Event     func(ctx context.Context, ws iam.WorkspaceID, id iam.EventID) (iam.AuditEvent, error)
-	Nodes     func(ctx context.Context) ([]iam.NodeStatus, error)
-	Published func() <-chan struct{} // closed when there is something new, most likely
-	Log       *slog.Logger           // nil: nothing is logged
+	Nodes     func(ctx context.Context, ws iam.WorkspaceID) ([]iam.NodeStatus, error) // those that the workspace may know of
+	Published func() <-chan struct{}                                                  // closed when there is something new, most likely
+	Log       *slog.Logger                                                            // nil: nothing is logged
 }
 
 // Wants says what a reader is told of beyond the audit log.

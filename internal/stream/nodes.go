@@ -14,8 +14,6 @@ func compareNodes(a, b iam.NodeStatus) int {
 // sameNode reports whether nothing about a node changed that readers are told of.
 func sameNode(a, b iam.NodeStatus) bool {
 	return a.Incarnation == b.Incarnation && a.Name == b.Name && a.Kind == b.Kind && a.Version == b.Version &&
-		a.Bounded == b.Bounded && silent(a) == silent(b)
+		a.Bounded == b.Bounded && a.Silent() == b.Silent() &&
+		a.Follows == b.Follows && a.SetAside == b.SetAside && a.Elsewhere == b.Elsewhere && a.Unwatched == b.Unwatched
 }
-
-// silent reports whether a node is dead or cut off, as far as is known.
-func silent(n iam.NodeStatus) bool { return n.Leased() && n.LeaseLeft <= 0 }

@@ -132,7 +132,7 @@ func (m *room) wantsNodes() bool {
 func (m *room) lookAtNodes(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, slack)
 	defer cancel()
-	found, err := m.hub.o.Nodes(ctx)
+	found, err := m.hub.o.Nodes(ctx, m.workspace)
 	if err != nil {
 		return err
 	}

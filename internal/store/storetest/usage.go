@@ -28,6 +28,7 @@ var usage = []contract{
 	{"UnusedKeysAreThoseNotAcceptedSince", testUnusedSince},
 	{"RatesAreOfTheLastTenSeconds", testRates},
 	{"AVerifierIsWaitedForWhereItAcceptsKeys", testVerifierReports},
+	{"AVerifierIsListedUntilItLeavesOrIsLongGone", testVerifiersListed},
 }
 
 // A verifier outside the server that has not reported may have accepted anything of

@@ -262,14 +262,29 @@ export const auditEvent = (ws: string, id: string) =>
       ),
   });
 
-/** nodes are the processes that answer verifications. */
+/** nodes are the processes that answer verifications: of thousands, the first by name. */
 export const nodes = (ws: string) =>
   queryOptions({
     queryKey: [ws, "nodes"] as const,
-    queryFn: async ({ signal }) =>
-      (await data(api.GET("/v1/workspaces/{workspace}/nodes", { params: inside(ws), signal }))).data,
+    queryFn: async ({ signal }) => {
+      const all: Node[] = [];
+      let cursor: string | null = null;
+      do {
+        const query = present({ limit: 200, cursor: cursor ?? undefined });
+        const page: Schema["ListNode"] = await data(
+          api.GET("/v1/workspaces/{workspace}/nodes", { params: { ...inside(ws), query }, signal }),
+        );
+        all.push(...page.data);
+        cursor = page.next_cursor;
+      } while (cursor !== null && all.length < 2000);
+      return all;
+    },
     refetchInterval: 5_000,
   });
+
+/** serversOf leaves out the verifiers outside, of which there can be hundreds. What a
+    server has confirmed, those that follow it have too. */
+export const serversOf = (nodes: Node[]) => nodes.filter((n) => n.kind !== "verifier");
 
 /** receipt is what the confirmation of a change rests on. */
 export const receipt = (ws: string, id: string) =>

@@ -15,7 +15,7 @@ import {
 } from "lucide-react";
 import { useEffect, useState } from "react";
 import { useAllowed } from "../api/me";
-import { nodes, whoami } from "../api/queries";
+import { nodes, serversOf, whoami } from "../api/queries";
 import { IconButton } from "../ui/button";
 import { Sheet } from "../ui/sheet";
 import { AccountMenu } from "./accountmenu";
@@ -149,12 +149,13 @@ function Side({ ws, onSearch }: { ws: string; onSearch: () => void }) {
   );
 }
 
-/** InStep says how many nodes there are and whether all have heard of everything. */
+/** InStep says how many servers there are and whether all have heard of everything. */
 function InStep({ ws }: { ws: string }) {
   const all = useQuery({ ...nodes(ws), enabled: useAllowed()("iam.nodes:read") });
   if (!all.data) return null;
-  const behind = all.data.filter((n) => n.lag > 0).length;
-  const words = all.data.length === 1 ? "1 node" : `${all.data.length} nodes`;
+  const servers = serversOf(all.data);
+  const behind = servers.filter((n) => n.lag !== null && n.lag > 0).length;
+  const words = servers.length === 1 ? "1 node" : `${servers.length} nodes`;
   return (
     <Link className="nav-link small" to="/w/$ws/settings/nodes" params={{ ws }} activeOptions={{ exact: true }}>
       <span className="dot" data-tone={behind > 0 ? "warn" : "ok"} />

@@ -3,7 +3,7 @@ import { useNavigate, useParams } from "@tanstack/react-router";
 import { Check, CircleDashed, LoaderCircle } from "lucide-react";
 import { useEffect, useRef, useState } from "react";
 import { createAccount, createKey, revokeAccount, revokeKey, useChange, verifyWith } from "../../api/changes";
-import { type Node, nodes, type Receipt } from "../../api/queries";
+import { type Node, nodes, type Receipt, serversOf } from "../../api/queries";
 import { Button } from "../../ui/button";
 import { Dialog } from "../../ui/dialog";
 import { OutOfDate } from "../../ui/list";
@@ -62,7 +62,7 @@ export function Drill() {
   const navigate = useNavigate();
   const close = () => navigate({ to: "/w/$ws/settings/nodes", params: { ws } });
   const all = useQuery(nodes(ws));
-  const drill = useChange(ws, (_: undefined) => run(ws, all.data ?? []));
+  const drill = useChange(ws, (_: undefined) => run(ws, serversOf(all.data ?? [])));
   if (drill.done) return <Watch ws={ws} run={drill.done} onClose={close} />;
   return (
     <Dialog title="Revocation drill" onClose={close}>

@@ -66,37 +66,67 @@ const columns: Column<Node>[] = [
       <>
         <span className="strong">{n.name}</span>
         {n.self && <span className="dim small"> answers this page</span>}
+        {n.follows !== null && <span className="dim small"> follows {n.follows}</span>}
       </>
     ),
   },
-  { name: "Kind", cell: (n) => n.kind },
-  { name: "Version", cell: (n) => <code>{n.version}</code> },
+  { name: "Kind", cell: (n) => (n.kind === "verifier" ? "Verifier" : "Server") },
+  { name: "Version", cell: (n) => (n.version === "" ? <None /> : <code>{n.version}</code>) },
   {
     name: "Revision lag",
     kind: "number",
     cell: (n) => (
       <span>
-        {n.lag > 0 ? <Badge tone="warn">{count(n.lag)} behind</Badge> : <Badge tone="ok">In step</Badge>}{" "}
-        <span className="dim small">at {count(n.revision)}</span>
+        <Step of={n} /> <span className="dim small">at {count(n.revision)}</span>
       </span>
     ),
   },
-  { name: "Lease left", cell: (n) => lease(n) },
+  { name: "Lease left", cell: (n) => lease(n) ?? <None /> },
   {
     name: "Requests/s",
     kind: "number",
-    cell: (n) => (n.requests_per_second === null ? <span className="dim">–</span> : rate(n.requests_per_second)),
+    cell: (n) => (n.requests_per_second === null ? <None /> : rate(n.requests_per_second)),
   },
   { name: "Last contact", cell: (n) => <Time at={n.last_contact} /> },
 ];
+
+/** None stands where nothing is known. */
+function None() {
+  return <span className="dim">–</span>;
+}
+
+/** Step says whether a node is in step, as far as that is known. */
+function Step({ of }: { of: Node }) {
+  switch (stateOf(of)) {
+    case "set aside":
+      return <Badge tone="warn">Set aside</Badge>;
+    case "cut off":
+      return <Badge tone="warn">Cut off</Badge>;
+    case "behind":
+      return <Badge tone="warn">{count(of.lag ?? 0)} behind</Badge>;
+    case "in step":
+      return <Badge tone="ok">In step</Badge>;
+  }
+  return <None />;
+}
+
+/** stateOf is how a node fares; undefined: the node that answers cannot know. A server
+    that is cut off lags, or will. */
+export function stateOf(n: Pick<Node, "kind" | "lag" | "lease_left_ms" | "set_aside">) {
+  if (n.set_aside) return "set aside";
+  if (n.kind === "verifier" && n.lease_left_ms === 0) return "cut off";
+  if (n.lag === null) return undefined;
+  return n.lag > 0 ? "behind" : "in step";
+}
 
 /** rate writes how often something happens in a second. */
 export function rate(perSecond: number): string {
   return perSecond > 0 && perSecond < 0.1 ? "< 0.1" : perSecond.toFixed(perSecond < 10 ? 1 : 0);
 }
 
-/** lease says how long a node may go on without being heard of. */
-export function lease(n: Pick<Node, "lease_left_ms">): string {
-  if (n.lease_left_ms === null) return "Needs none";
+/** lease says how long a node may go on without being heard of; undefined: the node that
+    answers cannot know. */
+export function lease(n: Pick<Node, "kind" | "lease_left_ms">): string | undefined {
+  if (n.lease_left_ms === null) return n.kind === "verifier" ? undefined : "Needs none";
   return n.lease_left_ms <= 0 ? "Ended" : `${(n.lease_left_ms / 1000).toFixed(1)} s`;
 }

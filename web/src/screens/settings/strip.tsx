@@ -1,14 +1,15 @@
-import type { Node } from "../../api/queries";
+import { type Node, serversOf } from "../../api/queries";
 import { count } from "../../ui/numbers";
 import { lease } from "./nodes";
 
-/** NodesStrip shows the nodes side by side: which are in step, and how much of their
+/** NodesStrip shows the servers side by side: which are in step, and how much of their
     leases is left. */
 export function NodesStrip({ nodes }: { nodes: Node[] }) {
-  if (nodes.length === 0) return null;
+  const servers = serversOf(nodes).map((n) => ({ ...n, lag: n.lag ?? 0 }));
+  if (servers.length === 0) return null;
   return (
     <ul className="strip" aria-label="Nodes">
-      {nodes.map((n) => (
+      {servers.map((n) => (
         <li key={n.id} className="node" data-tone={n.lag > 0 ? "warn" : "ok"}>
           <div className="row nowrap">
             <span className="dot" data-tone={n.lag > 0 ? "warn" : "ok"} />
