@@ -16,8 +16,16 @@ import (
 )
 
 // Report adds what a reporter counted to what is known, and writes down which keys
-// were accepted for the first time ever, in the same transaction.
+// were accepted for the first time ever, in the same transaction. A number that was
+// taken before changes nothing.
 func (s *Service) Report(ctx context.Context, r UsageReport) (now time.Time, err error) {
+	if now, err = s.report(ctx, r); errors.Is(err, ErrReported) {
+		return now, nil
+	}
+	return now, err
+}
+
+func (s *Service) report(ctx context.Context, r UsageReport) (now time.Time, err error) {
 	uses := map[KeyID]KeyUse{}
 	for _, u := range r.Keys {
 		uses[u.Key] = u
@@ -32,7 +40,8 @@ func (s *Service) Report(ctx context.Context, r UsageReport) (now time.Time, err
 
 // ReportWithin adds what a verifier outside the server counted, as Report does. It may
 // have counted keys of one workspace alone, or of any when within is empty: where it
-// names others, or what cannot have been, nothing is added.
+// names others, or what cannot have been, nothing is added. A number that was taken
+// before is [ErrReported].
 func (s *Service) ReportWithin(ctx context.Context, within WorkspaceID, r UsageReport) (now time.Time, err error) {
 	named := map[WorkspaceID][]string{}
 	now = s.Now()
@@ -70,7 +79,7 @@ func (s *Service) ReportWithin(ctx context.Context, within WorkspaceID, r UsageR
 			}
 		}
 	}
-	return s.Report(ctx, r)
+	return s.report(ctx, r)
 }
 
 // Bounds on what one report of a verifier may say.

@@ -16,8 +16,12 @@ type Reporter struct {
 	Kind string // such as [ServerNode]
 
 	Workspace WorkspaceID // whose keys it may accept; empty: those of all
+	Principal PrincipalID // of a verifier: whose key it follows with
 	Following Following   // of a verifier that follows a node
 }
+
+// ErrReported says that a report of this number, or of a later one, was taken before.
+const ErrReported = Kind("reported")
 
 // UsageReport is what a reporter counted since its last report. All times are the
 // database's, as far as the reporter can tell: never earlier than true.
@@ -152,8 +156,8 @@ type UsageStore interface {
 	// number of the change log and holds nobody up who does. Once it returned nil,
 	// every reader sees it. first is called, in that transaction, with the keys
 	// that were accepted for the first time ever, if there are any. A number that
-	// was taken changes nothing. After an error it may have been taken. A reporter
-	// that is not registered is [NotFound].
+	// was taken before changes nothing, and is [ErrReported]. After another error it
+	// may have been taken. A reporter that is not registered is [NotFound].
 	//
 	// A report takes as long as it has keys, and on SQLite a change waits for it:
 	// it is better to send several in turn, of which the last says what is covered.
@@ -161,6 +165,7 @@ type UsageStore interface {
 
 	// TendUsage sums what is long past, drops what is older than policies say, and
 	// ends reporters whose process has ended: of verifiers, those not heard of, by
-	// Register or Report, for [VerifierGone]. Any node may, at any time.
+	// Register or Report, for [VerifierGone]. Of those of one principal that have
+	// ended it keeps a thousand. Any node may, at any time.
 	TendUsage(ctx context.Context) error
 }

@@ -99,11 +99,9 @@ type Ended struct {
 
 // The reasons for which a stream ends. A reader that does not know one connects anew.
 const (
-	Shutdown  = "shutdown"  // the node leaves; others go on
-	Slow      = "slow"      // the reader did not keep up
-	Forbidden = "forbidden" // the key stopped working, or lost its permission
-	Reload    = "reload"    // what happened cannot be told as changes: a snapshot is needed
-	NotKnown  = "stale"     // the node cannot know whether the key still works
+	Shutdown = "shutdown" // the node leaves; others go on
+	Reload   = "reload"   // what happened cannot be told as changes: a snapshot is needed
+	NotKnown = "stale"    // the node cannot know whether the key still works
 )
 
 func (e *Ended) Error() string { return "the stream has ended: " + e.Reason }

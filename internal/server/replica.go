@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"math"
 	"net/http"
 	"strings"
 	"sync"
@@ -62,7 +63,7 @@ func (s *Server) registerReplica() {
 		description: "Of a verifier that follows: it says which revision it answers from, and gets a part of the node's own right to answer, " +
 			"for two seconds at most. `too_old` and `diverged` say that it has to connect anew and load; `rate_limited`, that it let " +
 			"one run out on a change and has not caught up, or that verifiers of the same owner did so too often. Made with the key of the stream, which is verified again each time.",
-		access: permission, needs: iam.VerifyKeys, success: http.StatusOK, readOnly: true, memory: true, unlimited: true,
+		access: permission, needs: iam.VerifyKeys, success: http.StatusOK, readOnly: true, unlimited: true,
 		problems: []string{api.CodeTooOld, api.CodeDiverged, api.CodeRateLimited, api.CodeUnavailable},
 	}, s.renewReplica)
 	register(s, operation{
@@ -192,15 +193,20 @@ type follower struct {
 	home      iam.Ref[iam.WorkspaceID]
 	ended     time.Time // zero: the stream is open
 	heard     time.Time // when the store last heard of it
-	told      time.Time // when the store was last told where it is
+	told      time.Time // when the store was last told where it is; zero: it was not
+	telling   bool      // the store is being told
 	acked     int64     // it answers from this change or a later one, or not at all
+
+	life      context.Context // ends with the stream
+	reminding sync.WaitGroup  // holds whoever tells the store
 }
 
 // followers are the connections of verifiers, for as long as their streams are open,
 // and a little longer: a verifier that hears of an end says what it has to say.
 type followers struct {
-	mu  sync.Mutex // guards all
-	all map[string]*follower
+	mu      sync.Mutex // guards what follows
+	all     map[string]*follower
+	telling int // of them, those that the store is being told of
 }
 
 // afterwards is for how long a connection may still be spoken of that has ended.
@@ -280,21 +286,59 @@ func (f *followers) following(one *follower, node string) iam.Following {
 	return iam.Following{Connection: one.id, Node: node, Home: one.home, Acked: one.acked}
 }
 
-// silent returns for how long the store may not have heard of a connection, and for
-// how long it was not told where that is.
+// silent returns for how long the store may not have heard of a connection, and for how
+// long it was not told where that is: never, if it was not at all.
 func (f *followers) silent(one *follower, now time.Time) (heard, told time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return now.Sub(one.heard), now.Sub(one.told)
+	told = never
+	if !one.told.IsZero() {
+		told = now.Sub(one.told)
+	}
+	return now.Sub(one.heard), told
+}
+
+const never time.Duration = math.MaxInt64
+
+// Bounds on telling the store of verifiers: it may hang.
+const (
+	mostTelling = 32 // at a time
+	tellingTime = 10 * time.Second
+)
+
+// begin reports whether its caller is to tell the store of a connection. Of one that has
+// ended nobody is.
+func (f *followers) begin(one *follower) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if one.telling || f.telling >= mostTelling || !one.ended.IsZero() {
+		return false
+	}
+	one.telling = true
+	f.telling++
+	one.reminding.Add(1)
+	return true
+}
+
+func (f *followers) over(one *follower) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	one.telling = false
+	f.telling--
+	one.reminding.Done()
 }
 
 // tellStore tells the store of a verifier, which may accept keys from then on for a
-// while: what it does not report is not known of.
+// while: what it does not report is not known of. Its caller has begun to.
 func (s *Server) tellStore(ctx context.Context, one *follower) error {
+	defer s.followers.over(one)
+	ctx, cancel := context.WithTimeout(ctx, tellingTime)
+	defer cancel()
+	defer context.AfterFunc(one.life, cancel)()
 	began := s.now() // before the store is asked
 	own, _ := one.asked.scope.Workspace()
 	_, err := s.iam.Store.Register(ctx, iam.Reporter{
-		ID: one.process, Name: one.asked.name, Kind: iam.VerifierNode, Workspace: own,
+		ID: one.process, Name: one.asked.name, Kind: iam.VerifierNode, Workspace: own, Principal: one.principal,
 		Following: s.followers.following(one, s.node),
 	})
 	if err == nil {
@@ -314,15 +358,25 @@ func (s *Server) unfollow(ctx context.Context, one *follower, goodbye bool) {
 	}
 }
 
-// remind tells the store of a verifier again that it has not heard of for some time.
-// It fails when that is too long for the verifier to go on.
-func (s *Server) remind(ctx context.Context, one *follower) error {
-	if _, told := s.followers.silent(one, s.now()); told < iam.VerifierHeard/3 {
+// known returns nil while the store knows of a verifier. It is told before the first
+// grant, and again in the background while others are made, which end when it has not
+// been for too long.
+func (s *Server) known(ctx context.Context, one *follower) error {
+	heard, told := s.followers.silent(one, s.now())
+	switch {
+	case told < iam.VerifierHeard/3:
 		return nil
+	case !s.followers.begin(one): // somebody does, or too many do
+	case told == never:
+		return s.tellStore(ctx, one)
+	default:
+		go func() {
+			if err := s.tellStore(one.life, one); err != nil && heard >= iam.VerifierHeard {
+				s.log.Warn("a verifier gets nothing, for nobody would wait for its reports", "verifier", one.asked.name, "error", err)
+			}
+		}()
 	}
-	err := s.tellStore(ctx, one)
-	if heard, _ := s.followers.silent(one, s.now()); err != nil && heard >= iam.VerifierHeard {
-		s.log.WarnContext(ctx, "a verifier gets nothing, for nobody would wait for its reports", "verifier", one.asked.name, "error", err)
+	if told == never || heard >= iam.VerifierHeard {
 		return errStale
 	}
 	return nil
@@ -374,12 +428,17 @@ func (s *Server) grant(ctx context.Context, c iam.Caller, in *renewReplicaInput)
 		return replica.Grant{}, iam.Invalid("/chain", "not_a_chain", "a chain has 64 hexadecimal digits")
 	}
 	s.followers.ackedBy(one, min(in.Body.Seq, s.replica.View().Seq()))
-	if err := s.remind(ctx, one); err != nil {
-		return replica.Grant{}, err
-	}
-	g, err := s.children.Renew(one.id, replica.Ping{
+	p := replica.Ping{
 		N: in.Body.N, At: iam.Position{Seq: in.Body.Seq, Chain: chain}, Wanted: time.Duration(in.Body.WantedMS) * time.Millisecond,
-	})
+	}
+	unknown := s.known(ctx, one)
+	if unknown != nil {
+		p.Wanted = 0 // it acknowledges all the same
+	}
+	g, err := s.children.Renew(one.id, p)
+	if unknown != nil {
+		return replica.Grant{}, unknown
+	}
 	if err != nil {
 		return g, ungranted(err)
 	}
@@ -443,10 +502,12 @@ func (s *Server) reportReplicaUse(ctx context.Context, c iam.Caller, in *reportR
 	began := s.now()
 	own, _ := one.asked.scope.Workspace()
 	now, err := s.iam.ReportWithin(ctx, own, relay.ReportOf(one.process, in.Body))
-	if err != nil {
+	switch {
+	case err == nil:
+		s.followers.heardOf(one, began)
+	case !errors.Is(err, iam.ErrReported): // else nothing was written, and nobody was heard of
 		return nil, err
 	}
-	s.followers.heardOf(one, began)
 	return &answer[api.ReportedReplicaUse]{Body: api.ReportedReplicaUse{Now: api.NewTime(now)}}, nil
 }
 

@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"errors"
 	"net/http"
 	"time"
@@ -37,18 +38,25 @@ func (s *Server) relay(w http.ResponseWriter, r *http.Request, c iam.Caller, ask
 	}
 	own, _ := asked.scope.Workspace()
 	leave, err := s.verifiers.enter(c.Principal.ID, own)
+	if err == nil {
+		defer leave()
+		err = s.perOpening.take(c.Principal.ID, int64(s.now().Sub(s.began)), h)
+	}
 	if err != nil {
 		s.metrics.limited.Inc()
 		return err
 	}
-	defer leave()
 	one := newFollower(r, c, asked)
 	if one.acked = asked.from.Seq; one.acked == 0 {
 		one.acked = s.replica.View().Seq() // what it is about to load is not older
 	}
-	if err := s.tellStore(r.Context(), one); err != nil { // before the first grant
-		return err
+	life, end := context.WithCancel(r.Context())
+	one.life = life
+	quiet := func() { // nobody tells the store of it from here on
+		end()
+		one.reminding.Wait()
 	}
+	defer quiet()
 	may := func(v replica.Verdict) bool { return v.KeyID() == one.key && v.Effective().Allow(iam.VerifyKeys) }
 	l := &relayed{guarded: newGuarded(s, w, r, replicaBeat, may), of: one}
 	l.out = relay.NewWriter(l)
@@ -63,6 +71,7 @@ func (s *Server) relay(w http.ResponseWriter, r *http.Request, c iam.Caller, ask
 	if !errors.Is(err, errShutdown) { // else it follows another node in no time, or there is none
 		defer s.unfollow(r.Context(), one, false)
 	}
+	defer quiet() // before that
 	l.end(err)
 	return nil
 }
@@ -115,8 +124,11 @@ func (l *relayed) end(err error) {
 
 // newVerifierStreams counts the connections of verifiers apart from other streams.
 func newVerifierStreams(l Limits) *streams {
-	const usual, usualFollowing = 1024, 4096
-	return &streams{mostOfOne: cmp.Or(l.Verifiers, usual), most: cmp.Or(l.Following, usualFollowing), open: map[string]int{}}
+	const usual, usualFollowing, usualConnected = 1024, 4096, 8192
+	return &streams{
+		mostOfOne: cmp.Or(l.Verifiers, usual), most: cmp.Or(l.Following, usualFollowing), mostInAll: cmp.Or(l.Connected, usualConnected),
+		open: map[string]int{},
+	}
 }
 
 // follow tells the verifier where it begins, and then what happens.

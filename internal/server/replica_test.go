@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"github.com/posternhq/postern/internal/relay"
 	"github.com/posternhq/postern/internal/replica"
 	"github.com/posternhq/postern/internal/server"
+	"github.com/posternhq/postern/internal/store/storetest"
 )
 
 // seen is a sink that keeps what it was told of, by id.
@@ -149,10 +151,13 @@ func replicaSamples() map[string]sample {
 	}
 	none := func(*outside) any { return nil }
 	return map[string]sample{
-		"follow-replica":     func(x *tenant) call { return get("/v1/replica", x.owner) },
-		"renew-replica":      one(http.MethodPost, "/renew", func(o *outside) any { return o.question() }),
-		"report-replica-use": one(http.MethodPost, "/usage", func(*outside) any { return api.ReportReplicaUse{Number: 1} }),
-		"leave-replica":      one(http.MethodDelete, "", none),
+		"follow-replica": func(x *tenant) call { return get("/v1/replica", x.owner) },
+		"renew-replica":  one(http.MethodPost, "/renew", func(o *outside) any { return o.question() }),
+		"report-replica-use": one(http.MethodPost, "/usage", func(o *outside) any {
+			o.renew().want(http.StatusOK, nil) // it has to be one that may answer
+			return api.ReportReplicaUse{Number: 1}
+		}),
+		"leave-replica": one(http.MethodDelete, "", none),
 	}
 }
 
@@ -404,6 +409,8 @@ func TestVerifierReportsUses(t *testing.T) {
 		mine, theirs := c.keyOf(c.account("operator").ID, api.CreateKey{}), w.globex.in(t).keyOf(w.globex.in(t).account("operator").ID, api.CreateKey{})
 		v := c.holder("iam.keys:verify").in(t)
 		o := v.outside(url.Values{"name": {"tickets"}, "reporter": {"aaaaaaaaaaaaaaaaaaaa"}}, iam.Position{})
+		v.post(o.path("/usage"), api.ReportReplicaUse{Number: 1}).wantProblem(http.StatusNotFound, api.CodeNotFound) // it can have accepted nothing
+		o.renew().want(http.StatusOK, nil)
 		at := api.NewTime(time.Now().Add(-time.Second))
 		use := func(k api.CreatedKey, workspace string) api.ReplicaUse {
 			return api.ReplicaUse{
@@ -452,6 +459,7 @@ func TestVerifierReportsUses(t *testing.T) {
 		}
 		w.globex.in(t).post(o.path("/usage"), api.ReportReplicaUse{Number: 2}).wantProblem(http.StatusNotFound, api.CodeNotFound)
 		same := w.globex.in(t).outside(url.Values{"reporter": {"aaaaaaaaaaaaaaaaaaaa"}}, iam.Position{}) // the same text is another's
+		same.renew().want(http.StatusOK, nil)
 		w.globex.in(t).post(same.path("/usage"), api.ReportReplicaUse{Number: 1, Last: true}).want(http.StatusOK, nil)
 		report(2, use(mine, c.workspace)).want(http.StatusOK, nil)
 		if u := usage(mine, c); u.Sources[0].OK != 6 {
@@ -460,23 +468,127 @@ func TestVerifierReportsUses(t *testing.T) {
 	})
 }
 
-// A verifier of which nobody knows that it may have accepted keys gets nothing.
+// A verifier of which nobody knows that it may have accepted keys gets nothing. That it
+// is known of is said again in the background: a store that hangs keeps no verifier from
+// acknowledging, nor from going on until it would be taken for gone.
 func TestVerifierThatIsNotRegisteredGetsNothing(t *testing.T) {
 	eachTown(t, func(t *testing.T, w *town) {
 		v := w.acme.in(t).holder("iam.keys:verify").in(t)
 		later := new(atomic.Int64)
+		all := server.Children(nil)
 		other := &town{world: w.with(t, func(o *server.Options) {
-			o.Metrics, o.Now = nil, func() time.Time { return time.Now().Add(time.Duration(later.Load())) }
+			all, o.Metrics, o.Now = o.Children, nil, func() time.Time { return time.Now().Add(time.Duration(later.Load())) }
 		}), t: t}
 		v.town = other
 		o := v.outside(url.Values{}, iam.Position{})
 		w.faults.set(func() error { return iam.Errorf(iam.Unavailable, "away") }, nil, nil)
 		defer w.faults.set(nil, nil, nil)
-		later.Store(int64(iam.VerifierHeard / 2))
-		o.renew().want(http.StatusOK, nil)
-		later.Store(int64(iam.VerifierHeard))
-		o.renew().wantProblem(http.StatusServiceUnavailable, api.CodeStale)
+		o.renew().wantProblem(http.StatusServiceUnavailable, api.CodeUnavailable)
 		w.faults.set(nil, nil, nil)
 		o.renew().want(http.StatusOK, nil)
+		var asked atomic.Int64
+		held := make(chan struct{})
+		release := sync.OnceFunc(func() { close(held) })
+		defer release()
+		w.faults.set(func() error { asked.Add(1); <-held; return nil }, nil, nil)
+		later.Store(int64(iam.VerifierHeard / 2))
+		for range 3 {
+			o.renew().want(http.StatusOK, nil)
+		}
+		later.Store(int64(iam.VerifierHeard))
+		before := o.at
+		w.faults.set(nil, nil, nil)
+		made := w.acme.in(t).account("viewer")
+		o.until("a change", func() bool { _, there := o.known.principals[iam.PrincipalID(made.ID)]; return there })
+		o.renew().wantProblem(http.StatusServiceUnavailable, api.CodeStale)
+		if acked := acknowledged(all, o.hello.Child); acked < o.at.Seq || o.at.Seq <= before.Seq {
+			t.Errorf("it answers from %d, and is known to from %d", o.at.Seq, acked)
+		}
+		if n := asked.Load(); n != 1 {
+			t.Errorf("the store was asked %d times while it hung, want once", n)
+		}
+		release()
+		for deadline := time.Now().Add(30 * time.Second); o.renew().status != http.StatusOK; time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatal("it gets nothing, though the store answers again")
+			}
+		}
 	})
+}
+
+// acknowledged returns from which change a verifier is known to answer.
+func acknowledged(all server.Children, child string) int64 {
+	for _, f := range all.Status() {
+		if f.ID == child {
+			return f.Acked
+		}
+	}
+	return 0
+}
+
+// What was reported before says nothing of whoever reports it again.
+func TestVerifierThatRepeatsItselfIsNotHeardOf(t *testing.T) {
+	eachTown(t, func(t *testing.T, w *town) {
+		v := w.acme.in(t).holder("iam.keys:verify").in(t)
+		later := new(atomic.Int64)
+		v.town = &town{world: w.with(t, func(o *server.Options) {
+			o.Metrics, o.Now = nil, func() time.Time { return time.Now().Add(time.Duration(later.Load())) }
+		}), t: t}
+		o := v.outside(url.Values{}, iam.Position{})
+		o.renew().want(http.StatusOK, nil)
+		report := func(number int64) {
+			v.post(o.path("/usage"), api.ReportReplicaUse{Number: number}).want(http.StatusOK, nil)
+		}
+		report(1)
+		later.Store(int64(iam.VerifierHeard - iam.VerifierHeard/10))
+		report(2)
+		later.Store(int64(2*iam.VerifierHeard - iam.VerifierHeard/5))
+		report(2)
+		var asked atomic.Int64
+		held := make(chan struct{})
+		defer close(held)
+		w.faults.set(func() error { asked.Add(1); <-held; return nil }, nil, nil)
+		defer w.faults.set(nil, nil, nil)
+		o.renew().want(http.StatusOK, nil) // report 2 was heard
+		for deadline := time.Now().Add(30 * time.Second); asked.Load() == 0; time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatal("the store is not told of a verifier whose last report was a repeated one")
+			}
+		}
+	})
+}
+
+// However often a verifier connects, and however many of one owner: it is bounded.
+func TestConnectionsOfVerifiersAreBounded(t *testing.T) {
+	w := newTown(t, newWorld(t, storetest.SQLite(t)))
+	in := func(change func(l *server.Limits)) *client {
+		v := w.acme.in(t).holder("iam.keys:verify").in(t)
+		v.town = &town{world: w.with(t, func(o *server.Options) { o.Metrics = nil; change(&o.Limits) }), t: t}
+		return v
+	}
+	often := in(func(l *server.Limits) { l.Opening = server.Rate{Burst: 2, Window: time.Hour} })
+	for range 2 {
+		often.outside(url.Values{}, iam.Position{})
+	}
+	for name, v := range map[string]*client{
+		"too often":            often,
+		"too many on the node": in(func(l *server.Limits) { l.Connected = 1 }),
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := v.in(t)
+			if v.url != often.url {
+				first := w.globex.in(t)
+				first.town = v.town
+				first.outside(url.Values{}, iam.Position{})
+			}
+			r := v.get("/v1/replica")
+			r.wantProblem(http.StatusTooManyRequests, api.CodeRateLimited)
+			if after := r.header.Get("Retry-After"); after == "" || after == "0" {
+				t.Errorf("it is to come back after %q seconds", after)
+			}
+		})
+	}
+	stranger := w.globex.in(t)
+	stranger.town = often.town
+	stranger.outside(url.Values{}, iam.Position{}) // somebody else may
 }

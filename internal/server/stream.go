@@ -130,13 +130,15 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, c iam.Caller, in
 type streams struct {
 	mostOfOne int // of one principal
 	most      int // of one workspace
+	mostInAll int // zero: as many as those of each
 	beat      time.Duration
 	stall     time.Duration // that a reader may take for one write
 	ending    chan struct{}
 	end       func() // closes ending, once
 
-	mu   sync.Mutex     // guards open
-	open map[string]int // by the ids of principals and workspaces
+	mu    sync.Mutex     // guards what follows
+	open  map[string]int // by the ids of principals and workspaces
+	inAll int
 }
 
 const (
@@ -166,6 +168,8 @@ func (st *streams) enter(who iam.PrincipalID, ws iam.WorkspaceID) (leave func(),
 		return nil, retryAfter{iam.Errorf(iam.RateLimited, "there are %d open streams of this caller; close one", st.mostOfOne), streamRetry}
 	case st.open[string(ws)] >= st.most:
 		return nil, retryAfter{iam.Errorf(iam.RateLimited, "there are %d open streams of this workspace; close one", st.most), streamRetry}
+	case st.mostInAll > 0 && st.inAll >= st.mostInAll:
+		return nil, retryAfter{iam.Errorf(iam.RateLimited, "there are %d open streams on this node; follow another", st.mostInAll), streamRetry}
 	}
 	st.add(string(who), string(ws), 1)
 	return func() {
@@ -177,6 +181,7 @@ func (st *streams) enter(who iam.PrincipalID, ws iam.WorkspaceID) (leave func(),
 
 // add counts; st.mu is held.
 func (st *streams) add(who, ws string, n int) {
+	st.inAll += n
 	for _, id := range []string{who, ws} {
 		if st.open[id] += n; st.open[id] == 0 {
 			delete(st.open, id)

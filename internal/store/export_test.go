@@ -29,3 +29,8 @@ func (s *Store) Grown(ctx context.Context, r iam.UsageReport) ([]string, error) 
 	}
 	return grown, t.commit(ctx)
 }
+
+// End ends a reporter that was found when it had joined so often and been heard of then.
+func (s *Store) End(ctx context.Context, id string, joins, heard int64) error {
+	return s.end(ctx, []candidate{{id, joins, heard}})
+}

@@ -20,22 +20,22 @@ const (
 	sentAtOnce = 32
 )
 
-// errReported means that a report of this number has been taken.
-var errReported = errors.New("the report was taken before")
-
 // Report implements [iam.UsageStore].
 func (s *Store) Report(ctx context.Context, r iam.UsageReport, first func(iam.NoteTx, []iam.Key) error) (now time.Time, err error) {
-	defer func(began time.Time) { s.observe("report", time.Since(began), err) }(time.Now())
-	sums := sumUp(r)
+	began, sums, taken := time.Now(), sumUp(r), false
 	err = s.again(ctx, func() error {
 		now, err = s.report(ctx, r, sums, first)
-		if errors.Is(err, errReported) {
+		if taken = errors.Is(err, iam.ErrReported); taken {
 			return nil
 		}
 		return err
 	})
-	if err != nil {
+	s.observe("report", time.Since(began), err)
+	switch {
+	case err != nil:
 		return time.Time{}, fmt.Errorf("report use: %w", err)
+	case taken:
+		return now, iam.ErrReported
 	}
 	return now, nil
 }
@@ -77,12 +77,12 @@ type origin struct {
 	minutes int64
 }
 
-// from returns who reports, or [errReported].
+// from returns who reports, or [iam.ErrReported].
 func (t *tx) from(ctx context.Context, r iam.UsageReport) (origin, error) {
 	from, err := find(ctx, t.reader, "reporter", func(o *origin) []any { return []any{&o.name, &o.number, &o.minutes} },
 		`SELECT name, number, (SELECT minutes_to FROM usage_state) FROM usage_reporters WHERE id = $1`, r.Reporter)
 	if err == nil && from.number >= r.Number {
-		return origin{}, errReported
+		return origin{}, iam.ErrReported
 	}
 	return from, err
 }
@@ -93,8 +93,8 @@ func (t *tx) from(ctx context.Context, r iam.UsageReport) (origin, error) {
 func missed(r iam.UsageReport, now time.Time) statement {
 	return statement{
 		text: `
-			INSERT INTO usage_reporters (id, name, kind, number, covers, joins, registered_at, ended_at, workspace_id)
-			SELECT $2, name, kind, 0, 0, 0, registered_at, $3, workspace_id FROM usage_reporters WHERE id = $1 AND number < $4
+			INSERT INTO usage_reporters (id, name, kind, number, covers, joins, registered_at, ended_at, workspace_id, principal_id)
+			SELECT $2, name, kind, 0, 0, 0, registered_at, $3, workspace_id, principal_id FROM usage_reporters WHERE id = $1 AND number < $4
 			ON CONFLICT (id) DO NOTHING`,
 		args: []any{r.Reporter, fmt.Sprintf("%s, before %d", r.Reporter, r.Number), now.UnixMicro(), r.Number - 1},
 	}
@@ -126,7 +126,7 @@ func taking(r iam.UsageReport, now time.Time) statement {
 		args: []any{
 			r.Reporter, r.Number, covers, ended, now.UnixMicro(), windowOf(now), windowOf(now) - 1, usesIn(r),
 		},
-		missing: errReported,
+		missing: iam.ErrReported,
 	}
 }
 

@@ -43,8 +43,9 @@ func (s *Store) register(ctx context.Context, r iam.Reporter) (time.Time, error)
 	}
 	err = errors.Join(err, t.write(statement{
 		text: `
-			INSERT INTO usage_reporters (id, name, kind, number, covers, joins, registered_at, workspace_id, heard_at, home_id, connection, follows, acked)
-			VALUES ($1, $2, $3, 0, 0, $5, $4, $6, $4, $7, $8, $9, $10)
+			INSERT INTO usage_reporters (
+				id, name, kind, number, covers, joins, registered_at, workspace_id, heard_at, home_id, connection, follows, acked, principal_id
+			) VALUES ($1, $2, $3, 0, 0, $5, $4, $6, $4, $7, $8, $9, $10, $11)
 			ON CONFLICT (id) DO UPDATE SET name = excluded.name, kind = excluded.kind, ended_at = NULL, heard_at = excluded.heard_at,
 				joins = usage_reporters.joins + excluded.joins,
 				workspace_id = CASE WHEN usage_reporters.workspace_id = excluded.workspace_id THEN excluded.workspace_id ELSE '' END,
@@ -52,7 +53,7 @@ func (s *Store) register(ctx context.Context, r iam.Reporter) (time.Time, error)
 				follows = CASE WHEN usage_reporters.connection = excluded.connection THEN usage_reporters.follows ELSE excluded.follows END,
 				cut_at = CASE WHEN usage_reporters.connection = excluded.connection THEN usage_reporters.cut_at END`,
 		args: []any{
-			r.ID, plain(r.Name), r.Kind, now, joins, string(r.Workspace), string(f.Home.ID), f.Connection, f.Node, f.Acked,
+			r.ID, plain(r.Name), r.Kind, now, joins, string(r.Workspace), string(f.Home.ID), f.Connection, f.Node, f.Acked, string(r.Principal),
 		},
 	}))
 	if err != nil {
@@ -68,7 +69,10 @@ func (s *Store) register(ctx context.Context, r iam.Reporter) (time.Time, error)
 type candidate struct {
 	id    string
 	joins int64
+	heard int64
 }
+
+func candidateFields(c *candidate) []any { return []any{&c.id, &c.joins, &c.heard} }
 
 // endReporters ends the reporters whose process is no node any more: it left, or
 // its row was removed when it could not answer by it any longer. The time is told
@@ -82,8 +86,8 @@ func (s *Store) endReporters(ctx context.Context) error {
 	}
 	clock, args := s.clock()
 	const starting = time.Minute // between registering and joining
-	gone, err := collect(ctx, s.reader, func(c *candidate) []any { return []any{&c.id, &c.joins} }, fmt.Sprintf(`
-		SELECT r.id, r.joins FROM usage_reporters r
+	gone, err := collect(ctx, s.reader, candidateFields, fmt.Sprintf(`
+		SELECT r.id, r.joins, r.heard_at FROM usage_reporters r
 		WHERE r.ended_at IS NULL AND r.kind <> '`+iam.VerifierNode+`' AND NOT EXISTS (SELECT 1 FROM nodes n WHERE n.reporter = r.id)
 			AND (r.joins > 0 OR r.registered_at < %s - %d)
 		ORDER BY r.id`, clock, starting.Microseconds()), args...)
@@ -97,8 +101,8 @@ func (s *Store) endReporters(ctx context.Context) error {
 // cannot accept anything.
 func (s *Store) endVerifiers(ctx context.Context) error {
 	clock, args := s.clock()
-	gone, err := collect(ctx, s.reader, func(c *candidate) []any { return []any{&c.id, &c.joins} }, fmt.Sprintf(`
-		SELECT id, joins FROM usage_reporters
+	gone, err := collect(ctx, s.reader, candidateFields, fmt.Sprintf(`
+		SELECT id, joins, heard_at FROM usage_reporters
 		WHERE ended_at IS NULL AND kind = '`+iam.VerifierNode+`' AND heard_at < %s - %d ORDER BY id`, clock, iam.VerifierGone.Microseconds()), args...)
 	if err != nil || len(gone) == 0 {
 		return err
@@ -106,8 +110,9 @@ func (s *Store) endVerifiers(ctx context.Context) error {
 	return s.end(ctx, gone)
 }
 
-// end ends reporters, but for those that have joined since they were found. One
-// that never joined, and never reported, has accepted nothing that could be lost.
+// end ends reporters, but for those that have joined since they were found, and for
+// verifiers that have been heard of. One that never joined, and never reported, has
+// accepted nothing that could be lost.
 func (s *Store) end(ctx context.Context, gone []candidate) error {
 	return s.again(ctx, func() error {
 		t, err := s.beginNote(ctx)
@@ -120,12 +125,51 @@ func (s *Store) end(ctx context.Context, gone []candidate) error {
 				text: `
 					UPDATE usage_reporters
 					SET ended_at = $3, covers = CASE WHEN joins = 0 AND number = 0 THEN $3 ELSE covers END
-					WHERE id = $1 AND joins = $2 AND ended_at IS NULL`,
-				args: []any{c.id, c.joins, t.Now().UnixMicro()},
+					WHERE id = $1 AND joins = $2 AND ended_at IS NULL AND (heard_at = $4 OR kind <> '` + iam.VerifierNode + `')`,
+				args: []any{c.id, c.joins, t.Now().UnixMicro(), c.heard},
 			}); err != nil {
 				return err
 			}
 		}
 		return t.commit(ctx)
 	})
+}
+
+// mostEnded is how many reporters that have ended are kept of the verifiers of one
+// principal: whoever has a key can make as many as it likes.
+const mostEnded = 1000
+
+// dropEnded drops the oldest of those that are too many. Those go first that said all:
+// until when something may be unknown is told by the last that did not, which stays.
+func (s *Store) dropEnded(ctx context.Context) error {
+	for {
+		many, err := collect(ctx, s.reader, candidateFields, fmt.Sprintf(`
+			SELECT id, joins, heard_at FROM (
+				SELECT id, joins, heard_at, ROW_NUMBER() OVER (
+					PARTITION BY principal_id ORDER BY CASE WHEN ended_at > covers THEN 0 ELSE 1 END, ended_at DESC, id
+				) AS place
+				FROM usage_reporters WHERE kind = '`+iam.VerifierNode+`' AND ended_at IS NOT NULL
+			) r WHERE place > %d ORDER BY id LIMIT %d`, mostEnded, mostEnded))
+		if err != nil || len(many) == 0 {
+			return err
+		}
+		err = s.again(ctx, func() error {
+			t, err := s.beginNote(ctx)
+			if err != nil {
+				return err
+			}
+			defer t.tx.rollback()
+			for _, c := range many {
+				if err := t.write(statement{
+					text: `DELETE FROM usage_reporters WHERE id = $1 AND joins = $2 AND ended_at IS NOT NULL`, args: []any{c.id, c.joins},
+				}); err != nil {
+					return err
+				}
+			}
+			return t.commit(ctx)
+		})
+		if err != nil || len(many) < mostEnded {
+			return err
+		}
+	}
 }

@@ -10,6 +10,9 @@ func (s *Store) TendUsage(ctx context.Context) error {
 	if err := s.endReporters(ctx); err != nil {
 		return fmt.Errorf("end reporters whose process has ended: %w", err)
 	}
+	if err := s.dropEnded(ctx); err != nil {
+		return fmt.Errorf("drop reporters that are too many: %w", err)
+	}
 	if err := s.fold(ctx); err != nil {
 		return fmt.Errorf("sum how keys were used: %w", err)
 	}

@@ -134,15 +134,26 @@ func (u *counting) report(uses ...iam.KeyUse) (first []iam.KeyID) {
 
 func (u *counting) send(r iam.UsageReport) (first []iam.KeyID) {
 	u.t.Helper()
-	now := must[time.Time](u.t, "report")(u.s.Report(u.t.Context(), r, func(_ iam.NoteTx, keys []iam.Key) error {
+	now, err := u.s.Report(u.t.Context(), r, func(_ iam.NoteTx, keys []iam.Key) error {
 		first = nil // it may run again
 		for _, k := range keys {
 			first = append(first, k.ID)
 		}
 		return nil
-	}))
+	})
+	if err != nil {
+		u.t.Fatalf("report %d: %v", r.Number, err)
+	}
 	equal(u.t, "time of the report", now, u.now)
 	return first
+}
+
+// repeat sends a report that was taken before.
+func (u *counting) repeat(r iam.UsageReport) {
+	u.t.Helper()
+	now, err := u.s.Report(u.t.Context(), r, nil)
+	isKind(u.t, "a report that was taken before", err, iam.ErrReported)
+	equal(u.t, "time of the report", now, u.now)
 }
 
 // points returns how a subject was used in all the time there is.
@@ -207,13 +218,12 @@ func testReport(t *testing.T, open Open) {
 func testReportTwice(t *testing.T, open Open) {
 	u := newCounting(t, open)
 	r := iam.UsageReport{Reporter: "r1", Number: 1, Keys: []iam.KeyUse{u.use(u.now, 3, 0)}}
-	for range 2 {
-		u.send(r)
-	}
+	u.send(r)
+	u.repeat(r)
 	r.Number = 2
 	u.send(r)
 	r.Number = 1
-	u.send(r)
+	u.repeat(r)
 	equal(t, "minutes", u.points(string(u.key.ID), time.Minute), []iam.UsePoint{{At: u.now.Truncate(time.Minute), OK: 6}})
 	if got := u.sources()[0].OK; got != 6 {
 		t.Errorf("%d uses from the source, want 6", got)
@@ -507,7 +517,7 @@ func testRates(t *testing.T, open Open) {
 	u.now = u.now.Add(5 * time.Second)
 	u.report(u.use(u.now, 10, 0))
 	rates("in the middle of it", of(4))
-	u.send(iam.UsageReport{Reporter: "r1", Number: u.number, Keys: []iam.KeyUse{u.use(u.now, 10, 0)}})
+	u.repeat(iam.UsageReport{Reporter: "r1", Number: u.number, Keys: []iam.KeyUse{u.use(u.now, 10, 0)}})
 	rates("after a report that was taken before", of(4))
 	u.now = u.now.Add(10 * time.Second)
 	rates("in the next window, half of what was before", of(2))
