@@ -5,8 +5,9 @@ package docs
 
 import "embed"
 
-//go:embed *.md */*.md
+//go:embed *.md */*.md pictures/*.svg
 var files embed.FS
 
-// Files returns the pages. Those of the folder are at the root.
+// Files returns the pages, and the pictures that they show. Those of the folder are at
+// the root.
 func Files() embed.FS { return files }

@@ -1,8 +1,10 @@
 package bench
 
 import (
+	"cmp"
 	"fmt"
 	"html"
+	"slices"
 	"strings"
 )
 
@@ -22,7 +24,8 @@ func Plot(r *Report) string {
 			doors = append(doors, bar{d.Name, d.CPU, strings.HasPrefix(d.Name, "bare ")})
 		}
 	}
-	for _, s := range r.Sizes {
+	byKeys := func(a, b Size) int { return cmp.Compare(a.Keys, b.Keys) }
+	for _, s := range slices.SortedFunc(slices.Values(r.Sizes), byKeys) {
 		sizes = append(sizes, bar{Count(s.Keys) + " keys", s.CPU, false})
 	}
 	var body strings.Builder
@@ -41,7 +44,8 @@ func Plot(r *Report) string {
 	fmt.Fprintf(&body, `<text x="20" y="%d" class="small">%s</text>`+"\n", y, html.EscapeString(fmt.Sprintf(
 		"Medians of %d. %d processors, %s, %s; load %.1f to %.1f.", r.Pairs, r.Machine.CPUs, r.Machine.Model, r.Machine.Go, r.Machine.LoadBegan, r.Machine.LoadEnded)))
 	return fmt.Sprintf(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" role="img" aria-label="What a verification takes">
-<style>text{font:14px system-ui,sans-serif;fill:#1f2328}.title{font-weight:600}.small{font-size:12px;fill:#59636e}.bar{fill:#2f6feb}.plain{fill:#afb8c1}@media(prefers-color-scheme:dark){text{fill:#e6edf3}.small{fill:#9198a1}.plain{fill:#656c76}}</style>
+<style>.paper{fill:#fff}text{font:14px system-ui,sans-serif;fill:#1f2328}.title{font-weight:600}.small{font-size:12px;fill:#59636e}.bar{fill:#2f6feb}.plain{fill:#afb8c1}@media(prefers-color-scheme:dark){.paper{fill:#0d1117}text{fill:#e6edf3}.small{fill:#9198a1}.plain{fill:#656c76}}</style>
+<rect class="paper" width="100%%" height="100%%" rx="6"/>
 %s</svg>
 `, plotWidth, y+16, body.String())
 }

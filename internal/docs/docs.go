@@ -26,6 +26,10 @@ const root = "/docs/"
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; base-uri 'none'; " +
 	"form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 
+// picturePolicy is what a picture may do that is looked at by itself: nothing but set
+// its own text.
+const picturePolicy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox"
+
 // Docs answers with the documentation. It is safe for concurrent use.
 type Docs struct {
 	site func() (*site, error) // made when somebody first asks: most servers are never asked
@@ -55,6 +59,9 @@ func (d *Docs) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if f, found := s.files[r.URL.Path]; found {
+		if f.Kind == pictureType {
+			h.Set("Content-Security-Policy", picturePolicy)
+		}
 		f.Serve(w, r)
 		return
 	}

@@ -21,8 +21,10 @@ func small() *Docs {
 		"begin.md":          {Data: []byte("# Begin\n\n## What it *costs*, and why\n\n[there](parts/one.md#a-b) [spec](../api/openapi.json) [law](../LICENSE#x)\n")},
 		"odd.md":            {Data: []byte("# Odd\n\n<script>alert(1)</script>\n\n| a |\n|--:|\n| b |\n")},
 		"parts/README.md":   {Data: []byte("# Parts\n\n[One](one.md) [home](../README.md) [self](#parts)\n")},
-		"parts/one.md":      {Data: []byte("# One\n\n## A b\n\n## A b\n\n```console\n$ one \\\n    <two>\nthree\n$ four\n```\n\n```toml\nfive = \"<\"\n```\n")},
+		"parts/one.md":      {Data: []byte("# One\n\n## A b\n\n![A b](../pictures/a.svg)\n\n## A b\n\n```console\n$ one \\\n    <two>\nthree\n$ four\n```\n\n```toml\nfive = \"<\"\n```\n")},
 		"parts/picture.svg": {Data: []byte("<svg/>")},
+		"pictures/a.svg":    {Data: []byte("<svg><style>text{}</style></svg>")},
+		"pictures/a.png":    {Data: []byte("a")},
 	})
 }
 
@@ -220,13 +222,31 @@ func TestAddressThatMeansAPageLeadsToIt(t *testing.T) {
 func TestWhereThereIsNothingThereIsNothing(t *testing.T) {
 	for _, target := range []string{
 		"/docs/nothing", "/docs/nothing.md", "/docs/parts/one/two", "/docs/begin.html", "/docs//begin", "/docs//", "/docs/parts/../begin", "/docs/../begin",
-		"/docs/..%2fbegin", "/docs/%2e%2e/begin", "/docs/Begin", "/docs/parts/picture.svg", "/docs/files.go", "/docs/assets/", "/docs/assets/docs.css",
+		"/docs/..%2fbegin", "/docs/%2e%2e/begin", "/docs/Begin", "/docs/parts/picture.svg", "/docs/pictures/a.png", "/docs/files.go", "/docs/assets/", "/docs/assets/docs.css",
 		"/docs/begin%00", "/docsbegin", `/docs/..\begin`, "/docs/begin//", "/docs///evil.example", "/docs//evil.example/", "/",
 	} {
 		r := ask(t, small(), http.MethodGet, target)
 		if got := body(t, r); r.StatusCode != http.StatusNotFound || r.Header.Get("Cache-Control") != "no-store" || !strings.Contains(got, "There is no such page") {
 			t.Errorf("%s: got %d to %q, Cache-Control %q; want 404 that nobody keeps", target, r.StatusCode, r.Header.Get("Location"), r.Header.Get("Cache-Control"))
 		}
+	}
+}
+
+func TestPageShowsItsPicture(t *testing.T) {
+	if page, want := body(t, ask(t, small(), http.MethodGet, "/docs/parts/one")), `<img src="/docs/pictures/a.svg" alt="A b"`; !strings.Contains(page, want) {
+		t.Errorf("the page has no %s:\n%s", want, page)
+	}
+	r := ask(t, small(), http.MethodGet, "/docs/pictures/a.svg")
+	kind, policy := r.Header.Get("Content-Type"), r.Header.Get("Content-Security-Policy")
+	if got := body(t, r); r.StatusCode != http.StatusOK || kind != "image/svg+xml" || !strings.Contains(policy, "default-src 'none'; style-src 'unsafe-inline'") || !strings.HasPrefix(got, "<svg>") {
+		t.Errorf("got %d, %s with the policy %q: %s", r.StatusCode, kind, policy, got)
+	}
+}
+
+func TestPictureOfAnotherFolderIsNoticed(t *testing.T) {
+	d := open(fstest.MapFS{"README.md": {Data: []byte("# First\n\n![A](parts/picture.svg)\n")}})
+	if r := ask(t, d, http.MethodGet, "/docs/"); r.StatusCode != http.StatusInternalServerError {
+		t.Errorf("a page with a picture of another folder: got %d, want 500", r.StatusCode)
 	}
 }
 

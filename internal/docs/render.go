@@ -22,6 +22,9 @@ import (
 // repository is where files are shown that are none of the documentation's.
 const repository = "https://github.com/posternhq/postern/blob/main/"
 
+// pictures is the folder of the pictures that pages show.
+const pictures = "pictures/"
+
 // markdown makes pages of documents.
 type markdown struct{ goldmark.Markdown }
 
@@ -55,6 +58,12 @@ func (m markdown) page(file string, source []byte) (*page, error) {
 			}
 			n.Destination = []byte(to)
 			p.list(n, source)
+		case *ast.Image:
+			picture := path.Join(path.Dir(file), string(n.Destination))
+			if path.Ext(picture) != ".svg" || path.Dir(picture)+"/" != pictures {
+				return ast.WalkStop, fmt.Errorf("the picture %s is not an SVG of the folder %s", n.Destination, pictures)
+			}
+			n.Destination = []byte(root + picture)
 		}
 		return ast.WalkContinue, nil
 	})

@@ -17,8 +17,9 @@ import (
 )
 
 const (
-	index    = "README.md"
-	htmlType = "text/html; charset=utf-8"
+	index       = "README.md"
+	htmlType    = "text/html; charset=utf-8"
+	pictureType = "image/svg+xml"
 )
 
 // site is all that there is, by address.
@@ -66,6 +67,9 @@ func build(documents fs.FS) (*site, error) {
 		return nil, fmt.Errorf("docs: %w", err)
 	}
 	s := &site{files: map[string]static.File{}}
+	if err := s.addPictures(documents); err != nil {
+		return nil, fmt.Errorf("docs: %w", err)
+	}
 	style, err := s.addAsset("text/css; charset=utf-8", "css", "tokens.css", "docs.css")
 	if err != nil {
 		return nil, fmt.Errorf("docs: %w", err)
@@ -163,6 +167,24 @@ func show(layout *template.Template, v view) ([]byte, error) {
 	var html bytes.Buffer
 	err := layout.Execute(&html, v)
 	return html.Bytes(), err
+}
+
+// addPictures adds the pictures that pages show.
+func (s *site) addPictures(documents fs.FS) error {
+	files, err := fs.Glob(documents, pictures+"*.svg")
+	if err != nil {
+		return err
+	}
+	for _, file := range files {
+		body, err := fs.ReadFile(documents, file)
+		if err == nil {
+			err = s.add(root+file, static.File{Kind: pictureType, Cache: static.Revalidate}, body)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // addAsset adds a file that is made of others, under an address that holds a hash of
