@@ -27,7 +27,7 @@ type Config struct {
 	PublicURL     string `setting:"public-url" doc:"URL under which users reach this server, such as https://postern.internal. Empty: where it listens."`
 	MetricsListen string `setting:"metrics.listen" doc:"Address to serve /metrics on, without authentication. Empty: only on the main address, with iam.nodes:read."`
 
-	FastListen string `setting:"fast.listen" doc:"Address to answer POST /v1/verify and /v1/verify/batch on too, and nothing else, for less of a processor than listen takes; with tls.cert, as listen. Any but a loopback address needs what listen needs. Empty: nowhere."`
+	FastListen string `setting:"fast.listen" doc:"Address to answer POST /v1/verify and /v1/verify/batch on too, and nothing else, for less of a processor than listen takes; with tls.cert, as listen. X-Forwarded-For is not believed there. Any but a loopback address needs what listen needs. Empty: nowhere."`
 
 	GatewayListen    string `setting:"gateway.listen" doc:"Where proxies ask about requests, at /v1/authorize or, for Envoy, over gRPC, without a credential of their own: a loopback address such as 127.0.0.1:7071, or unix:PATH, which only this user and group can connect to. Empty: nowhere. See docs/gateways.md."`
 	GatewayWorkspace string `setting:"gateway.workspace" doc:"Workspace whose keys proxies have accepted that name none: id or slug. Empty: the system workspace."`
