@@ -176,9 +176,10 @@ func (f *FastServer) end(which func(*fastConn) bool) error {
 	return failed
 }
 
-// unlessClosed returns why something could not be closed, unless it was closed already.
+// unlessClosed returns why something could not be closed, unless it was closed already,
+// by whichever side.
 func unlessClosed(err error) error {
-	if errors.Is(err, net.ErrClosed) {
+	if errors.Is(err, net.ErrClosed) || errors.Is(err, syscall.ENOTCONN) {
 		return nil
 	}
 	return err

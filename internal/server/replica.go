@@ -50,8 +50,8 @@ func (s *Server) registerReplica() {
 	op := operation{
 		id: "follow-replica", endless: true, method: http.MethodGet, path: replicaPath, tag: replicaTag,
 		summary: "Follow the keys of a workspace", description: replicaWords,
-		access: permission, needs: iam.VerifyKeys, success: http.StatusOK, unlimited: true,
-		problems: []string{api.CodeNotFound, api.CodeValidationFailed, api.CodeRateLimited},
+		access: permission, needs: iam.VerifyKeys, success: http.StatusOK, unlimited: true, memory: true,
+		problems: []string{api.CodeNotFound, api.CodeValidationFailed, api.CodeRateLimited, api.CodeUnavailable},
 	}
 	register(s, op, s.followReplica)
 	if d := documented(s.api, &op); d != nil {
