@@ -49,7 +49,7 @@ func (s *Store) register(ctx context.Context, r iam.Reporter) (time.Time, error)
 			ON CONFLICT (id) DO UPDATE SET name = excluded.name, kind = excluded.kind, ended_at = NULL, heard_at = excluded.heard_at,
 				joins = usage_reporters.joins + excluded.joins,
 				workspace_id = CASE WHEN usage_reporters.workspace_id = excluded.workspace_id THEN excluded.workspace_id ELSE '' END,
-				home_id = excluded.home_id, acked = excluded.acked, connection = excluded.connection,
+				principal_id = excluded.principal_id, home_id = excluded.home_id, acked = excluded.acked, connection = excluded.connection,
 				follows = CASE WHEN usage_reporters.connection = excluded.connection THEN usage_reporters.follows ELSE excluded.follows END,
 				cut_at = CASE WHEN usage_reporters.connection = excluded.connection THEN usage_reporters.cut_at END`,
 		args: []any{
@@ -135,20 +135,21 @@ func (s *Store) end(ctx context.Context, gone []candidate) error {
 	})
 }
 
-// mostEnded is how many reporters that have ended are kept of the verifiers of one
-// principal: whoever has a key can make as many as it likes.
+// mostEnded is how many reporters that have ended are kept of the verifiers that one
+// principal has in one workspace: whoever has a key can make as many as it likes.
 const mostEnded = 1000
 
 // dropEnded drops the oldest of those that are too many. Those go first that said all:
-// until when something may be unknown is told by the last that did not, which stays.
+// until when something of a workspace may be unknown is told by the last of its own that
+// did not, which stays. Of those from before principals were written down all stay.
 func (s *Store) dropEnded(ctx context.Context) error {
 	for {
 		many, err := collect(ctx, s.reader, candidateFields, fmt.Sprintf(`
 			SELECT id, joins, heard_at FROM (
 				SELECT id, joins, heard_at, ROW_NUMBER() OVER (
-					PARTITION BY principal_id ORDER BY CASE WHEN ended_at > covers THEN 0 ELSE 1 END, ended_at DESC, id
+					PARTITION BY principal_id, workspace_id ORDER BY CASE WHEN ended_at > covers THEN 0 ELSE 1 END, ended_at DESC, id
 				) AS place
-				FROM usage_reporters WHERE kind = '`+iam.VerifierNode+`' AND ended_at IS NOT NULL
+				FROM usage_reporters WHERE kind = '`+iam.VerifierNode+`' AND ended_at IS NOT NULL AND principal_id <> ''
 			) r WHERE place > %d ORDER BY id LIMIT %d`, mostEnded, mostEnded))
 		if err != nil || len(many) == 0 {
 			return err

@@ -41,9 +41,10 @@ func TestVerifiersThatHaveEndedAreBounded(t *testing.T) {
 	eachWitness(t, func(t *testing.T, w *witness) {
 		db := raw(t, w.url)
 		disturb(t, db, `
-			INSERT INTO usage_reporters (id, name, kind, number, covers, joins, registered_at, ended_at, heard_at, principal_id)
-			WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1010)
-			SELECT 'v' || i, 'v', 'verifier', 1, CASE WHEN i = 1 THEN 0 ELSE t + i END, 1, t, t + i, t, CASE WHEN i <= 1005 THEN 'sa_1' ELSE 'sa_2' END
+			INSERT INTO usage_reporters (id, name, kind, number, covers, joins, registered_at, ended_at, heard_at, principal_id, workspace_id)
+			WITH RECURSIVE n(i) AS (SELECT -1 UNION ALL SELECT i + 1 FROM n WHERE i < 2020)
+			SELECT 'v' || i, 'v', 'verifier', 1, CASE WHEN i <= 1 THEN 0 ELSE t + i END, 1, t, t + i, t,
+				CASE WHEN i <= 1005 THEN 'sa_1' WHEN i <= 1010 THEN 'sa_2' ELSE '' END, CASE WHEN i <= 0 THEN 'ws_2' ELSE 'ws_1' END
 			FROM n, (SELECT time AS t FROM head) h`)
 		if err := w.s.TendUsage(t.Context()); err != nil {
 			t.Fatal(err)
@@ -52,7 +53,9 @@ func TestVerifiersThatHaveEndedAreBounded(t *testing.T) {
 			query string
 			want  int
 		}{
-			"of the one who had too many":       {`principal_id = 'sa_1'`, 1000},
+			"of the one who had too many":       {`principal_id = 'sa_1' AND workspace_id = 'ws_1'`, 1000},
+			"of the same in another workspace":  {`principal_id = 'sa_1' AND workspace_id = 'ws_2'`, 2},
+			"of nobody knows whom":              {`principal_id = ''`, 1010},
 			"of the other":                      {`principal_id = 'sa_2'`, 5},
 			"the one that has not said all":     {`id = 'v1'`, 1},
 			"the oldest that have":              {`id IN ('v2', 'v3', 'v4', 'v5', 'v6')`, 0},

@@ -38,7 +38,7 @@ func (x *index) slot(hash uint64, n int) *atomic.Uint32 {
 }
 
 // fetch has the processor fetch the memory where a hash is looked for first, while it
-// still waits for other memory. What is done with atomics then waits for both, once.
+// does something else, such as reading the clock.
 func (x *index) fetch(hash uint64) { _ = x.slot(hash, 0).Load() }
 
 // entry returns what a slot holds of a number, from 1 to the capacity.

@@ -154,10 +154,10 @@ func (g *Gatherer) Touch(u iam.Use) {
 func (g *Gatherer) enter(key [16]byte) (*side, *gate) {
 	for {
 		s := g.live.Load()
-		s.byID.fetch(hashOf(key))
 		gate := s.gate(key)
 		gate.enter()
 		if g.live.Load() == s {
+			s.byID.fetch(hashOf(key)) // not before, or somebody might be emptying it
 			return s, gate
 		}
 		gate.leave()
