@@ -187,6 +187,10 @@ func unlessClosed(err error) error {
 
 // answer answers a request, or says why it is refused unheard. What a handler breaks
 // off is an error.
+//
+// What shares its goroutine with other connections answers there only what rests on
+// memory alone: a plain request that gets a verdict, and a refusal. All else goes aside
+// first, for it may reach the database, such as for the event of a refused attempt.
 func (f *FastServer) answer(c *fastCall) (err error) {
 	defer func() {
 		switch cause := recover(); {
@@ -197,12 +201,15 @@ func (f *FastServer) answer(c *fastCall) (err error) {
 			err = errBroken
 		}
 	}()
-	if c.plain.length > 0 {
-		if !c.answer.closes {
-			if answered, err := f.plainly(c); answered {
-				return err
-			}
+	if c.plain.length > 0 && !c.answer.closes {
+		if answered, err := f.plainly(c); answered {
+			return err
 		}
+	}
+	if c.refusal == nil {
+		c.conn.wire.aside()
+	}
+	if c.plain.length > 0 {
 		c.conn.reread()
 	}
 	f.handler.ServeHTTP(&c.answer, &c.request)

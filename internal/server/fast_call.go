@@ -35,9 +35,10 @@ func newFastCall() *fastCall {
 	return c
 }
 
-// fastContext is the context of a request. It never ends, and whoever waits asks when
-// it does: so a connection that shares its goroutine with others hears that the answer
-// will take a while, before it does.
+// fastContext is the context of a request. It never ends, and who waits until a door
+// lets an answer out asks when it does: so a connection that shares its goroutine with
+// others hears that a plain answer will take a while, before it does. Nobody may count
+// on that for anything else: a context that is derived from this one need not ask.
 type fastContext struct {
 	context.Context
 	call *fastCall

@@ -44,7 +44,8 @@ type fastWire interface {
 	// send sends an answer, or as much of it as there is room for and the rest later.
 	send(p []byte) error
 
-	// aside is called before the answer to a request waits for something.
+	// aside is called before the answer to a request may wait for something. It may be
+	// called again.
 	aside()
 
 	// stop ends what is under way from another goroutine. It is called while the

@@ -348,18 +348,12 @@ func (s *fastSocket) proceed() error {
 			return nil
 		}
 		s.begun, s.until = false, s.at.Add(s.server.limits.idle)
-		if end > largeRequest {
-			s.aside()
-		}
 		if err := s.follow(s.respond(end)); err != nil || s.after != fastOn || len(s.unsent) > 0 {
 			return err
 		}
 	}
 	return nil
 }
-
-// largeRequest is from where on a request is one that takes a while, in bytes.
-const largeRequest = 16 << 10
 
 var errFastEnd = errors.New("the connection ends")
 

@@ -38,20 +38,37 @@ func (g *gate) Answer(ctx context.Context, encode func(replica.View)) error {
 	return g.Replica.Answer(ctx, encode)
 }
 
+// hung is a store that takes notes of refused attempts, and does not end before it is
+// opened.
+type hung struct {
+	iam.Store
+	waiting chan struct{} // one for each that waits
+	opened  chan struct{}
+}
+
+func (h hung) Note(context.Context, func(iam.NoteTx) error) error {
+	h.waiting <- struct{}{}
+	<-h.opened
+	return nil
+}
+
 // looped is a fast server with one loop.
 type looped struct {
 	*FastServer
-	gate *gate
-	at   string
-	ask  string // is answered with a verdict
+	gate   *gate
+	store  hung
+	at     string
+	ask    string // is answered with a verdict
+	mayNot string // is answered that its caller may not ask
 }
 
 func newLooped(t *testing.T, change func(*FastServer)) *looped {
 	t.Helper()
 	s, keys, caller := loaded(t, 1)
 	g := &gate{Replica: s.replica, waiting: make(chan struct{}, 1), opened: make(chan struct{})}
+	store := hung{waiting: make(chan struct{}, 1), opened: make(chan struct{})}
 	s, err := New(Options{
-		People: nobody{}, IAM: &iam.Service{Now: time.Now}, Replica: s.replica, Door: g,
+		People: nobody{}, IAM: &iam.Service{Now: time.Now, Store: store}, Replica: s.replica, Door: g,
 		Prefixes: token.Prefixes{token.DefaultPrefix}, Secret: make([]byte, minSecret),
 	})
 	if err != nil {
@@ -62,8 +79,10 @@ func newLooped(t *testing.T, change func(*FastServer)) *looped {
 		t.Fatal(err)
 	}
 	body := `{"key":"` + keys[0] + `"}`
-	x := &looped{NewFastServer(s, func() string { return "" }), g, l.Addr().String(), fmt.Sprintf(
-		"POST /v1/verify HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s", caller, len(body), body)}
+	askAs := func(key string) string {
+		return fmt.Sprintf("POST /v1/verify HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s", key, len(body), body)
+	}
+	x := &looped{NewFastServer(s, func() string { return "" }), g, store, l.Addr().String(), askAs(caller), askAs(keys[0])}
 	x.loops.all = x.loops.all[:1]
 	if change != nil {
 		change(x.FastServer)
@@ -147,6 +166,26 @@ func TestAnswerThatWaitsHoldsUpNoOtherOfItsLoop(t *testing.T) {
 	if err := <-stopped; err != nil {
 		t.Error(err)
 	}
+}
+
+// The refusal of a caller who may not ask is written down before it is told. A store that
+// hangs holds up that caller alone.
+func TestRefusalThatIsWrittenDownHoldsUpNoOtherOfItsLoop(t *testing.T) {
+	x := newLooped(t, nil)
+	refused, other := x.dial(t), x.dial(t)
+	fromOther := bufio.NewReader(other)
+	say(t, other, x.ask)
+	hear(t, fromOther, http.StatusOK)
+	say(t, refused, x.mayNot)
+	<-x.store.waiting
+	open := sync.OnceFunc(func() { close(x.store.opened) })
+	defer open()
+	for range 3 {
+		say(t, other, x.ask)
+		hear(t, fromOther, http.StatusOK)
+	}
+	open()
+	hear(t, bufio.NewReader(refused), http.StatusForbidden)
 }
 
 // A connection goes on after an answer that had to wait.
