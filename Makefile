@@ -91,6 +91,7 @@ bench: ## the figures of docs/benchmarks.md: ratios within one run, on a disk
 	$(GO) test -run '^$$' -bench 'VerifyRatio|Apply|Load1M|Weight|NearMiss' -benchtime 1x -timeout 20m ./internal/replica
 	$(GO) run ./cmd/postern bench
 	$(GO) test -run '^$$' -bench VerifierRatio -benchtime 1x -timeout 20m .
+	POSTERN_TEST_CLUSTER_DIR=$${TMPDIR:-/tmp} $(PG) $(GO) test -run '^$$' -bench RevokeWith500Verifiers -benchtime 1x -timeout 5m .
 	POSTERN_TEST_CLUSTER_DIR=$${TMPDIR:-/tmp} $(PG) $(GO) test -run '^$$' -bench VerifyUsage -benchtime 1x -timeout 20m ./internal/server
 	$(GO) test -run '^$$' -bench Touch -timeout 20m ./internal/usage
 	POSTERN_TEST_CLUSTER_DIR=$${TMPDIR:-/tmp} $(PG) $(GO) test -run '^$$' -bench CreateKey -benchtime 40x -timeout 20m ./internal/store

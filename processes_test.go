@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -52,18 +53,26 @@ func TestVerifierProcess(t *testing.T) {
 	}
 }
 
-// process is a verifier in a process of its own.
+// process is this binary run again, as verifiers.
 type process struct {
 	cmd     *exec.Cmd
 	in      io.WriteCloser
 	answers chan string
+	stop    func()
 }
 
 func startVerifier(t *testing.T, mode, url, key string) *process {
 	t.Helper()
+	return startProcess(t, "TestVerifierProcess", asVerifier+"="+mode, "POSTERN_URL="+url, "POSTERN_KEY="+key, "GOMAXPROCS=1", "GOGC=50")
+}
+
+// startProcess runs one test in a process of its own, which ends with the caller's at
+// the latest.
+func startProcess(t testing.TB, test string, environ ...string) *process {
+	t.Helper()
 	p := &process{answers: make(chan string, 16)}
-	p.cmd = exec.Command(os.Args[0], "-test.run=^TestVerifierProcess$", "-test.timeout=300s")
-	p.cmd.Env = append(os.Environ(), asVerifier+"="+mode, "POSTERN_URL="+url, "POSTERN_KEY="+key, "GOMAXPROCS=1", "GOGC=50")
+	p.cmd = exec.Command(os.Args[0], "-test.run=^"+test+"$", "-test.timeout=300s")
+	p.cmd.Env = append(os.Environ(), environ...)
 	p.cmd.Stderr = os.Stderr
 	var out io.Reader
 	var err error
@@ -84,13 +93,14 @@ func startVerifier(t *testing.T, mode, url, key string) *process {
 			}
 		}
 	}()
-	t.Cleanup(func() {
+	p.stop = sync.OnceFunc(func() {
 		p.signal(syscall.SIGCONT)
 		_ = p.in.Close() // it ends by that
 		if err := p.cmd.Wait(); err != nil && p.cmd.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
 			t.Errorf("a verifier ended: %v", err)
 		}
 	})
+	t.Cleanup(p.stop)
 	return p
 }
 

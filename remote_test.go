@@ -297,7 +297,7 @@ func followed(t *testing.T, urls []string, opts ...postern.Option) *postern.Veri
 }
 
 // eventually waits for what has no sign of its own.
-func eventually(t *testing.T, what string, is func() bool) {
+func eventually(t testing.TB, what string, is func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); !is(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {

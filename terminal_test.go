@@ -228,7 +228,7 @@ func build(t *testing.T) string {
 // freeAddress returns an address on localhost that nothing listens on. Its port is
 // below those that a machine gives to whoever asks for any: no other test gets it
 // before what the documentation starts listens there.
-func freeAddress(t *testing.T) string {
+func freeAddress(t testing.TB) string {
 	t.Helper()
 	const least, most = 10_000, 20_000
 	for range 100 {
