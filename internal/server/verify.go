@@ -270,7 +270,7 @@ func (s *Server) decide(x *verification, v replica.View) {
 func (s *Server) prepare(x *verification, v replica.View, from int) {
 	items := x.asks.items[from:min(from+chunk, len(x.asks.items))]
 	for i := range items {
-		x.hashes[i], _ = s.prefixes.Hash(items[i].key) // zero, which no text has, when it is none
+		x.hashes[i], _ = s.prefixes.Parse(items[i].key) // zero, which no text has, when it is none
 	}
 	if len(items) > 1 {
 		x.warm += v.Warm(x.hashes[:len(items)])

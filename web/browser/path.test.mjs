@@ -98,15 +98,15 @@ describe("from nothing to a key", () => {
   // Whoever tests on a busy machine may be kept waiting by it, so the best of five counts.
   it("shows a call within two seconds, without loading the page again", async () => {
     const row = page.getByRole("row").filter({ hasText: "pst_sa_" });
-    const label = await row.getByRole("img").first().getAttribute("aria-label");
-    const before = Number(label.match(/: (\d+) accepted/)[1]);
+    const traffic = (n) => page.getByRole("img", { name: new RegExp(`: ${n} accepted`) }).first();
+    const before = 1; // the call by which the key was tried
+    await traffic(before).waitFor();
     const took = [];
     for (let n = 1; n <= 5 && !took.some((ms) => ms <= 2000); n++) {
       const begun = Date.now();
       await server.use(value, { ip: `10.77.0.${n}` });
       await row.getByText(`10.77.0.${n}`).waitFor();
-      const traffic = page.getByRole("img", { name: new RegExp(`: ${before + n} accepted`) });
-      await traffic.first().waitFor();
+      await traffic(before + n).waitFor();
       took.push(Date.now() - begun);
     }
     console.log(`# a call was seen after ${took} ms`);

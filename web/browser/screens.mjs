@@ -171,7 +171,7 @@ export const screens = (world) => [
     name: "nodes",
     path: `${S}/nodes`,
     ready: "Nodes",
-    call: "**/v1/**/nodes",
+    call: "**/v1/**/nodes?*",
     states: ["empty", "error", "forbidden"],
   },
   { name: "drill", path: `${S}/nodes/drill`, ready: "Start the drill", dialog: true },
