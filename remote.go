@@ -59,6 +59,8 @@ type link struct {
 	loads  bool          // its snapshot has not been read
 	loaded chan struct{} // closed when it has been
 
+	granted bool // it got a sub-lease; the remote's mu guards it
+
 	silence atomic.Pointer[time.Timer] // ends the connection when nothing is heard; nil: nobody listens
 }
 
@@ -141,9 +143,11 @@ func (r *remote) run(ctx context.Context, memory *replica.Replica) {
 	for at := 0; ctx.Err() == nil; {
 		l, err := r.connect(ctx, r.servers[at])
 		if err == nil {
-			pause = soonestAgain
 			err = r.hear(l, memory)
 			l.close(err)
+			if r.served(l) {
+				pause = soonestAgain
+			}
 		}
 		if l == nil || errors.Is(err, errQuiet) {
 			at = (at + 1) % len(r.servers)
@@ -155,6 +159,14 @@ func (r *remote) run(ctx context.Context, memory *replica.Replica) {
 		r.wait(ctx, pause, err)
 		pause = min(2*pause, latestAgain)
 	}
+}
+
+// served reports whether a connection was of use. After those that were not, the next
+// waits longer and longer: each may begin with all that there is.
+func (r *remote) served(l *link) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return l.granted
 }
 
 // wait waits before the next connection, not as long as others that lost theirs at the

@@ -45,8 +45,11 @@ func (l *link) ask(ctx context.Context, method, path string, in, out any) error 
 func (r *remote) linked() (*link, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.link == nil || r.heard.Seq == 0 {
+	switch {
+	case r.link == nil:
 		return nil, r.away()
+	case r.heard.Seq == 0:
+		return nil, fmt.Errorf("%w: %w", iam.Unavailable, errUnread)
 	}
 	return r.link, nil
 }
@@ -54,7 +57,10 @@ func (r *remote) linked() (*link, error) {
 // Renew implements [fence.Parent].
 func (r *remote) Renew(ctx context.Context, p replica.Ping) (replica.Grant, error) {
 	l, err := r.linked()
-	if err != nil {
+	switch {
+	case errors.Is(err, errUnread):
+		return replica.Grant{}, fmt.Errorf("%w: %w", replica.ErrTooOld, errUnread)
+	case err != nil:
 		return replica.Grant{}, err
 	}
 	sent := r.clock.Now()
@@ -75,6 +81,7 @@ func (r *remote) Renew(ctx context.Context, p replica.Ping) (replica.Grant, erro
 		r.failure = nil
 		r.log.Info("the verifier follows its server", "url", l.server.Server, "node", l.hello.Node, "revision", g.At.Seq)
 	}
+	l.granted = true
 	r.promised = max(r.promised, g.At.Seq)
 	r.latest, r.asked = g.Time, sent
 	return g, nil
@@ -87,10 +94,14 @@ func (r *remote) failed(l *link, err error) error {
 	switch {
 	case !said:
 		err = fmt.Errorf("%w: %w", iam.Unavailable, err)
-	case p.Code == string(replica.ErrTooOld):
+	case p.Code == api.CodeTooOld:
 		return fmt.Errorf("%w: %w", replica.ErrTooOld, err)
-	case p.Code == string(iam.Diverged):
+	case p.Code == api.CodeDiverged:
 		return fmt.Errorf("%w: %w", iam.Diverged, err)
+	case p.Code == api.CodeUnavailable:
+		err = fmt.Errorf("%w: %w", iam.Unavailable, err)
+	case p.Code == api.CodeStale:
+		err = fmt.Errorf("%w: %w", iam.Stale, err)
 	case p.Status == http.StatusNotFound:
 		err = fmt.Errorf("%w: %w", errStranger, err)
 		l.end(err)

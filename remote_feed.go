@@ -12,6 +12,7 @@ import (
 
 var (
 	errNoLink = errors.New("there is no connection to the server yet")
+	errUnread = errors.New("the connection begins with a snapshot, which has not been read")
 	errReload = errors.New("the verifier loads anew")
 )
 

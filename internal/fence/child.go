@@ -139,16 +139,21 @@ func (v *Verifier) renew(ctx context.Context) error {
 
 // load loads. What is of before what this process has seen is not taken in: either the
 // parent has not come so far, or the log has lost it. The parent is asked which of the
-// two, and nothing is loaded before it knows.
+// two, over and over, and nothing is loaded before it has said.
 func (v *Verifier) load(ctx context.Context) error {
+	at := v.replica.Position()
+	v.pinged, v.told = v.clock.Now().Monotonic, at.Seq // neither this nor a snapshot is asked for too often
 	if v.ahead {
 		limited, cancel := v.clock.Limit(ctx, max(v.last/4, leastWait))
 		defer cancel()
 		v.pings++
-		_, err := v.parent.Renew(limited, replica.Ping{N: v.pings, At: v.replica.Position(), Wanted: time.Millisecond})
-		v.ahead = errors.Is(err, iam.Unavailable)
-		if v.ahead || errors.Is(err, iam.Diverged) { // keep has the next attempt load whatever there is
+		_, err := v.parent.Renew(limited, replica.Ping{N: v.pings, At: at, Wanted: time.Millisecond})
+		switch {
+		case errors.Is(err, iam.Diverged): // keep has the next attempt load whatever there is
+			v.ahead = false
 			return err
+		case err != nil && !errors.Is(err, replica.ErrTooOld):
+			return err // it has not said
 		}
 	}
 	err := v.replica.Load(ctx, v.parent)

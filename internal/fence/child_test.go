@@ -278,3 +278,49 @@ func TestAVerifierWaitsForAParentThatIsBehind(t *testing.T) {
 		given(t, "when it has", longestGrant)(b.Children().Renew("c", replica.Ping{N: 2, At: at, Wanted: longestGrant}))
 	})
 }
+
+// evasive is a parent that is behind, and for a while says nothing of why.
+type evasive struct {
+	*direct
+	why    error // what it says when it is asked for a sub-lease; nil: what is true
+	loaded int   // snapshots that were asked of it
+}
+
+func (p *evasive) Renew(ctx context.Context, q replica.Ping) (replica.Grant, error) {
+	if p.why != nil {
+		return replica.Grant{}, p.why
+	}
+	return p.direct.Renew(ctx, q)
+}
+
+func (p *evasive) Snapshot(ctx context.Context, sink iam.Sink) (iam.Position, error) {
+	p.loaded++
+	return p.direct.Snapshot(ctx, sink)
+}
+
+// A verifier that knows of more than its parent loads once to find out, and not again
+// before the parent has said which of the two is wrong: any other answer is none.
+func TestAVerifierLoadsNothingBeforeItsParentHasSaidWhy(t *testing.T) {
+	deploy(t, func(t *testing.T, d *deployment) {
+		a := d.node(t, Options{Name: "a"})
+		settle()
+		v := a.verifier(t, "c", replica.AnyWorkspace())
+		v.end()
+		before := v.replica.Position()
+		restored := &deployment{memory: newMemory(), key: d.key}
+		b := restored.node(t, Options{Name: "b"})
+		settle()
+		b.Children().Enter("c", entrant("c", replica.AnyWorkspace()))
+		p := &evasive{direct: &direct{children: b.Children(), above: b.replica, id: "c", scope: replica.AnyWorkspace()}}
+		v.parent = p
+		v.replica.Fail(replica.ErrTooOld)
+		for _, p.why = range []error{iam.Stale, iam.NotFound, iam.RateLimited, iam.Unavailable, errCut, iam.Stale} {
+			if err := v.renew(t.Context()); err == nil || !v.ahead {
+				t.Errorf("when it says %v: %v, ahead: %t", p.why, err, v.ahead)
+			}
+		}
+		if at := b.replica.Position(); p.loaded != 1 || at.Seq >= before.Seq {
+			t.Errorf("loaded %d times from revision %d, and knows of %d; want once, from before", p.loaded, at.Seq, before.Seq)
+		}
+	})
+}
