@@ -358,13 +358,15 @@ func TestLogHasALineForEachRequestAndNoSecret(t *testing.T) {
 		x := w.tenant(t, "acme")
 		key := x.keyOf("viewer")
 		w.do(t, post("/v1/verify", x.owner, api.Verify{Key: key})).want(http.StatusOK, nil)
+		w.do(t, replicaSamples()["renew-replica"](x)).want(http.StatusOK, nil)
 		w.do(t, get("/v1/whoami?q="+key, x.owner)).want(http.StatusBadRequest, nil)
 		w.do(t, get("/v1/workspaces/"+key+"/roles", x.owner)).want(http.StatusBadRequest, nil)
 		w.do(t, get(x.root+"/roles?q=searched-for", x.owner)).want(http.StatusOK, nil)
 		log := w.log.String()
 		for _, want := range []string{
-			`route="POST /v1/workspaces/{workspace}/service_accounts/{id}/keys" status=201`, `route="POST /v1/verify" status=200`,
-			`route="GET /v1/workspaces/{workspace}/roles" status=200`, "principal=" + x.member,
+			`route="POST /v1/workspaces/{workspace}/service_accounts/{id}/keys" status=201`, `level=DEBUG msg=request method=POST route="POST /v1/verify" status=200`,
+			`level=DEBUG msg=request method=POST route="POST /v1/replica/{child}/renew" status=200`,
+			`level=INFO msg=request method=GET route="GET /v1/workspaces/{workspace}/roles" status=200`, "principal=" + x.member,
 		} {
 			if !strings.Contains(log, want) {
 				t.Errorf("the log has no %s", want)

@@ -199,7 +199,8 @@ func (s *Server) logAccess(r *http.Request, req *request, status int, begun time
 	}
 	s.metrics.countRequest(route, status)
 	level := slog.LevelInfo
-	if r.Pattern == consoleRoute || r.Pattern == docsRoute || status == http.StatusOK && (s.hot[r.URL.Path] != nil || r.URL.Path == healthPath || r.URL.Path == readyPath) {
+	routine := s.hot[r.URL.Path] != nil || r.URL.Path == healthPath || r.URL.Path == readyPath || req.op != nil && req.op.routine
+	if r.Pattern == consoleRoute || r.Pattern == docsRoute || status == http.StatusOK && routine {
 		level = slog.LevelDebug // the metrics count them; a line for each would cost more than the answer, or say nothing
 	}
 	if !s.log.Enabled(r.Context(), level) {

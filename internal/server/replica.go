@@ -63,7 +63,7 @@ func (s *Server) registerReplica() {
 		description: "Of a verifier that follows: it says which revision it answers from, and gets a part of the node's own right to answer, " +
 			"for two seconds at most. `too_old` and `diverged` say that it has to connect anew and load; `rate_limited`, that it let " +
 			"one run out on a change and has not caught up, or that verifiers of the same owner did so too often. Made with the key of the stream, which is verified again each time.",
-		access: permission, needs: iam.VerifyKeys, success: http.StatusOK, readOnly: true, unlimited: true,
+		access: permission, needs: iam.VerifyKeys, success: http.StatusOK, readOnly: true, unlimited: true, routine: true,
 		problems: []string{api.CodeTooOld, api.CodeDiverged, api.CodeRateLimited, api.CodeUnavailable},
 	}, s.renewReplica)
 	register(s, operation{

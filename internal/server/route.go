@@ -36,6 +36,7 @@ type operation struct {
 	known         bool  // open, and who has signed in is known
 	keysOnly      bool  // a session does not do
 	polled        bool  // asked for over and over: it has a limit of its own
+	routine       bool  // asked for so often that a success is in the log only when that says all
 	mostBody      int64 // bytes; zero: as many as is usual
 	mostValues    int   // likewise, of JSON
 
