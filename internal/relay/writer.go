@@ -2,6 +2,7 @@ package relay
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -170,6 +171,16 @@ func (w *Writer) Changes(changes []iam.Change, at iam.Position) error {
 		}
 	}
 	return w.last(kindTo, wirePosition(at))
+}
+
+// ChangesText returns what [Writer.Changes] writes, which is the same on each stream.
+func ChangesText(changes []iam.Change, at iam.Position) ([]byte, error) {
+	var text bytes.Buffer
+	w := Writer{w: bufio.NewWriter(&text)}
+	if err := w.Changes(changes, at); err != nil {
+		return nil, err
+	}
+	return text.Bytes(), nil
 }
 
 // pieces yields a change in parts that fit into a frame each.

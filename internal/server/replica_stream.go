@@ -204,20 +204,24 @@ func (l *relayed) tell(v replica.View) error {
 	if v.Seq() == l.at.Seq {
 		return nil
 	}
-	changes, at, err := v.After(l.at, l.of.asked.scope)
+	next, err := l.s.news.step(v, l.at, l.of.asked.scope)
 	switch {
 	case errors.Is(err, iam.Unavailable):
 		return nil // this node is behind, or knows nothing; it says so elsewhere
 	case err != nil:
 		return errReload
+	case next.text != nil:
+		_, err = l.Write(next.text)
+	default:
+		err = l.out.Changes(next.changes, next.at)
 	}
-	if err := l.out.Changes(changes, at); errors.Is(err, relay.ErrTooMany) {
+	if errors.Is(err, relay.ErrTooMany) {
 		return errReload
-	} else if err != nil {
-		return err
 	}
-	l.at = at
-	return nil
+	if err == nil {
+		l.at = next.at
+	}
+	return err
 }
 
 // Write implements [io.Writer] for what is of the workspace.

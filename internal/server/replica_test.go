@@ -200,6 +200,7 @@ func TestVerifierIsToldOfItsScopeAlone(t *testing.T) {
 		acme, globex := w.acme.in(t).holder("iam.keys:verify").in(t), w.globex.in(t)
 		operators := w.system.in(t).holder("iam.keys:verify").in(t)
 		theirs := globex.keyOf(globex.account("operator").ID, api.CreateKey{})
+		all := operators.outside(url.Values{"workspace": {"any"}}, iam.Position{})
 		for _, ref := range []string{"", "-", acme.workspace, "acme"} {
 			o := acme.outside(url.Values{"workspace": {ref}}, iam.Position{})
 			if _, told := o.known.keys[iam.KeyID(theirs.ID)]; told || len(o.known.workspaces) != 1 || o.hello.Workspace != iam.WorkspaceID(acme.workspace) {
@@ -211,6 +212,11 @@ func TestVerifierIsToldOfItsScopeAlone(t *testing.T) {
 			if _, told := o.known.keys[iam.KeyID(more.ID)]; told {
 				t.Errorf("%q: it hears of a change elsewhere", ref)
 			}
+			all.until("both", func() bool {
+				_, key := all.known.keys[iam.KeyID(more.ID)]
+				_, account := all.known.principals[iam.PrincipalID(mine.ID)]
+				return key && account
+			})
 		}
 		for _, ref := range []string{"any", globex.workspace, "globex", "nowhere"} {
 			acme.get("/v1/replica?workspace="+ref).wantProblem(http.StatusNotFound, api.CodeNotFound)

@@ -65,6 +65,7 @@ type Server struct {
 	usage       Usage    // nil: nobody counts
 	children    Children // nil: nobody can follow
 	followers   followers
+	news        news
 	verifiers   *streams     // counts their connections
 	console     http.Handler // nil: there is none
 	docs        http.Handler // nil: there is none
