@@ -492,15 +492,15 @@ func TestVerifierThatIsNotRegisteredGetsNothing(t *testing.T) {
 		o.renew().wantProblem(http.StatusServiceUnavailable, api.CodeUnavailable)
 		w.faults.set(nil, nil, nil)
 		o.renew().want(http.StatusOK, nil)
-		var asked atomic.Int64
-		held := make(chan struct{})
+		asked, held := make(chan struct{}, 8), make(chan struct{})
 		release := sync.OnceFunc(func() { close(held) })
 		defer release()
-		w.faults.set(func() error { asked.Add(1); <-held; return nil }, nil, nil)
+		w.faults.set(func() error { asked <- struct{}{}; <-held; return nil }, nil, nil)
 		later.Store(int64(iam.VerifierHeard / 2))
 		for range 3 {
 			o.renew().want(http.StatusOK, nil)
 		}
+		<-asked // in the background
 		later.Store(int64(iam.VerifierHeard))
 		before := o.at
 		w.faults.set(nil, nil, nil)
@@ -510,8 +510,8 @@ func TestVerifierThatIsNotRegisteredGetsNothing(t *testing.T) {
 		if acked := acknowledged(all, o.hello.Child); acked < o.at.Seq || o.at.Seq <= before.Seq {
 			t.Errorf("it answers from %d, and is known to from %d", o.at.Seq, acked)
 		}
-		if n := asked.Load(); n != 1 {
-			t.Errorf("the store was asked %d times while it hung, want once", n)
+		if n := len(asked); n > 0 {
+			t.Errorf("the store was asked %d times more while it hung, want once", n)
 		}
 		release()
 		for deadline := time.Now().Add(30 * time.Second); o.renew().status != http.StatusOK; time.Sleep(time.Millisecond) {
