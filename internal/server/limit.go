@@ -24,7 +24,7 @@ type Limits struct {
 	Audience  int           // streams that one workspace may have open on this node; zero: 1024
 	Verifiers int           // that may follow this node with keys of one principal; zero: 1024
 	Following int           // verifiers that may follow one workspace here, or all of them; zero: 4096
-	Connected int           // verifiers that may follow this node; zero: 8192
+	Connected int           // verifiers that may follow this node, a quarter of them of the system workspace alone; zero: 8192
 	Opening   Rate          // of connections of verifiers, by each principal; zero: 1200 at once, 20 a second
 	Heartbeat time.Duration // between two signs of life on a stream; zero: 15 s
 	Stall     time.Duration // that the reader of a stream may take for one write; zero: 20 s

@@ -194,11 +194,19 @@ type follower struct {
 	ended     time.Time // zero: the stream is open
 	heard     time.Time // when the store last heard of it
 	told      time.Time // when the store was last told where it is; zero: it was not
-	telling   bool      // the store is being told
+	telling   *telling  // the store is being told; nil: it is not
+	left      bool      // it has said goodbye
 	acked     int64     // it answers from this change or a later one, or not at all
 
-	life      context.Context // ends with the stream
+	life      context.Context // ends with the stream, and with a goodbye
+	end       func()          // ends it
 	reminding sync.WaitGroup  // holds whoever tells the store
+}
+
+// telling is one time that the store is told of a connection.
+type telling struct {
+	over chan struct{} // closed when it has been, or has not
+	err  error         // why it has not; to be read after that
 }
 
 // followers are the connections of verifiers, for as long as their streams are open,
@@ -306,38 +314,51 @@ const (
 	tellingTime = 10 * time.Second
 )
 
-// begin reports whether its caller is to tell the store of a connection. Of one that has
-// ended nobody is.
-func (f *followers) begin(one *follower) bool {
+// begin returns who tells the store of a connection, and whether that is the caller's to
+// do. Of one that has ended, or has said goodbye, the store is not told again. It returns
+// nil when nobody does.
+func (f *followers) begin(one *follower) (t *telling, own bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if one.telling || f.telling >= mostTelling || !one.ended.IsZero() {
-		return false
+	if one.telling != nil || f.telling >= mostTelling || one.left || !one.ended.IsZero() {
+		return one.telling, false
 	}
-	one.telling = true
+	one.telling = &telling{over: make(chan struct{})}
 	f.telling++
 	one.reminding.Add(1)
-	return true
+	return one.telling, true
 }
 
-func (f *followers) over(one *follower) {
+func (f *followers) over(one *follower, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	one.telling = false
+	one.telling.err = err
+	close(one.telling.over)
+	one.telling = nil
 	f.telling--
 	one.reminding.Done()
 }
 
+// leave has the store told of a connection no more, and returns who still does; nil:
+// nobody.
+func (f *followers) leave(one *follower) *telling {
+	one.end()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	one.left = true
+	return one.telling
+}
+
 // tellStore tells the store of a verifier, which may accept keys from then on for a
-// while: what it does not report is not known of. Its caller has begun to.
-func (s *Server) tellStore(ctx context.Context, one *follower) error {
-	defer s.followers.over(one)
-	ctx, cancel := context.WithTimeout(ctx, tellingTime)
+// while: what it does not report is not known of. Its caller has begun to. It goes on
+// for as long as the stream does, whatever becomes of the request that asked for it.
+func (s *Server) tellStore(one *follower) (err error) {
+	defer func() { s.followers.over(one, err) }()
+	ctx, cancel := context.WithTimeout(one.life, tellingTime)
 	defer cancel()
-	defer context.AfterFunc(one.life, cancel)()
 	began := s.now() // before the store is asked
 	own, _ := one.asked.scope.Workspace()
-	_, err := s.iam.Store.Register(ctx, iam.Reporter{
+	_, err = s.iam.Store.Register(ctx, iam.Reporter{
 		ID: one.process, Name: one.asked.name, Kind: iam.VerifierNode, Workspace: own, Principal: one.principal,
 		Following: s.followers.following(one, s.node),
 	})
@@ -351,35 +372,52 @@ func (s *Server) tellStore(ctx context.Context, one *follower) error {
 // A store that does not answer finds out by the verifier's silence.
 func (s *Server) unfollow(ctx context.Context, one *follower, goodbye bool) {
 	const patience = time.Second
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	ctx = context.WithoutCancel(ctx)
+	if t := s.followers.leave(one); t != nil { // it would list the verifier again
+		waiting, enough := context.WithTimeout(ctx, patience)
+		defer enough()
+		_ = t.wait(waiting)
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	if err := s.iam.Store.Unfollow(ctx, one.process, s.followers.following(one, s.node), goodbye); err != nil {
 		s.log.InfoContext(ctx, "a verifier that follows no more is listed for a while", "verifier", one.asked.name, "error", err)
 	}
 }
 
-// known returns nil while the store knows of a verifier. It is told before the first
-// grant, and again in the background while others are made, which end when it has not
-// been for too long.
+// known returns nil while the store knows of a verifier. It is told in the background:
+// before the first grant, which waits for that as long as its request does, and again
+// while others are made, which end when it has not been for too long.
 func (s *Server) known(ctx context.Context, one *follower) error {
 	heard, told := s.followers.silent(one, s.now())
-	switch {
-	case told < iam.VerifierHeard/3:
+	if told < iam.VerifierHeard/3 {
 		return nil
-	case !s.followers.begin(one): // somebody does, or too many do
-	case told == never:
-		return s.tellStore(ctx, one)
-	default:
+	}
+	t, own := s.followers.begin(one)
+	if own {
 		go func() {
-			if err := s.tellStore(one.life, one); err != nil && heard >= iam.VerifierHeard {
+			if err := s.tellStore(one); err != nil && told != never && heard >= iam.VerifierHeard {
 				s.log.Warn("a verifier gets nothing, for nobody would wait for its reports", "verifier", one.asked.name, "error", err)
 			}
 		}()
 	}
-	if told == never || heard >= iam.VerifierHeard {
+	switch {
+	case told == never && t != nil: // nil: too many are being told of
+		return t.wait(ctx)
+	case told == never || heard >= iam.VerifierHeard:
 		return errStale
 	}
 	return nil
+}
+
+// wait returns how it went, or that it is not known when ctx ends before.
+func (t *telling) wait(ctx context.Context) error {
+	select {
+	case <-t.over:
+		return t.err
+	case <-ctx.Done():
+		return errStale
+	}
 }
 
 // newFollower returns a connection that has not begun.

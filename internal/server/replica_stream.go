@@ -37,7 +37,7 @@ func (s *Server) relay(w http.ResponseWriter, r *http.Request, c iam.Caller, ask
 		return nil // it asks for nothing more
 	}
 	own, _ := asked.scope.Workspace()
-	leave, err := s.verifiers.enter(c.Principal.ID, own)
+	leave, err := s.verifiers.enter(c, own)
 	if err == nil {
 		defer leave()
 		err = s.perOpening.take(c.Principal.ID, int64(s.now().Sub(s.began)), h)
@@ -50,10 +50,9 @@ func (s *Server) relay(w http.ResponseWriter, r *http.Request, c iam.Caller, ask
 	if one.acked = asked.from.Seq; one.acked == 0 {
 		one.acked = s.replica.View().Seq() // what it is about to load is not older
 	}
-	life, end := context.WithCancel(r.Context())
-	one.life = life
+	one.life, one.end = context.WithCancel(r.Context())
 	quiet := func() { // nobody tells the store of it from here on
-		end()
+		one.end()
 		one.reminding.Wait()
 	}
 	defer quiet()
@@ -122,11 +121,13 @@ func (l *relayed) end(err error) {
 	l.last(text.Bytes())
 }
 
-// newVerifierStreams counts the connections of verifiers apart from other streams.
+// newVerifierStreams counts the connections of verifiers apart from other streams. A
+// quarter is the operator's: no number of tenants keeps its verifiers out.
 func newVerifierStreams(l Limits) *streams {
 	const usual, usualFollowing, usualConnected = 1024, 4096, 8192
+	inAll := cmp.Or(l.Connected, usualConnected)
 	return &streams{
-		mostOfOne: cmp.Or(l.Verifiers, usual), most: cmp.Or(l.Following, usualFollowing), mostInAll: cmp.Or(l.Connected, usualConnected),
+		mostOfOne: cmp.Or(l.Verifiers, usual), most: cmp.Or(l.Following, usualFollowing), mostInAll: inAll, reserved: inAll / 4,
 		open: map[string]int{},
 	}
 }

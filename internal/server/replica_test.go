@@ -598,3 +598,91 @@ func TestConnectionsOfVerifiersAreBounded(t *testing.T) {
 	stranger.town = often.town
 	stranger.outside(url.Values{}, iam.Position{}) // somebody else may
 }
+
+// beginning is a verifier whose connection the store has not been told of, on a server
+// whose store hangs when it is, until release is called.
+func beginning(t *testing.T, w *town, held <-chan struct{}, asked chan<- struct{}) *outside {
+	t.Helper()
+	v := w.acme.in(t).holder("iam.keys:verify").in(t)
+	o := v.outside(url.Values{"name": {"mine"}}, iam.Position{})
+	w.faults.set(func() error { asked <- struct{}{}; <-held; return nil }, nil, nil)
+	t.Cleanup(func() { w.faults.set(nil, nil, nil) })
+	return o
+}
+
+// However long the store takes to be told of a verifier, that begins: its requests end
+// before, and the store is not told over again for each.
+func TestVerifierBeginsOverAStoreThatTakesLong(t *testing.T) {
+	eachTown(t, func(t *testing.T, w *town) {
+		asked, held := make(chan struct{}, 100), make(chan struct{})
+		release := sync.OnceFunc(func() { close(held) })
+		defer release()
+		o := beginning(t, w, held, asked)
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() { <-asked; cancel() }()
+		req := o.c.request(http.MethodPost, o.path("/renew"), o.question()).request(t, o.c.url).WithContext(ctx)
+		if answer, err := http.DefaultClient.Do(req); err == nil {
+			answer.Body.Close()
+			t.Fatalf("while the store hangs: %d", answer.StatusCode)
+		}
+		time.AfterFunc(50*time.Millisecond, release)
+		o.renew().want(http.StatusOK, nil)
+		if len(asked) != 0 {
+			t.Errorf("the store was told %d times more", len(asked))
+		}
+	})
+}
+
+// A verifier that says goodbye while the store is being told of it is not listed, as one
+// would be that was cut off.
+func TestVerifierThatLeavesWhileItBeginsIsNotListed(t *testing.T) {
+	eachTown(t, func(t *testing.T, w *town) {
+		asked, held := make(chan struct{}, 100), make(chan struct{})
+		release := sync.OnceFunc(func() { close(held) })
+		defer release()
+		o := beginning(t, w, held, asked)
+		begun := make(chan struct{})
+		go func() { defer close(begun); o.renew() }()
+		<-asked
+		time.AfterFunc(200*time.Millisecond, release) // else it says goodbye first
+		o.c.delete(o.path("")).want(http.StatusNoContent, nil)
+		release()
+		<-begun
+		o.stop()
+		if got := names(w.system.in(t).listed()); slices.Contains(got, "mine") {
+			t.Errorf("%v are listed, and it said goodbye", got)
+		}
+	})
+}
+
+// However many verifiers the tenants have on a node, those of the operator find room.
+func TestTenantsLeaveRoomForTheOperatorsVerifiers(t *testing.T) {
+	w := newTown(t, newWorld(t, storetest.SQLite(t)))
+	on := &town{world: w.with(t, func(o *server.Options) { o.Metrics, o.Limits.Connected = nil, 4 }), t: t}
+	of := func(c *client) *client {
+		v := c.in(t).holder("iam.keys:verify").in(t)
+		v.town = on
+		return v
+	}
+	full := func(when string, c *client) {
+		t.Helper()
+		if got := of(c).tryOutside(url.Values{}, iam.Position{}).StatusCode; got != http.StatusTooManyRequests {
+			t.Errorf("%s: %d, want 429", when, got)
+		}
+	}
+	first := of(w.acme).outside(url.Values{}, iam.Position{})
+	of(w.globex).outside(url.Values{}, iam.Position{})
+	of(w.acme).outside(url.Values{}, iam.Position{})
+	full("a tenant's fourth of four", w.globex)
+	of(w.system).outside(url.Values{}, iam.Position{})
+	full("the operator's when there is no room at all", w.system)
+	first.stop()
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
+		if answer := of(w.globex).tryOutside(url.Values{}, iam.Position{}); answer.StatusCode == http.StatusOK {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("what has ended leaves no room")
+		}
+	}
+}

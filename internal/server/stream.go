@@ -107,7 +107,7 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, c iam.Caller, in
 	if err != nil {
 		return err
 	}
-	leave, err := s.streams.enter(c.Principal.ID, ws)
+	leave, err := s.streams.enter(c, ws)
 	if err != nil {
 		s.metrics.limited.Inc()
 		return err
@@ -131,6 +131,7 @@ type streams struct {
 	mostOfOne int // of one principal
 	most      int // of one workspace
 	mostInAll int // zero: as many as those of each
+	reserved  int // of these, how many are for callers of the system workspace alone
 	beat      time.Duration
 	stall     time.Duration // that a reader may take for one write
 	ending    chan struct{}
@@ -139,6 +140,7 @@ type streams struct {
 	mu    sync.Mutex     // guards what follows
 	open  map[string]int // by the ids of principals and workspaces
 	inAll int
+	lent  int // of these, those of callers of other workspaces than the system's
 }
 
 const (
@@ -159,30 +161,33 @@ func newStreams(l Limits) *streams {
 	}
 }
 
-// enter counts a stream of a principal, until leave is called.
-func (st *streams) enter(who iam.PrincipalID, ws iam.WorkspaceID) (leave func(), err error) {
+// enter counts a stream of a caller that tells of a workspace, until leave is called.
+func (st *streams) enter(c iam.Caller, ws iam.WorkspaceID) (leave func(), err error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	switch {
-	case st.open[string(who)] >= st.mostOfOne:
+	case st.open[string(c.Principal.ID)] >= st.mostOfOne:
 		return nil, retryAfter{iam.Errorf(iam.RateLimited, "there are %d open streams of this caller; close one", st.mostOfOne), streamRetry}
 	case st.open[string(ws)] >= st.most:
 		return nil, retryAfter{iam.Errorf(iam.RateLimited, "there are %d open streams of this workspace; close one", st.most), streamRetry}
-	case st.mostInAll > 0 && st.inAll >= st.mostInAll:
-		return nil, retryAfter{iam.Errorf(iam.RateLimited, "there are %d open streams on this node; follow another", st.mostInAll), streamRetry}
+	case st.mostInAll > 0 && (st.inAll >= st.mostInAll || !c.System && st.lent >= st.mostInAll-st.reserved):
+		return nil, retryAfter{iam.Errorf(iam.RateLimited, "there are as many open streams on this node as may be; follow another"), streamRetry}
 	}
-	st.add(string(who), string(ws), 1)
+	st.add(c, ws, 1)
 	return func() {
 		st.mu.Lock()
 		defer st.mu.Unlock()
-		st.add(string(who), string(ws), -1)
+		st.add(c, ws, -1)
 	}, nil
 }
 
 // add counts; st.mu is held.
-func (st *streams) add(who, ws string, n int) {
+func (st *streams) add(c iam.Caller, ws iam.WorkspaceID, n int) {
 	st.inAll += n
-	for _, id := range []string{who, ws} {
+	if !c.System {
+		st.lent += n
+	}
+	for _, id := range []string{string(c.Principal.ID), string(ws)} {
 		if st.open[id] += n; st.open[id] == 0 {
 			delete(st.open, id)
 		}
