@@ -122,8 +122,17 @@ func (f *FastServer) welcome(conn net.Conn) {
 	c.wire = t
 	f.talking.Go(func() {
 		defer f.part(c)
+		defer f.survive()
 		t.talk()
 	})
+}
+
+// survive is deferred by what drives a connection: a panic in it ends that connection
+// alone, as package net/http has it.
+func (f *FastServer) survive() {
+	if cause := recover(); cause != nil {
+		f.server.log.Error("a connection panicked", "cause", token.Conceal(fmt.Sprint(cause)), "stack", string(debug.Stack()))
+	}
 }
 
 // part forgets a connection that has ended.

@@ -124,7 +124,9 @@ func (c *fastConn) reread() {
 // room makes room for more of the request that is being read, and returns it.
 func (c *fastConn) room() []byte {
 	if c.from > 0 {
-		c.to = copy(c.buf, c.buf[c.from:c.to])
+		end := c.to
+		c.to = copy(c.buf, c.buf[c.from:end])
+		clear(c.buf[c.to:end]) // where a key may have been
 		c.from = 0
 	}
 	length := fastMaxHead
@@ -132,7 +134,9 @@ func (c *fastConn) room() []byte {
 		length = c.head.length + c.head.body
 	}
 	if want := min(length, 2*len(c.buf)); len(c.buf) == c.to && want > len(c.buf) {
-		c.buf = append(c.buf, make([]byte, want-len(c.buf))...)
+		old := c.buf
+		c.buf = append(old[:len(old):len(old)], make([]byte, want-len(old))...)
+		clear(old)
 	}
 	return c.buf[c.to:]
 }
@@ -159,16 +163,20 @@ func (c *fastConn) respond(end int) fastNext {
 	case err != nil:
 		return fastEnd
 	case refused:
+		clear(c.buf[:c.to])
 		return fastLinger
 	case !again:
 		return fastEnd
 	}
 	c.consume(end)
-	c.state.Store(fastIdle)
-	if c.last.Load() {
-		return fastEnd // whoever ends the server has looked at this connection before it was idle
-	}
 	return fastOn
+}
+
+// rest lets the next request have the connection, or the shutdown. It is called once the
+// last byte of an answer was written, and reports whether the connection goes on.
+func (c *fastConn) rest() bool {
+	c.state.Store(fastIdle)
+	return !c.last.Load() // whoever ends the server may have looked at it before it was idle
 }
 
 // fastKeep is how much of its memory for requests, and of that for answers, a

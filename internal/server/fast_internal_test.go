@@ -32,6 +32,7 @@ func FuzzFastHead(f *testing.F) {
 		"POST /v1/verify HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer k\r\nContent-Type: application/json\r\nContent-Length: 3\r\n\r\n{}",
 		"POST /v1/verify HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer k\r\nContent-Type: application/json\r\nX-Api-Key: k\r\nContent-Length: 2\r\n\r\n{}",
 		"POST /v1/verify HTTP/1.1\r\nHost: x\r\nAccept: */*\r\nAccept-Encoding: gzip\r\nAuthorization: Bearer k\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}",
+		"POST /v1/verify HTTP/1.1\r\nHost: x\r\nAccept\r\nAuthorization: Bearer k\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}",
 		"POST /v1/verify HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 0\r\n\r\n",
 	} {
 		f.Add([]byte(seed))
@@ -151,6 +152,31 @@ func TestSlowClientsOfTheFastListenerAreNotWaitedFor(t *testing.T) {
 			t.Errorf("the good client heard %v after the end, want the end", err)
 		}
 	})
+}
+
+// broken is a connection that cannot even be read.
+type broken struct {
+	addressed
+	closed chan struct{}
+}
+
+func (broken) Read([]byte) (int, error) { panic("there is a fault in what reads") }
+
+func (b broken) Close() error {
+	close(b.closed)
+	return nil
+}
+
+// A fault in what drives a connection ends that one, not the process.
+func TestFaultEndsItsFastConnectionAlone(t *testing.T) {
+	s, _, _ := loaded(t, 1)
+	f := NewFastServer(s, func() string { return "" })
+	b := broken{closed: make(chan struct{})}
+	f.welcome(b)
+	<-b.closed
+	if err := f.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
 }
 
 // addressed is a connection with an address as TCP has it.

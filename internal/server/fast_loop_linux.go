@@ -204,7 +204,7 @@ type fastSocket struct {
 	role   atomic.Int32
 
 	until   time.Time // when it has taken too long
-	begun   bool      // it is read what belongs to a request
+	begun   bool      // a part of a request was read
 	unsent  []byte    // of an answer, that there was no room for
 	after   fastNext  // what becomes of the connection once that is sent
 	drained int       // bytes that were read after the last answer
@@ -249,8 +249,18 @@ func (s *fastSocket) expire() (leads bool) {
 	if !s.role.CompareAndSwap(fastNobody, fastLeader) {
 		return true
 	}
-	open := s.begun && len(s.unsent) == 0 && s.after == fastOn && s.follow(s.respond(s.late())) == nil
-	return s.settle(open)
+	return s.settle(s.lapse())
+}
+
+// lapse tells a client that began a request that it took too long, and reports whether
+// the connection goes on for as long as that takes.
+func (s *fastSocket) lapse() (open bool) {
+	defer s.server.survive()
+	if !s.begun || len(s.unsent) > 0 || s.after != fastOn {
+		return false
+	}
+	s.begun = false
+	return s.follow(s.respond(s.late())) == nil
 }
 
 // settle lets a connection go on after a turn, or ends it.
@@ -285,12 +295,13 @@ func (s *fastSocket) aside() {
 }
 
 // step reads or writes, and reports whether the connection goes on.
-func (s *fastSocket) step() bool {
+func (s *fastSocket) step() (open bool) {
+	defer s.server.survive()
 	if len(s.unsent) > 0 {
 		if err := s.flush(); err != nil || len(s.unsent) > 0 {
 			return err == nil
 		}
-		if s.follow(s.after) != nil {
+		if s.sent() != nil {
 			return false
 		}
 		if s.after == fastLinger {
@@ -324,6 +335,7 @@ func (s *fastSocket) fill() error {
 			return io.EOF
 		case s.after == fastLinger:
 			s.drained += n
+			clear(room[:n])
 			return nil
 		}
 		s.received(n)
@@ -345,6 +357,9 @@ func (s *fastSocket) proceed() error {
 			if !s.begun {
 				s.begun, s.until = true, s.at.Add(s.server.limits.read)
 			}
+			if len(s.unsent) > 0 { // of the word that the body may come
+				return s.arm(syscall.EPOLLOUT)
+			}
 			return nil
 		}
 		s.begun, s.until = false, s.at.Add(s.server.limits.idle)
@@ -364,7 +379,7 @@ func (s *fastSocket) follow(next fastNext) error {
 	case len(s.unsent) > 0:
 		s.until = time.Now().Add(s.server.limits.write)
 		return s.arm(syscall.EPOLLOUT)
-	case next == fastEnd:
+	case next == fastEnd, next == fastOn && !s.rest():
 		return errFastEnd
 	case next == fastLinger:
 		s.until = time.Now().Add(lingerFor)
@@ -373,6 +388,15 @@ func (s *fastSocket) follow(next fastNext) error {
 		}
 	}
 	return s.arm(syscall.EPOLLIN)
+}
+
+// sent goes on after what there was no room for has left.
+func (s *fastSocket) sent() error {
+	if s.begun { // it was no answer: the rest of the request is awaited
+		return s.arm(syscall.EPOLLIN)
+	}
+	s.until = time.Now().Add(s.server.limits.idle)
+	return s.follow(s.after)
 }
 
 // send implements [fastWire].

@@ -45,9 +45,9 @@ func (q *plainVerify) read(text string) bool {
 		if line == "" {
 			return seen&neededHeaders == neededHeaders && q.end(len(text), rest)
 		}
-		name, value, _ := strings.Cut(line, ":")
+		name, value, found := strings.Cut(line, ":")
 		header := plainHeaderOf(name)
-		if header == 0 || seen&header != 0 {
+		if !found || header == 0 || seen&header != 0 {
 			return false
 		}
 		seen |= header

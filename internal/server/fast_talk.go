@@ -26,6 +26,10 @@ func (t *fastTalk) talk() {
 			return // nobody is there any more, or nobody is wanted
 		}
 		switch t.respond(end) {
+		case fastOn:
+			if !t.rest() {
+				return
+			}
 		case fastLinger:
 			t.linger()
 			return
