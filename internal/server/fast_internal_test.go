@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -157,23 +158,24 @@ func TestSlowClientsOfTheFastListenerAreNotWaitedFor(t *testing.T) {
 // broken is a connection that cannot even be read.
 type broken struct {
 	addressed
-	closed chan struct{}
+	told func() // that it was closed, once or again
 }
 
 func (broken) Read([]byte) (int, error) { panic("there is a fault in what reads") }
 
 func (b broken) Close() error {
-	close(b.closed)
-	return nil
+	b.told()
+	return b.addressed.Close()
 }
 
 // A fault in what drives a connection ends that one, not the process.
 func TestFaultEndsItsFastConnectionAlone(t *testing.T) {
 	s, _, _ := loaded(t, 1)
 	f := NewFastServer(s, func() string { return "" })
-	b := broken{closed: make(chan struct{})}
-	f.welcome(b)
-	<-b.closed
+	_, theirs := net.Pipe()
+	closed := make(chan struct{})
+	f.welcome(broken{addressed{theirs}, sync.OnceFunc(func() { close(closed) })})
+	<-closed
 	if err := f.Shutdown(t.Context()); err != nil {
 		t.Error(err)
 	}
