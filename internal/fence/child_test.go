@@ -45,12 +45,20 @@ func (p *direct) set(change func()) {
 	change()
 }
 
+// parent returns whom it follows, which a test may change.
+func (p *direct) parent() (*Children, *replica.Replica) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.children, p.above
+}
+
 func (p *direct) Renew(_ context.Context, q replica.Ping) (replica.Grant, error) {
 	if err := p.reached(); err != nil {
 		return replica.Grant{}, err
 	}
 	p.set(func() { p.sent = time.Now() })
-	g, err := p.children.Renew(p.id, q)
+	children, _ := p.parent()
+	g, err := children.Renew(p.id, q)
 	p.mu.Lock()
 	held := p.answer
 	if p.stale {
@@ -67,14 +75,16 @@ func (p *direct) Changes(_ context.Context, after iam.Position, _ int) ([]iam.Ch
 	if err := p.reached(); err != nil {
 		return nil, after, err
 	}
-	return p.above.View().After(after, p.scope)
+	_, above := p.parent()
+	return above.View().After(after, p.scope)
 }
 
 func (p *direct) Snapshot(_ context.Context, sink iam.Sink) (iam.Position, error) {
 	if err := p.reached(); err != nil {
 		return iam.Position{}, err
 	}
-	return p.above.View().Pour(p.scope, sink)
+	_, above := p.parent()
+	return above.View().Pour(p.scope, sink)
 }
 
 // outside is a verifier that runs, and its way to a node.
