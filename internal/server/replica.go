@@ -198,9 +198,8 @@ type follower struct {
 	left      bool      // it has said goodbye
 	acked     int64     // it answers from this change or a later one, or not at all
 
-	life      context.Context // ends with the stream, and with a goodbye
-	end       func()          // ends it
-	reminding sync.WaitGroup  // holds whoever tells the store
+	life context.Context // ends with the stream, and with a goodbye
+	end  func()          // ends it
 }
 
 // telling is one time that the store is told of a connection.
@@ -325,7 +324,6 @@ func (f *followers) begin(one *follower) (t *telling, own bool) {
 	}
 	one.telling = &telling{over: make(chan struct{})}
 	f.telling++
-	one.reminding.Add(1)
 	return one.telling, true
 }
 
@@ -336,7 +334,6 @@ func (f *followers) over(one *follower, err error) {
 	close(one.telling.over)
 	one.telling = nil
 	f.telling--
-	one.reminding.Done()
 }
 
 // leave has the store told of a connection no more, and returns who still does; nil:

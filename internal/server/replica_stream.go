@@ -51,11 +51,14 @@ func (s *Server) relay(w http.ResponseWriter, r *http.Request, c iam.Caller, ask
 		one.acked = s.replica.View().Seq() // what it is about to load is not older
 	}
 	one.life, one.end = context.WithCancel(r.Context())
-	quiet := func() { // nobody tells the store of it from here on
-		one.end()
-		one.reminding.Wait()
-	}
-	defer quiet()
+	defer func() {
+		if t := s.followers.leave(one); t != nil {
+			<-t.over // nobody tells the store of it from here on
+		}
+		if !errors.Is(err, errShutdown) { // else it follows another node in no time, or there is none
+			s.unfollow(r.Context(), one, false)
+		}
+	}()
 	may := func(v replica.Verdict) bool { return v.KeyID() == one.key && v.Effective().Allow(iam.VerifyKeys) }
 	l := &relayed{guarded: newGuarded(s, w, r, replicaBeat, may), of: one}
 	l.out = relay.NewWriter(l)
@@ -66,11 +69,7 @@ func (s *Server) relay(w http.ResponseWriter, r *http.Request, c iam.Caller, ask
 	open.Inc()
 	defer open.Dec()
 	err = l.run(l.follow)
-	l.exit()                          // before the verifier hears that it gets nothing more
-	if !errors.Is(err, errShutdown) { // else it follows another node in no time, or there is none
-		defer s.unfollow(r.Context(), one, false)
-	}
-	defer quiet() // before that
+	l.exit() // before the verifier hears that it gets nothing more
 	l.end(err)
 	return nil
 }
