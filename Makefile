@@ -68,7 +68,7 @@ race: proxies ## the same under the race detector: slow ones shortened, on Postg
 	$(PG) env CGO_ENABLED=1 $(GO) test -vet=off $(AT_ONCE) -race $(UNWATCHED) -short -timeout 60m ./...
 	@set -e; for m in $(MODULES); do (cd $$m && CGO_ENABLED=1 $(GO) test -vet=off -race $(UNWATCHED) -short -timeout 10m ./...); done
 
-chaos: proxies ## real processes and a real PostgreSQL under faults, two minutes at most; a part of test
+chaos: proxies ## real processes and a real PostgreSQL under faults, one to two minutes; a part of test
 	$(GO) test -count 1 -timeout 20m -v ./internal/chaos
 
 torture: proxies ## the same until ten million verifications, five thousand revocations and a thousand kills count

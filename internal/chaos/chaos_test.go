@@ -2,9 +2,14 @@ package chaos
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"flag"
 	"math/rand/v2"
+	"os"
+	"runtime"
+	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -14,8 +19,50 @@ import (
 var (
 	seed    = flag.Uint64("seed", 0, "seed of a run of chaos; 0: another one each time")
 	torture = flag.Bool("torture", false, "run until the full volumes are reached, for 40 minutes at most")
-	longer  = flag.Duration("for", 0, "how long a run makes faults at most; 0: two minutes, or what torture says")
+	longer  = flag.Duration("for", 0, "how long a run makes faults at most; 0: five minutes, or what torture says")
 )
+
+// TestMain has tests run beside each other: most of what they do is to wait, for
+// leases to end and for what was broken to be mended.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", strconv.Itoa(runtime.GOMAXPROCS(0)+4)); err != nil {
+		panic(err)
+	}
+	dir := ""
+	program = sync.OnceValues(func() (path string, err error) {
+		if dir, err = os.MkdirTemp("", "chaos-"); err != nil {
+			return "", err
+		}
+		return Build(context.Background(), dir)
+	})
+	code := m.Run()
+	if err := os.RemoveAll(dir); err != nil {
+		panic(err)
+	}
+	os.Exit(code)
+}
+
+// program builds the program and the verifier beside it, once for all tests.
+var program func() (string, error)
+
+// built returns the path of the program.
+func built(t *testing.T) string {
+	t.Helper()
+	path, err := program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// deployment is held by the test whose deployment runs: two at once are too much for
+// a small machine.
+var deployment sync.Mutex
+
+// most is for how long a run goes on at most, unless it is told otherwise: for far
+// longer than it needs, also where the machine has much else to do.
+const most = 5 * time.Minute
 
 // plan is what a run does in some time, with a program. It leaves something of a
 // small machine for other tests that run beside it.
@@ -27,13 +74,15 @@ func plan(t *testing.T, program string, d time.Duration, faults []Fault) Plan {
 	t.Logf("run it again with: go test ./internal/chaos -run %s -v -args -seed %d", t.Name(), s)
 	return Plan{
 		Program: program, Outside: beside(program), Outsiders: 50, Recipes: "../../deploy/gateways", Dir: t.TempDir(), Seed: s, For: d, TTL: time.Second,
-		Hunters: 8, Verifiers: 3, Pace: 5 * time.Millisecond, Account: 12, Faults: faults, Log: t.Logf,
+		Hunters: 8, Verifiers: 3, Pace: 10 * time.Millisecond, Account: 12, Faults: faults, Log: t.Logf,
 	}
 }
 
 // do makes a run and returns its report.
 func do(t *testing.T, p Plan) Report {
 	t.Helper()
+	deployment.Lock()
+	defer deployment.Unlock()
 	r, err := Start(t.Context(), p)
 	if err != nil {
 		t.Fatal(err)
@@ -55,13 +104,15 @@ func do(t *testing.T, p Plan) Report {
 }
 
 func TestWhatWasTakenIsNeverAcceptedWhateverHappens(t *testing.T) {
-	program, err := Build(t.Context(), t.TempDir())
-	if err != nil {
-		t.Fatal(err)
+	t.Parallel()
+	p, least := plan(t, built(t), most, Faults()), Volumes{Readings: 5000, Revocations: 100, After: atEach(500)}
+	plenty := Volumes{Readings: 30_000, Revocations: 150, After: atEach(2000)}
+	p.Enough = func(r Report) bool {
+		if r.Took > 90*time.Second { // the machine has more to do
+			plenty = least
+		}
+		return len(r.Short(plenty)) == 0 && len(r.missing()) == 0
 	}
-	p, least := plan(t, program, 2*time.Minute, Faults()), Volumes{Readings: 5000, Revocations: 100, After: atEach(500)}
-	plenty := Volumes{Readings: 100_000, Revocations: 150, After: atEach(2000)}
-	p.Enough = func(r Report) bool { return len(r.Short(plenty)) == 0 && len(r.missing()) == 0 }
 	switch {
 	case *torture:
 		least = Volumes{Readings: 10_000_000, Revocations: 5000, After: atEach(100_000)}
@@ -126,11 +177,12 @@ func TestWithoutLeasesTheSameFails(t *testing.T) {
 	if testing.Short() {
 		t.Skip("what it starts is built without the race detector, which -short is for")
 	}
+	t.Parallel()
 	program, err := BuildWithoutLeases(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := plan(t, program, 2*time.Minute, CutOffs()) // far more than it needs: each node has to be cut off
+	p := plan(t, program, most, CutOffs())
 	p.Enough = func(r Report) bool { return len(r.faithful()) == 0 }
 	for _, kind := range do(t, p).faithful() {
 		t.Errorf("%s: without leases, the promise was not seen to be broken", kind)

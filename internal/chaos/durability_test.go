@@ -15,11 +15,8 @@ func TestAStandbyThatNothingWaitsForIsRefused(t *testing.T) {
 	if testing.Short() {
 		t.Skip("what it starts is built without the race detector, which -short is for")
 	}
-	program, err := Build(t.Context(), t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, pair := Plan{Program: program, Dir: t.TempDir(), TTL: time.Second}, startPair(t)
+	t.Parallel()
+	p, pair := Plan{Program: built(t), Dir: t.TempDir(), TTL: time.Second}, startPair(t)
 	do := func(err error) {
 		t.Helper()
 		if err != nil {

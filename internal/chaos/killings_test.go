@@ -26,17 +26,12 @@ func TestNoAuditEventIsLostDoubledOrReorderedByAKill(t *testing.T) {
 	if testing.Short() {
 		t.Skip("what it starts is built without the race detector, which -short is for")
 	}
-	program, err := Build(t.Context(), t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
+	t.Parallel()
+	program := built(t)
 	for name, storeOf := range storetest.Databases() {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel() // to each other: on PostgreSQL most of the time is waited for the lease of the dead
-			lanes := 1
-			if name == "PostgreSQL" {
-				lanes = 4
-			}
+			t.Parallel()
+			const lanes = 4 // most of the time is waited for the lease of the dead
 			kill(t, program, storeOf, lanes, killings()/lanes)
 		})
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"syscall"
 	"testing"
 	"time"
@@ -18,11 +19,12 @@ import (
 // The process that started them is killed without a chance to clean up, while one
 // of them is stopped.
 func TestNothingOutlivesTheProcessThatStartedIt(t *testing.T) {
-	if os.Getenv("CHAOS_HOLD") != "" {
-		hold(t)
+	if dir := os.Getenv("CHAOS_HOLD"); dir != "" {
+		hold(t, dir)
 	}
+	t.Parallel()
 	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
-	cmd.Env = append(os.Environ(), "CHAOS_HOLD=1")
+	cmd.Env = append(os.Environ(), "CHAOS_HOLD="+t.TempDir()) // not its own, which it could not remove
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -63,9 +65,9 @@ func TestNothingOutlivesTheProcessThatStartedIt(t *testing.T) {
 }
 
 // hold starts a pair of servers, a node and a process of a group, stops the latter
-// two, says where they are, and waits to be killed.
-func hold(t *testing.T) {
-	program := filepath.Join(t.TempDir(), "program")
+// two, says where they are, and waits to be killed. Its files go into a folder.
+func hold(t *testing.T, dir string) {
+	program := filepath.Join(dir, "program")
 	if err := os.WriteFile(program, []byte("#!/bin/sh\nexec sleep 1000\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +75,7 @@ func hold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n, err := newNode("node", program, t.TempDir(), pair.Addr())
+	n, err := newNode("node", program, dir, pair.Addr())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,5 +94,8 @@ func hold(t *testing.T) {
 		t.Fatal(err)
 	}
 	fmt.Println(n.pid, other.Process.Pid, pair.Addr())
-	_, _ = io.Copy(io.Discard, os.Stdin) // until it is killed
+	_, _ = io.Copy(io.Discard, os.Stdin)         // until it is killed
+	for _, held := range []any{pair, n, group} { // what nobody holds any more is collected, and ends
+		runtime.KeepAlive(held)
+	}
 }

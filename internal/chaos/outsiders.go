@@ -15,10 +15,10 @@ import (
 )
 
 const (
-	outsiderPace = 40 * time.Millisecond // of questions to each
-	proxied      = 3                     // every so manieth reaches its node through a proxy, and is cut off
-	mostStruck   = 2                     // then the process is killed: who is silent three times gets nothing for a minute
-	pestered     = 4                     // outsiders to which something is done in each storm
+	outsiderPace = 100 * time.Millisecond // of questions to each: fifty are to leave the machine something
+	proxied      = 3                      // every so manieth reaches its node through a proxy, and is cut off
+	mostStruck   = 2                      // then the process is killed: who is silent three times gets nothing for a minute
+	pestered     = 4                      // outsiders to which something is done in each storm
 )
 
 // invite starts the verifiers in processes of their own.

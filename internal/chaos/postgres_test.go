@@ -24,6 +24,7 @@ func startPair(t *testing.T) *Pair {
 // The failover that the faults make is one that the promise allows: what was
 // acknowledged survives it, and the old primary completes nothing.
 func TestAPromotedStandbyHasWhatWasAcknowledgedAndTheOldPrimaryCompletesNothing(t *testing.T) {
+	t.Parallel()
 	p := startPair(t)
 	do := func(err error) {
 		t.Helper()
