@@ -1,5 +1,6 @@
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { problemOf } from "./problem";
+import { renew } from "./renew";
 import { stepUp } from "./stepup";
 
 /** useAct does something about oneself: signing in, a passkey, a session. What is
@@ -18,8 +19,7 @@ export function useAct<In, Out>(run: (body: In) => Promise<Out>, then?: (out: Ou
       }
     },
     onSuccess: (out) => {
-      for (const queryKey of [["session"], ["sessions"], ["passkeys"], ["whoami"]])
-        void queries.invalidateQueries({ queryKey });
+      for (const queryKey of [["session"], ["sessions"], ["passkeys"], ["whoami"]]) renew(queries, queryKey);
       then?.(out);
     },
   });

@@ -3,6 +3,7 @@ import { useRef } from "react";
 import { api, data, type Schema } from "./client";
 import { type Problem, problemOf } from "./problem";
 import type { Receipt } from "./queries";
+import { renew } from "./renew";
 import { stepUp } from "./stepup";
 
 /** Change is something that can be sent, and what became of it. */
@@ -41,7 +42,7 @@ export function useChange<In, Out>(
     },
     onSuccess: (out, body) => {
       key.current = undefined;
-      void queries.invalidateQueries({ queryKey: [ws] });
+      renew(queries, [ws]);
       then?.(out, body);
     },
     onError: (error) => {

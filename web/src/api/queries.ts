@@ -240,8 +240,8 @@ export interface AuditFilters {
   q?: string | undefined;
 }
 
-/** auditEvents are the audit log, the newest first. What stands still is not asked for
-    again because something happened. */
+/** auditEvents are the audit log, the newest first. What stands still of it has a place of
+    its own. */
 export const auditEvents = (ws: string, filters: AuditFilters, still = false) =>
   listed<AuditEvent>([ws, still ? "audit at rest" : "audit", present(filters)], (cursor, signal) =>
     data(

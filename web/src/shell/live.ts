@@ -25,9 +25,6 @@ export const stale = shared(false);
 /** said is what screen readers are told of what changed by itself. */
 export const said = shared("");
 
-/** heardEvents is how many events of the audit log the stream has told of. */
-export const heardEvents = shared(0);
-
 const quiet = 5_000; // milliseconds between two announcements, at least
 let last = 0;
 

@@ -55,6 +55,15 @@ it("takes the nodes as they are told, and everything anew after a gap", () => {
   expect(asked).toEqual([["acme"]]);
 });
 
+it("reads anew what was read before it was open, and not when it is opened again", () => {
+  for (let n = 0; n < 2; n++) {
+    source.dispatchEvent(new Event("open"));
+    tell("open", { topics: ["keys"], node: "node-1" });
+    vi.advanceTimersByTime(300);
+  }
+  expect(asked).toEqual([["acme"]]);
+});
+
 it("says that the node is stale when its stream ends for that", () => {
   tell("end", { reason: "shutdown" });
   expect(stale.get()).toBe(false);

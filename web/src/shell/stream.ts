@@ -3,8 +3,9 @@ import { useEffect } from "react";
 import type { Schema } from "../api/client";
 import { allows } from "../api/permissions";
 import { type Node, nodes, whoami } from "../api/queries";
+import { renew } from "../api/renew";
 import { sentence } from "../screens/audit/words";
-import { announce, heardEvents, stale } from "./live";
+import { announce, stale } from "./live";
 
 /** topics are what a stream tells of, and what hearing of it needs. */
 const topics = [
@@ -42,7 +43,7 @@ export function listen(source: EventSource, ws: string, queries: QueryClient): (
     for (const key of keys) due.set(JSON.stringify(key), key);
     timer ??= setTimeout(() => {
       timer = undefined;
-      for (const queryKey of due.values()) void queries.invalidateQueries({ queryKey });
+      for (const queryKey of due.values()) renew(queries, queryKey);
       due.clear();
     }, together);
   };
@@ -59,13 +60,15 @@ export function listen(source: EventSource, ws: string, queries: QueryClient): (
   on<Schema["StreamChange"]>("rotation", (c) => again([ws, "rotation", c.id], [ws, "keys"]));
   on<Schema["AuditEvent"]>("audit", (e) => {
     announce(sentence(e));
-    heardEvents.set(heardEvents.get() + 1);
     again([ws, "audit"], [ws, "overview"]);
   });
   on<Schema["StreamNodes"]>("nodes", (n) =>
     queries.setQueryData(nodes(ws).queryKey, (shown) => n.nodes.map((node) => withRate(node, shown))),
   );
   on("reset", () => again([ws]));
+  // What was read before the stream was open may lack what it will never tell of. When
+  // it is opened again, it goes on where it was.
+  source.addEventListener("open", () => again([ws]), { once: true });
   on<{ reason: string }>("end", (end) => end.reason === "stale" && stale.set(true));
   return () => clearTimeout(timer);
 }

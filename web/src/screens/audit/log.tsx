@@ -1,10 +1,7 @@
-import { useInfiniteQuery } from "@tanstack/react-query";
 import { Link, Outlet, useNavigate, useParams, useSearch } from "@tanstack/react-router";
 import { ScrollText } from "lucide-react";
 import { useState } from "react";
-import { only, present, rowsOf } from "../../api/lists";
-import { auditEvents } from "../../api/queries";
-import { heardEvents } from "../../shell/live";
+import { only, present } from "../../api/lists";
 import { Button } from "../../ui/button";
 import { Filters, SearchField, SelectFilter } from "../../ui/filters";
 import { List, TextButton } from "../../ui/list";
@@ -14,6 +11,7 @@ import { Head } from "../../ui/page";
 import { Empty, NoMatch } from "../../ui/states";
 import { Switch } from "../../ui/switch";
 import { Export } from "./export";
+import { useAuditLog } from "./still";
 import { auditColumns } from "./table";
 import { actions } from "./words";
 
@@ -46,10 +44,8 @@ export function AuditLog() {
   const { live } = search;
   const filters = only(search, "from", "to", "actor", "actor_type", "action", "target", "outcome", "q");
   const still = live === "off";
-  const list = useInfiniteQuery({
-    ...auditEvents(ws, { ...filters, from: since(search.from) }, still),
-    ...(still && { staleTime: Number.POSITIVE_INFINITY, gcTime: 0 }), // until somebody asks
-  });
+  const begin = useBegin(search.from, still);
+  const { list, rows, news } = useAuditLog(ws, { ...filters, from: begin }, still);
   const filter = (next: { [K in keyof typeof search]: (typeof search)[K] | undefined }) =>
     navigate({ search: present({ ...search, ...next }), replace: true });
   const filtered = Object.keys(filters).length > 0;
@@ -65,7 +61,7 @@ export function AuditLog() {
             <Switch checked={!still} onChange={(on) => filter({ live: on ? undefined : "off" })}>
               Live
             </Switch>
-            <Export ws={ws} search={{ ...filters, from: since(search.from) }} />
+            <Export ws={ws} search={{ ...filters, from: begin }} />
           </>
         }
       />
@@ -105,11 +101,11 @@ export function AuditLog() {
           </Button>
         )}
       </Filters>
-      {still && <Since onShow={() => void list.refetch()} shown={list.dataUpdatedAt} />}
+      {news && <Since {...news} />}
       <List
         label="Audit log"
         query={list}
-        rows={rowsOf(list.data)}
+        rows={rows}
         lines={1}
         columns={auditColumns((e) => (
           <Link
@@ -138,22 +134,28 @@ export function AuditLog() {
 }
 
 /** Since says how many events came while the list stood still. */
-function Since({ shown, onShow }: { shown: number; onShow: () => void }) {
-  const all = heardEvents.use();
-  const [seen, setSeen] = useState({ at: shown, of: all });
-  if (seen.at !== shown) setSeen({ at: shown, of: all }); // it was read anew
-  const more = seen.at === shown ? all - seen.of : 0;
+function Since({ count, more, show }: { count: number; more: boolean; show: () => void }) {
   return (
     <div className="banner" role="status">
-      {more > 0 ? (
+      {count > 0 ? (
         <Note>
-          {many(more, "new event")}. <TextButton onClick={onShow}>Show {more === 1 ? "it" : "them"}</TextButton>
+          {more && "At least "}
+          {many(count, "new event")}. <TextButton onClick={show}>Show {count === 1 ? "it" : "them"}</TextButton>
         </Note>
       ) : (
         <p className="small dim">The list stands still. What happens meanwhile is counted here.</p>
       )}
     </div>
   );
+}
+
+/** useBegin is since a span, and stays what it was while the list stands still: what
+    begins at another moment is another list. */
+function useBegin(span: string | undefined, still: boolean): string | undefined {
+  const [held, hold] = useState({ span, at: since(span) });
+  const at = still && held.span === span ? held.at : since(span);
+  if (held.span !== span || held.at !== at) hold({ span, at });
+  return at;
 }
 
 /** since is the moment that a span of an address begins at, to the minute, so that it

@@ -1,6 +1,7 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { type ReactNode, useEffect } from "react";
 import { type Receipt, receipt as receiptQuery } from "../../api/queries";
+import { renew } from "../../api/renew";
 import { Button } from "../../ui/button";
 import { Dialog } from "../../ui/dialog";
 import { OutOfDate } from "../../ui/list";
@@ -18,7 +19,7 @@ export function useReceipt(ws: string, first: Receipt) {
   });
   const receipt = now.data ?? first;
   useEffect(() => {
-    if (receipt.confirmed) void queries.invalidateQueries({ queryKey: [ws] });
+    if (receipt.confirmed) renew(queries, [ws]);
   }, [receipt.confirmed, queries, ws]);
   return { receipt, error: receipt.confirmed ? null : now.error, refetch: now.refetch };
 }
