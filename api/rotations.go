@@ -41,6 +41,7 @@ type RotationSource struct {
 	IP          string `json:"ip" doc:"Empty when nobody said."`
 	UserAgent   string `json:"user_agent"`
 	Node        string `json:"node" doc:"That saw it last."`
+	Via         string `json:"via" enum:"server,gateway,verifier," doc:"What that was: see UsageSource."`
 	Others      bool   `json:"others" doc:"The sum of those that were too many to be told apart."`
 	OldLastSeen *Time  `json:"old_last_seen" doc:"When it was last accepted with the old key."`
 	NewLastSeen *Time  `json:"new_last_seen"`
@@ -70,6 +71,7 @@ type RefusedSource struct {
 	IP        string `json:"ip"`
 	UserAgent string `json:"user_agent"`
 	Node      string `json:"node"`
+	Via       string `json:"via" enum:"server,gateway,verifier," doc:"What refused it last: see UsageSource."`
 	Others    bool   `json:"others" doc:"The sum of those that were too many to be told apart."`
 	LastSeen  Time   `json:"last_seen"`
 	Count     int64  `json:"count"`

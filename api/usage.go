@@ -13,6 +13,7 @@ type UsageSource struct {
 	IP        string `json:"ip"`
 	UserAgent string `json:"user_agent"`
 	Node      string `json:"node" doc:"The node that saw it last."`
+	Via       string `json:"via" enum:"server,gateway,verifier," doc:"What that was: server, the node's API; gateway, its listener for proxies; verifier, a verifier outside the server, which has the name in node. Empty for others, and where it was last seen before that was told."`
 	Others    bool   `json:"others" doc:"True for the one entry that stands for all sources that were too many to be told apart."`
 	FirstSeen Time   `json:"first_seen"`
 	LastSeen  Time   `json:"last_seen"`

@@ -29,6 +29,7 @@ func sourceColumns() []column[api.UsageSource] {
 		}},
 		{name: "user_agent", text: func(s api.UsageSource) string { return s.UserAgent }},
 		{name: "node", text: func(s api.UsageSource) string { return s.Node }},
+		{name: "via", text: func(s api.UsageSource) string { return s.Via }},
 		{name: "last_seen", text: func(s api.UsageSource) string { return when(s.LastSeen) }},
 		{name: "ok", text: func(s api.UsageSource) string { return number(s.OK) }},
 		{name: "refused", text: func(s api.UsageSource) string { return number(s.Refused) }},

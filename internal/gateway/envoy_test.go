@@ -92,7 +92,7 @@ func TestEnvoyIsToldWhoIsCalling(t *testing.T) {
 	if want := []string{"authorization", "x-api-key", "x-postern-admin", "x.postern-role", "x_postern_role"}; !slices.Equal(removed, want) {
 		t.Errorf("removed are %q, want %q", removed, want)
 	}
-	if u := w.uses.take(); len(u) != 1 || !u[0].OK || u[0].IP != local || !slices.Equal(u[0].Asked, []string{"tickets:read"}) {
+	if u := w.uses.take(); len(u) != 1 || !u[0].OK || !u[0].Gateway || u[0].IP != local || !slices.Equal(u[0].Asked, []string{"tickets:read"}) {
 		t.Errorf("uses are %+v, want one", u)
 	}
 }

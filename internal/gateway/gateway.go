@@ -127,7 +127,9 @@ func (g *Gateway) answer(ctx context.Context, a *ask, encode func(*decision)) de
 		return d
 	}
 	if d.verdict.KeyFound && g.usage != nil {
-		g.usage.Touch(d.verdict.Use(a.from, a.agent, a.asked).Fit())
+		use := d.verdict.Use(a.from, a.agent, a.asked)
+		use.Gateway = true
+		g.usage.Touch(use.Fit())
 	}
 	return d
 }

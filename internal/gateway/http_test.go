@@ -215,7 +215,7 @@ func TestUsesAreCountedAsThoseOfVerify(t *testing.T) {
 		asked string
 	}{{true, "tickets:read"}, {false, "tickets:delete"}} {
 		u := got[i]
-		if u.OK != want.ok || !slices.Equal(u.Asked, []string{want.asked}) || u.IP != local || string(u.Principal) != b.account.ID {
+		if u.OK != want.ok || !slices.Equal(u.Asked, []string{want.asked}) || u.IP != local || string(u.Principal) != b.account.ID || !u.Gateway {
 			t.Errorf("got %+v, want one of %s with %v and %s", u, b.account.ID, want.ok, want.asked)
 		}
 		if strings.Contains(u.UserAgent, b.key.Value) || !strings.HasPrefix(u.UserAgent, "curl ") {

@@ -22,6 +22,9 @@ type NodeRow struct {
 // ServerNode is the kind of a node that serves the API.
 const ServerNode = "server"
 
+// Gateway is the listener of a server where proxies ask. It is no node of its own.
+const Gateway = "gateway"
+
 // VerifierNode is the kind of a verifier outside the server, which follows one.
 const VerifierNode = "verifier"
 

@@ -27,6 +27,7 @@ type RotationSource struct {
 	IP          string
 	UserAgent   string
 	Node        string    // that it was last seen by
+	Via         string    // as in [KeySource]
 	Others      bool      // the sum of those that were too many to be told apart
 	OldLastSeen time.Time // when it was last accepted with the old key; zero: never
 	NewLastSeen time.Time
@@ -38,6 +39,7 @@ type TrialSource struct {
 	IP        string
 	UserAgent string
 	Node      string
+	Via       string
 	Others    bool
 	LastSeen  time.Time
 	Refused   int64
@@ -255,18 +257,18 @@ func moves(e Evidence) []RotationSource {
 			to = sameAddress(e.NewSources, old.IP, known)
 		}
 		s := RotationSource{
-			IP: old.IP, UserAgent: old.UserAgent, Node: old.Node, Others: old.Others,
+			IP: old.IP, UserAgent: old.UserAgent, Node: old.Node, Via: old.Via, Others: old.Others,
 			OldLastSeen: old.LastOK, NewLastSeen: to.LastOK, Moved: to.LastOK.After(old.LastOK),
 		}
 		if s.Moved {
-			s.Node = to.Node
+			s.Node, s.Via = to.Node, to.Via
 		}
 		all = append(all, s)
 	}
 	for _, s := range e.NewSources {
 		if !known[s.place()] && !s.LastOK.IsZero() {
 			all = append(all, RotationSource{
-				IP: s.IP, UserAgent: s.UserAgent, Node: s.Node, Others: s.Others, NewLastSeen: s.LastOK, Moved: true,
+				IP: s.IP, UserAgent: s.UserAgent, Node: s.Node, Via: s.Via, Others: s.Others, NewLastSeen: s.LastOK, Moved: true,
 			})
 		}
 	}
@@ -305,7 +307,7 @@ func (r Rotation) refusedSince(e Evidence) (all []TrialSource) {
 			continue
 		}
 		all = append(all, TrialSource{
-			IP: s.IP, UserAgent: s.UserAgent, Node: s.Node, Others: s.Others, LastSeen: s.Last, Refused: n,
+			IP: s.IP, UserAgent: s.UserAgent, Node: s.Node, Via: s.Via, Others: s.Others, LastSeen: s.Last, Refused: n,
 		})
 	}
 	return all

@@ -68,7 +68,7 @@ func used(sources *[]iam.KeySource, from string, at time.Time) {
 	all := slices.Clone(*sources)
 	i := slices.IndexFunc(all, func(s iam.KeySource) bool { return s.IP == ip && s.UserAgent == agent })
 	if i < 0 {
-		all = append(all, iam.KeySource{Node: "node-1", SourceUse: iam.SourceUse{IP: ip, UserAgent: agent, First: at}})
+		all = append(all, iam.KeySource{Node: "node-1", SourceUse: iam.SourceUse{IP: ip, UserAgent: agent, Via: iam.Gateway, First: at}})
 		i = len(all) - 1
 	}
 	all[i].Last, all[i].LastOK, all[i].OK = at, at, all[i].OK+1
@@ -167,7 +167,7 @@ func TestRotationGoesFromFirstUseToReady(t *testing.T) {
 		s.use("10.0.0.2 curl", "10.0.0.1 curl")
 		s.does(iam.Overlapping, "rotation.first_use")
 		blockers := s.wantBlockers(iam.SourceNotMoved, iam.NotQuiet)
-		if src := blockers[0].Source; src == nil || src.IP != "10.0.0.2" || src.Node != "node-1" || !strings.Contains(blockers[0].Detail, "10.0.0.2 (curl)") {
+		if src := blockers[0].Source; src == nil || src.IP != "10.0.0.2" || src.Node != "node-1" || src.Via != iam.Gateway || !strings.Contains(blockers[0].Detail, "10.0.0.2 (curl)") {
 			t.Errorf("got the laggard %+v, %q; want 10.0.0.2 (curl), seen by node-1", src, blockers[0].Detail)
 		}
 		s.rest()

@@ -58,7 +58,8 @@ type UsePoint struct {
 type SourceUse struct {
 	IP        string
 	UserAgent string
-	Others    bool // the sum of those that were too many to be told apart
+	Via       string // in a report, [Gateway] or empty; as it is kept, see [KeySource]
+	Others    bool   // the sum of those that were too many to be told apart
 	First     time.Time
 	Last      time.Time
 	LastOK    time.Time // zero: it was not accepted from there
@@ -96,7 +97,9 @@ func WithoutIDs(ask string) string {
 	return strings.Join(slices.Compact(kept), " ")
 }
 
-// KeySource is what is known of one source of a key.
+// KeySource is what is known of one source of a key. Via is what it last used the key
+// at: [Gateway] of the node, or else the node's kind; empty in what was kept before
+// that was.
 type KeySource struct {
 	SourceUse
 	Node       string        // that it was last seen by

@@ -11,6 +11,7 @@ type Use struct {
 	Principal PrincipalID
 	Workspace WorkspaceID
 	OK        bool       // the key was accepted; else it was refused
+	Gateway   bool       // a proxy asked, at a gateway's listener
 	IP        netip.Addr // where it was used; invalid: nobody said
 	UserAgent string     // that it was used with, fit to be kept; empty: nobody said
 	Asked     []string   // permissions, as they were written, none of them twice

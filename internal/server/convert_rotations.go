@@ -30,7 +30,7 @@ func rotatedKey(k iam.RotatedKey, state iam.State) api.RotatedKey {
 
 func rotationSource(s iam.RotationSource) api.RotationSource {
 	return api.RotationSource{
-		IP: s.IP, UserAgent: s.UserAgent, Node: s.Node, Others: s.Others,
+		IP: s.IP, UserAgent: s.UserAgent, Node: s.Node, Via: s.Via, Others: s.Others,
 		OldLastSeen: timeOrNull(s.OldLastSeen), NewLastSeen: timeOrNull(s.NewLastSeen), Moved: s.Moved,
 	}
 }
@@ -51,7 +51,7 @@ func trial(r iam.JudgedRotation) *api.RotationTrial {
 		StartedAt: api.NewTime(r.Trial.From), EndsAt: api.NewTime(r.Trial.Until), EndedAt: timeOrNull(r.Trial.EndedAt),
 		Refused: each(r.Judged.Refused, func(s iam.TrialSource) api.RefusedSource {
 			return api.RefusedSource{
-				IP: s.IP, UserAgent: s.UserAgent, Node: s.Node, Others: s.Others, LastSeen: api.NewTime(s.LastSeen), Count: s.Refused,
+				IP: s.IP, UserAgent: s.UserAgent, Node: s.Node, Via: s.Via, Others: s.Others, LastSeen: api.NewTime(s.LastSeen), Count: s.Refused,
 			}
 		}),
 	}

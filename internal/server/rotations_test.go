@@ -34,7 +34,7 @@ func (c *counter) saw(key api.Key, ip string, ok bool) {
 	c.t.Helper()
 	now := time.Now()
 	use := iam.KeyUse{Key: iam.KeyID(key.ID), Principal: iam.PrincipalID(key.Principal.ID), Workspace: iam.WorkspaceID(c.workspace)}
-	from := iam.SourceUse{IP: ip, UserAgent: "curl/8.5", First: now, Last: now}
+	from := iam.SourceUse{IP: ip, UserAgent: "curl/8.5", Via: iam.Gateway, First: now, Last: now}
 	if ok {
 		use.LastOK, from.LastOK, from.OK = now, now, 1
 	} else {
@@ -212,8 +212,8 @@ func TestTrialTellsWhoWasRefused(t *testing.T) {
 		uses.saw(old.Key, "10.0.0.7", false)
 		uses.saw(old.Key, "10.0.0.7", false)
 		refused := c.rotation(id).Trial.Refused
-		if len(refused) != 1 || refused[0].IP != "10.0.0.7" || refused[0].UserAgent != "curl/8.5" || refused[0].Count != 2 || refused[0].Node != "fra-1" {
-			t.Errorf("got %+v, want two refusals of 10.0.0.7 (curl/8.5), seen by fra-1", refused)
+		if len(refused) != 1 || refused[0].IP != "10.0.0.7" || refused[0].UserAgent != "curl/8.5" || refused[0].Count != 2 || refused[0].Node != "fra-1" || refused[0].Via != iam.Gateway {
+			t.Errorf("got %+v, want two refusals of 10.0.0.7 (curl/8.5), seen by the gateway of fra-1", refused)
 		}
 		c.post(here("/rotations/"+id+"/cancel"), `{"keep":"old"}`).want(http.StatusOK, &out)
 		if out.Rotation.State != "cancelled" || out.Rotation.OldKey.State != "active" || out.Rotation.NewKey.State != "revoked" || out.Rotation.Trial.EndedAt == nil {

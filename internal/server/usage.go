@@ -109,7 +109,7 @@ func usagePoint(p iam.UsePoint) api.UsagePoint {
 
 func usageSource(k iam.KeySource) api.UsageSource {
 	return api.UsageSource{
-		IP: k.IP, UserAgent: k.UserAgent, Node: k.Node, Others: k.Others,
+		IP: k.IP, UserAgent: k.UserAgent, Node: k.Node, Via: k.Via, Others: k.Others,
 		FirstSeen: api.NewTime(k.First), LastSeen: api.NewTime(k.Last), LastOK: timeOrNull(k.LastOK), OK: k.OK, Refused: k.Refused,
 	}
 }

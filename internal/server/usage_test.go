@@ -40,7 +40,7 @@ func TestUseIsShownWhereItIsLookedFor(t *testing.T) {
 		if n := len(u.Points); n != 60 || sum(u.Points) != "41/2" || u.Step != "1m" {
 			t.Errorf("got %d points of %s, together %s; want 60 of 1m, 41/2", n, u.Step, sum(u.Points))
 		}
-		if len(u.Sources) != 1 || u.Sources[0].IP != "192.0.2.7" || u.Sources[0].Node != "test" || u.Sources[0].LastOK == nil || u.Sources[0].Refused != 2 {
+		if len(u.Sources) != 1 || u.Sources[0].IP != "192.0.2.7" || u.Sources[0].Node != "test" || u.Sources[0].Via != iam.ServerNode || u.Sources[0].LastOK == nil || u.Sources[0].Refused != 2 {
 			t.Errorf("got sources %+v, want one", u.Sources)
 		}
 

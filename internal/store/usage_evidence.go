@@ -64,11 +64,11 @@ func (r reader) Evidences(ctx context.Context, ws iam.WorkspaceID, pairs [][2]ia
 	w.in("u.key_id", ids)
 	w.add(`EXISTS (SELECT 1 FROM keys k WHERE k.id = u.key_id AND k.workspace_id = ?)`, string(ws))
 	home := w.arg(string(ws))
-	const none = `'', 0, '', '', '', 0, 0, 0, 0, 0, 0, 0, 0`
+	const none = `'', 0, '', '', '', 0, 0, 0, 0, 0, 0, 0, 0, ''`
 	found, err := collect(ctx, r, testimonyFields, fmt.Sprintf(`
 		SELECT %[1]d, %[5]s, '', 0, 0, 0, 0, 0 FROM usage_sources u WHERE %[7]s
 		UNION ALL
-		SELECT %[2]d, key_id, 0, '', '', '', 0, 0, 0, 0, 0, 0, 0, 0, '', 0, 0, 0, COALESCE(first_ok_at, 0), COALESCE(last_ok_at, 0)
+		SELECT %[2]d, key_id, 0, '', '', '', 0, 0, 0, 0, 0, 0, 0, 0, '', '', 0, 0, 0, COALESCE(first_ok_at, 0), COALESCE(last_ok_at, 0)
 		FROM usage_last u WHERE %[7]s
 		UNION ALL
 		SELECT %[3]d, %[6]s, name, covers, COALESCE(ended_at, 0), registered_at, 0, 0 FROM usage_reporters
@@ -77,7 +77,7 @@ func (r reader) Evidences(ctx context.Context, ws iam.WorkspaceID, pairs [][2]ia
 		SELECT %[3]d, %[6]s, name, 0, 0, 0, 0, 0 FROM nodes WHERE reporter = ''
 		UNION ALL
 		SELECT %[4]d, %[6]s, '', 0, 0, CASE WHEN time > %[8]s THEN time ELSE %[8]s END, 0, 0 FROM head
-		ORDER BY 1, 3, 8 DESC, 4, 5, 15`,
+		ORDER BY 1, 3, 8 DESC, 4, 5, 16`,
 		sourceRow, lastRow, reporterRow, clockRow, sourceColumns, none, w, clock, home), w.args...)
 	if err != nil {
 		return nil, fmt.Errorf("read what is known of the use of keys: %w", err)

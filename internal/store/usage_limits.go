@@ -16,7 +16,7 @@ const maxDetails = 100
 // says so, and else all of them.
 func (t *tx) addDetails(ctx context.Context, from origin, s sums) ([]string, error) {
 	grown := s.detailed()
-	all := slices.Concat(sourceStatements(t.store.words, from.name, s.sources), askStatements(t.store.words, s.asks))
+	all := slices.Concat(sourceStatements(t.store.words, from, s.sources), askStatements(t.store.words, s.asks))
 	if made := t.store.words.made; made != "" {
 		grown = nil
 		for i, st := range all {
@@ -107,12 +107,12 @@ func beyond[T any](rows []T, same func(a, b T) bool) []T {
 	return rest
 }
 
-const sourceColumns = `key_id, others, ip, user_agent, node, first_at, last_at, COALESCE(last_ok_at, 0), ok, refused, gap, gap_before, gap_period`
+const sourceColumns = `key_id, others, ip, user_agent, node, first_at, last_at, COALESCE(last_ok_at, 0), ok, refused, gap, gap_before, gap_period, via`
 
 func sourceFields(u *sourceUse) []any {
 	return []any{
 		&u.key, yes{&u.others}, &u.ip, &u.userAgent, &u.node, &u.first, &u.last, &u.lastOK, &u.ok, &u.refused,
-		&u.gap, &u.before, &u.epoch,
+		&u.gap, &u.before, &u.epoch, &u.via,
 	}
 }
 
@@ -146,7 +146,7 @@ func (t *tx) sumSources(ctx context.Context, keys []string) error {
 	if err := t.writeAll(ctx, gone); err != nil {
 		return err
 	}
-	return t.writeAll(ctx, sourceStatements(t.store.words, "", inOrder(others, func(a, b sourceUse) int { return a.compare(b.source) })))
+	return t.writeAll(ctx, sourceStatements(t.store.words, origin{}, inOrder(others, func(a, b sourceUse) int { return a.compare(b.source) })))
 }
 
 const askColumns = `key_id, day, others, ask, principal_id, last_at, ok, refused`

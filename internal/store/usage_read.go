@@ -137,7 +137,7 @@ func (r reader) UsageSources(ctx context.Context, ws iam.WorkspaceID, key iam.Ke
 func (u sourceUse) known(now int64) iam.KeySource {
 	return iam.KeySource{
 		SourceUse: iam.SourceUse{
-			IP: u.ip, UserAgent: u.userAgent, Others: u.others, First: timeOf(u.first), Last: timeOf(u.last), LastOK: timeOf(u.lastOK),
+			IP: u.ip, UserAgent: u.userAgent, Via: u.via, Others: u.others, First: timeOf(u.first), Last: timeOf(u.last), LastOK: timeOf(u.lastOK),
 			OK: u.ok, Refused: u.refused,
 		},
 		Node: u.node, LongestGap: time.Duration(u.longest(now)) * time.Microsecond,

@@ -73,14 +73,15 @@ func (s *Store) report(ctx context.Context, r iam.UsageReport, sums sums, first 
 // origin is who reports, and how far minutes had been folded then.
 type origin struct {
 	name    string
+	kind    string
 	number  int64
 	minutes int64
 }
 
 // from returns who reports, or [iam.ErrReported].
 func (t *tx) from(ctx context.Context, r iam.UsageReport) (origin, error) {
-	from, err := find(ctx, t.reader, "reporter", func(o *origin) []any { return []any{&o.name, &o.number, &o.minutes} },
-		`SELECT name, number, (SELECT minutes_to FROM usage_state) FROM usage_reporters WHERE id = $1`, r.Reporter)
+	from, err := find(ctx, t.reader, "reporter", func(o *origin) []any { return []any{&o.name, &o.kind, &o.number, &o.minutes} },
+		`SELECT name, kind, number, (SELECT minutes_to FROM usage_state) FROM usage_reporters WHERE id = $1`, r.Reporter)
 	if err == nil && from.number >= r.Number {
 		return origin{}, iam.ErrReported
 	}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"fmt"
 	"iter"
 	"maps"
@@ -145,22 +146,23 @@ const (
 	gapFound = `(CASE WHEN ` + gapNow + ` > excluded.gap THEN ` + gapNow + ` ELSE excluded.gap END)`
 )
 
-func sourceStatements(d words, node string, rows []sourceUse) []statement {
+func sourceStatements(d words, by origin, rows []sourceUse) []statement {
 	return inserts(d, `
 		INSERT INTO usage_sources (
-			key_id, others, ip, user_agent, node, first_at, last_at, last_ok_at, ok, refused, gap, gap_before, gap_period
+			key_id, others, ip, user_agent, node, first_at, last_at, last_ok_at, ok, refused, gap, gap_before, gap_period, via
 		)`, rows, func(u sourceUse) []any {
-		from := node
+		node, via := by.name, cmp.Or(u.via, by.kind)
 		if u.others {
-			from = ""
+			node, via = "", ""
 		}
 		return []any{
-			u.key, bit(u.others), u.ip, u.userAgent, from, u.first, u.last, orNever(u.lastOK), u.ok, u.refused,
-			u.gap, u.before, u.epoch,
+			u.key, bit(u.others), u.ip, u.userAgent, node, u.first, u.last, orNever(u.lastOK), u.ok, u.refused,
+			u.gap, u.before, u.epoch, via,
 		}
 	}, `
 		ON CONFLICT (key_id, others, ip, user_agent) DO UPDATE SET
 			node = CASE WHEN excluded.last_at >= usage_sources.last_at THEN excluded.node ELSE usage_sources.node END,
+			via = CASE WHEN excluded.last_at >= usage_sources.last_at THEN excluded.via ELSE usage_sources.via END,
 			first_at = CASE WHEN excluded.first_at < usage_sources.first_at THEN excluded.first_at ELSE usage_sources.first_at END,
 			last_at = CASE WHEN excluded.last_at > usage_sources.last_at THEN excluded.last_at ELSE usage_sources.last_at END,
 			last_ok_at = CASE WHEN usage_sources.last_ok_at >= excluded.last_ok_at THEN usage_sources.last_ok_at

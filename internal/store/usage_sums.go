@@ -48,7 +48,7 @@ type source struct {
 
 type sourceUse struct {
 	source
-	node               string
+	node, via          string
 	first, last        int64
 	lastOK             int64 // zero: never
 	ok, refused        int64
@@ -162,6 +162,7 @@ func sourceOf(key string, s iam.SourceUse) sourceUse {
 		ok: s.OK, refused: s.Refused,
 	}
 	if !s.Others {
+		u.via = s.Via
 		u.ip, u.userAgent = brief(s.IP, maxIP), brief(s.UserAgent, maxUserAgent)
 	}
 	u.epoch = u.last / gapPeriod
@@ -172,6 +173,9 @@ func sourceOf(key string, s iam.SourceUse) sourceUse {
 func (u sourceUse) with(v sourceUse) sourceUse {
 	if v.key == "" {
 		return u
+	}
+	if v.last > u.last {
+		u.via = v.via
 	}
 	u.first, u.last, u.lastOK = min(u.first, v.first), max(u.last, v.last), max(u.lastOK, v.lastOK)
 	u.ok, u.refused = u.ok+v.ok, u.refused+v.refused

@@ -80,8 +80,12 @@ func (c *cutter) minute(minute uint32, ok, refused int64) {
 func (c *cutter) detail(kind kind, d *detailSum) {
 	last := c.times.at(d.last)
 	if kind == sources {
+		var via string
+		if d.gateway {
+			via = iam.Gateway
+		}
 		c.sources = append(c.sources, iam.SourceUse{
-			IP: c.addresses.text(d.ip), UserAgent: d.text, OK: d.ok, Refused: d.refused,
+			IP: c.addresses.text(d.ip), UserAgent: d.text, Via: via, OK: d.ok, Refused: d.refused,
 			First: c.times.at(d.first), Last: last, LastOK: c.times.at(d.lastOK),
 		})
 		c.untold.sources.add(-d.ok, -d.refused)

@@ -20,37 +20,47 @@ type detail struct {
 type what struct {
 	key  uint32 // its number
 	kind kind
-	text uint32   // number of the user agent or the ask; noText: there is none
-	ip   [16]byte // all zero: nobody said, or ::, which nobody comes from
+	text uint32 // number of the user agent or the ask; noText: there is none
+	spot
+}
+
+// spot is from where, and at which door, a key was used. Asks have none.
+type spot struct {
+	ip      [16]byte // all zero: nobody said, or ::, which nobody comes from
+	gateway bool     // a proxy asked, at a gateway's listener
+}
+
+// spotOf returns where a key was used.
+func spotOf(u *iam.Use) spot {
+	p := spot{gateway: u.Gateway}
+	if u.IP.IsValid() {
+		p.ip = u.IP.As16()
+	}
+	return p
 }
 
 // hash returns a hash that a client cannot make collide.
 func (w *what) hash(seed maphash.Seed) uint64 {
-	var b [28]byte
+	var b [29]byte
 	binary.NativeEndian.PutUint32(b[0:], w.key)
 	binary.NativeEndian.PutUint32(b[4:], uint32(w.kind))
 	binary.NativeEndian.PutUint32(b[8:], w.text)
 	copy(b[12:], w.ip[:])
-	return maphash.Bytes(seed, b[:])
-}
-
-// addressOf returns where a key was used, as what has it.
-func addressOf(u *iam.Use) (ip [16]byte) {
-	if u.IP.IsValid() {
-		ip = u.IP.As16()
+	if w.gateway {
+		b[28] = 1
 	}
-	return ip
+	return maphash.Bytes(seed, b[:])
 }
 
 // source counts where a key was used, unless there is no room.
 func (s *side) source(key uint32, u *iam.Use, at tick) bool {
-	k, ip := &s.keys[key-1], addressOf(u)
-	if o := &k.own[sources]; k.ip == ip && s.agents.is(o.text, u.UserAgent) {
+	k, from := &s.keys[key-1], spotOf(u)
+	if o := &k.own[sources]; k.spot == from && s.agents.is(o.text, u.UserAgent) {
 		o.note(u.OK, at)
 		return true
 	}
 	text, ok := s.agentNumber(k, u.UserAgent)
-	return ok && s.tell(what{key: key, kind: sources, text: text, ip: ip}, u.OK, at)
+	return ok && s.tell(what{key: key, kind: sources, text: text, spot: from}, u.OK, at)
 }
 
 // ask counts what was asked, without ids when the key has been asked about too

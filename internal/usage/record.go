@@ -11,13 +11,12 @@ import (
 // other processors; once others can find it, what changes is only touched with atomics.
 type keyCount struct {
 	id      [16]byte
-	ip      [16]byte // of its own source
-	first   tick     // likewise
+	spot         // of its own source
+	first   tick // likewise
 	minutes [2]count
 	untold  lastUses // from where there was no room to say
 	own     [general]own
 	told    [kinds]chain // its other details
-	_       uint32
 }
 
 // owner is whose key it is.
@@ -45,19 +44,19 @@ func (k *keyCount) begin(kind kind, text uint32, ok bool, at tick) {
 	k.told[kind].many = 1
 }
 
-// addressOf returns the address of the first detail of a kind: asks have none.
-func (k *keyCount) addressOf(kind kind) (ip [16]byte) {
+// spotOf returns the spot of the first detail of a kind: asks have none.
+func (k *keyCount) spotOf(kind kind) (from spot) {
 	if kind == sources {
-		ip = k.ip
+		from = k.spot
 	}
-	return ip
+	return from
 }
 
 // kind is what a detail tells apart.
 type kind uint32
 
 const (
-	sources kind = iota // address and user agent
+	sources kind = iota // spot and user agent
 	asks                // permissions that were asked for together
 	general             // the same without ids
 	kinds

@@ -225,7 +225,7 @@ func (s *side) newKey(u *iam.Use, minute uint32, at tick) uint32 {
 	}
 	s.owners[n-1] = owner{u.Principal, u.Workspace}
 	k := &s.keys[n-1]
-	k.id, k.ip, k.first = u.Key, addressOf(u), at
+	k.id, k.spot, k.first = u.Key, spotOf(u), at
 	k.minutes[minute].begin(u.OK)
 	if text, ok := s.agentNumber(k, u.UserAgent); ok {
 		k.begin(sources, text, u.OK, at)

@@ -44,23 +44,23 @@ func (w *walk) next() bool {
 			w.inside, w.follow = true, w.key.told[w.kind].first
 			if w.kind < general && w.key.own[w.kind].text != noOwn {
 				o := &w.key.own[w.kind]
-				w.tell(o.text, w.key.addressOf(w.kind), w.key.first, &o.tally)
+				w.tell(o.text, w.key.spotOf(w.kind), w.key.first, &o.tally)
 				return true
 			}
 		}
 		if w.follow != 0 {
 			d := &w.of.details[w.follow-1]
 			w.follow = d.next
-			w.tell(d.what.text, d.what.ip, d.first, &d.tally)
+			w.tell(d.what.text, d.what.spot, d.first, &d.tally)
 			return true
 		}
 	}
 	return false
 }
 
-func (w *walk) tell(text uint32, ip [16]byte, first tick, t *tally) {
+func (w *walk) tell(text uint32, from spot, first tick, t *tally) {
 	w.detail = detailSum{
-		ip: ip, first: w.of.moment(first), last: w.of.moment(max(t.last.ok, t.last.refused)), lastOK: w.of.moment(t.last.ok),
+		spot: from, first: w.of.moment(first), last: w.of.moment(max(t.last.ok, t.last.refused)), lastOK: w.of.moment(t.last.ok),
 		ok: int64(t.ok), refused: int64(t.refused),
 	}
 	switch {

@@ -36,8 +36,8 @@ type point struct {
 
 // detailSum is how often a key was used in one way.
 type detailSum struct {
-	text        string // the user agent or the ask
-	ip          [16]byte
+	text string // the user agent or the ask
+	spot
 	next        uint32
 	first       moment
 	last        moment
@@ -158,7 +158,7 @@ func (s *sums) tell(key uint32, kind kind, d detailSum) {
 	oldest := uint32(0)
 	for n := list.first; n != 0; n = s.details.at(n).next {
 		have := s.details.at(n)
-		if have.ip == d.ip && have.text == d.text {
+		if have.spot == d.spot && have.text == d.text {
 			have.add(d)
 			return
 		}

@@ -2,6 +2,7 @@ package usage
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"reflect"
@@ -35,6 +36,33 @@ func TestUseIsReportedWithAllThatIsKnownOfIt(t *testing.T) {
 	}
 	if got := b.ledger.taken[0].Keys; len(got) != 1 || !reflect.DeepEqual(got[0], want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
+
+// The same is told of what is reported at once, and of what waits for its report.
+func TestUseAtAGatewayIsToldApart(t *testing.T) {
+	b := newBench(t, nil)
+	atGateway := use(1)
+	atGateway.Gateway = true
+	for range 2 {
+		for _, u := range []iam.Use{use(1), atGateway, atGateway} {
+			b.Touch(u)
+		}
+		b.gather()
+	}
+	b.flush(t)
+	reports := slices.DeleteFunc(slices.Clone(b.ledger.taken), func(r iam.UsageReport) bool { return len(r.Keys) == 0 })
+	if len(reports) != 2 {
+		t.Fatalf("got %d reports, want one of a side and one of what waited", len(reports))
+	}
+	for i, r := range reports {
+		told := map[string]int64{}
+		for _, s := range r.Keys[0].Sources {
+			told[s.Via] += s.OK
+		}
+		if want := (map[string]int64{"": 1, iam.Gateway: 2}); !maps.Equal(told, want) {
+			t.Errorf("report %d: got %v, want %v", i+1, told, want)
+		}
 	}
 }
 

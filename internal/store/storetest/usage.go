@@ -16,6 +16,7 @@ import (
 var usage = []contract{
 	{"WhatIsReportedIsThere", testReport},
 	{"AReportIsTakenOnce", testReportTwice},
+	{"ASourceSaysWhatItLastUsedTheKeyAt", testVia},
 	{"WhoIsNotRegisteredReportsNothing", testReportUnregistered},
 	{"AFailedReportLeavesNothing", testFailedReport},
 	{"AKeyIsUsedForTheFirstTimeOnce", testFirstUse},
@@ -202,6 +203,7 @@ func testReport(t *testing.T, open Open) {
 	equal(t, "hours", u.points(string(u.key.ID), time.Hour), []iam.UsePoint{{At: u.now.Truncate(time.Hour), OK: 7, Refused: 1}})
 	equal(t, "days", u.points(string(u.key.ID), 24*time.Hour), []iam.UsePoint{{At: u.now.Truncate(24 * time.Hour), OK: 7, Refused: 1}})
 	source := iam.SourceUse{IP: "192.0.2.7", UserAgent: "curl/8.5", First: u.now, Last: u.now, LastOK: u.now, OK: 5, Refused: 1}
+	source.Via, use.Sources[1].Via = iam.ServerNode, iam.ServerNode
 	equal(t, "sources", u.sources(), []iam.KeySource{
 		{SourceUse: source, Node: "n1"}, {SourceUse: use.Sources[1], Node: "n1"}, {SourceUse: use.Sources[2]},
 	})
@@ -213,6 +215,37 @@ func testReport(t *testing.T, open Open) {
 	equal(t, "last use of the key", u.read().LastUse, want)
 	account := must[iam.ServiceAccount](t, "account")(u.s.ServiceAccount(t.Context(), u.ws.ID, u.account.Name))
 	equal(t, "last use of the account", account.LastUse, want)
+}
+
+func testVia(t *testing.T, open Open) {
+	u := newCounting(t, open)
+	must[time.Time](t, "register")(u.s.Register(t.Context(), iam.Reporter{ID: "v1", Name: "tickets", Kind: iam.VerifierNode, Workspace: u.ws.ID}))
+	at := func(second int, via string) iam.KeyUse {
+		use := u.use(u.now.Add(time.Duration(second)*time.Second), 1, 0)
+		use.Sources[0].Via = via
+		return use
+	}
+	u.now = u.now.Add(time.Minute)
+	told := func(what, want string) {
+		t.Helper()
+		got := u.sources()
+		if len(got) != 1 || got[0].Node+"/"+got[0].Via != want {
+			t.Errorf("%s: got %+v, want one of %s", what, got, want)
+		}
+	}
+	u.report(at(1, ""))
+	told("a server", "n1/server")
+	u.report(at(3, iam.Gateway), at(2, ""))
+	told("its gateway, after the server", "n1/gateway")
+	u.report(at(2, ""))
+	told("the server, which tells of it late", "n1/gateway")
+	u.report(at(4, iam.Gateway), at(5, ""))
+	told("the server, after its gateway", "n1/server")
+	u.send(iam.UsageReport{Reporter: "v1", Number: 1, Keys: []iam.KeyUse{at(6, "")}})
+	told("a verifier", "tickets/verifier")
+	if e := must[iam.Evidence](t, "evidence")(u.s.Evidence(t.Context(), u.ws.ID, u.key.ID, "key_none")); len(e.OldSources) != 1 || e.OldSources[0].Via != iam.VerifierNode {
+		t.Errorf("the evidence has the sources %+v, want one of a verifier", e.OldSources)
+	}
 }
 
 func testReportTwice(t *testing.T, open Open) {

@@ -1,5 +1,6 @@
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
+import type { Schema } from "../../api/client";
 import { rowsOf } from "../../api/lists";
 import { auditEvents, type Key, keyUsage } from "../../api/queries";
 import { nameOf } from "../../ui/actor";
@@ -76,6 +77,14 @@ export function KeyDetails({ ws, of: k }: { ws: string; of: Key }) {
 
 const shownSources = 20;
 
+/** doors are what a key may have been used at, before the name of the node. */
+const doors: Record<Schema["UsageSource"]["via"], string> = {
+  server: "at",
+  gateway: "at the gateway of",
+  verifier: "at the verifier",
+  "": "at",
+};
+
 function KeyTraffic({ ws, of: k }: { ws: string; of: Key }) {
   const used = useQuery(keyUsage(ws, k.id, "1d", 30));
   if (!used.data) return <Waiting />;
@@ -94,7 +103,8 @@ function KeyTraffic({ ws, of: k }: { ws: string; of: Key }) {
               <span className="dim small">{s.user_agent}</span>
               <p className="dim small">
                 {many(s.ok, "request")}
-                {s.refused > 0 && `, ${count(s.refused)} refused`} · at {s.node} · first seen <Time at={s.first_seen} />
+                {s.refused > 0 && `, ${count(s.refused)} refused`}
+                {s.node && ` · ${doors[s.via]} ${s.node}`} · first seen <Time at={s.first_seen} />
               </p>
             </span>
             <span className="small dim">
