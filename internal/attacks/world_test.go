@@ -174,10 +174,13 @@ func (w *world) openGateway(mem *replica.Replica) {
 	w.gate = "http://" + l.Addr().String()
 }
 
+// cheap is the cost of a password's hash: none of the attacks is on that.
+var cheap = session.Cost{Memory: 8, Passes: 1}
+
 // people returns those who sign in.
 func (w *world) people(service *iam.Service) *session.People {
 	w.t.Helper()
-	people, err := session.New(session.Options{IAM: service, Secret: rootSecret, Now: w.clock.now, URL: func() string { return origin }})
+	people, err := session.New(session.Options{IAM: service, Secret: rootSecret, Now: w.clock.now, URL: func() string { return origin }, Cost: cheap})
 	if err != nil {
 		w.t.Fatal(err)
 	}

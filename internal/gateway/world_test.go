@@ -67,7 +67,7 @@ func newWorld(t *testing.T) *world {
 		}
 	})
 	secret := bytes.Repeat([]byte("s"), 32)
-	people, err := session.New(session.Options{IAM: service, Secret: secret, URL: func() string { return "http://localhost" }})
+	people, err := session.New(session.Options{IAM: service, Secret: secret, URL: func() string { return "http://localhost" }, Cost: session.Cost{Memory: 8, Passes: 1}})
 	if err != nil {
 		t.Fatal(err)
 	}

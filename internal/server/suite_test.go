@@ -121,6 +121,7 @@ func bareWorld(t *testing.T, url string) *world {
 	following.Go(func() { w.iam.AwaitReceipts(ctx) })
 	people, err := session.New(session.Options{
 		IAM: w.iam, Secret: bytes.Repeat([]byte("s"), 32), URL: func() string { return origin },
+		Cost: session.Cost{Memory: 8, Passes: 1},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -20,11 +20,17 @@ import (
 	"github.com/posternhq/postern/internal/iam"
 )
 
-// The cost of a password's hash: what OWASP's cheat sheet on storing passwords gives
-// for argon2id, RFC 9106. What is kept says what it was made with.
+// Cost is what the hash of a password takes, by argon2id, RFC 9106. What is kept says
+// what it was made with.
+type Cost struct {
+	Memory uint32 // KiB
+	Passes uint32
+}
+
+// owasp is the cost that OWASP's cheat sheet on storing passwords gives.
+var owasp = Cost{Memory: 19 << 10, Passes: 2}
+
 const (
-	hashMemory  = 19 << 10 // KiB
-	hashPasses  = 2
 	hashThreads = 1
 	saltLen     = 16
 	hashLen     = 32
@@ -57,12 +63,12 @@ func checkPassword(pointer, password, email string) error {
 func (p *People) hash(ctx context.Context, password string) (string, error) {
 	salt := make([]byte, saltLen)
 	_, _ = rand.Read(salt) // never fails: crypto/rand ends the process instead
-	sum, err := p.argon(ctx, password, salt, hashPasses, hashMemory, hashThreads, hashLen)
+	sum, err := p.argon(ctx, password, salt, p.cost.Passes, p.cost.Memory, hashThreads, hashLen)
 	if err != nil {
 		return "", err
 	}
 	b64 := base64.RawStdEncoding
-	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, hashMemory, hashPasses, hashThreads,
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, p.cost.Memory, p.cost.Passes, hashThreads,
 		b64.EncodeToString(salt), b64.EncodeToString(sum)), nil
 }
 
@@ -86,7 +92,7 @@ func (p *People) matches(ctx context.Context, password, encoded string) (bool, e
 		password = ""
 	}
 	if encoded == "" {
-		_, err := p.argon(ctx, password, make([]byte, saltLen), hashPasses, hashMemory, hashThreads, hashLen)
+		_, err := p.argon(ctx, password, make([]byte, saltLen), p.cost.Passes, p.cost.Memory, hashThreads, hashLen)
 		return false, err
 	}
 	parts := strings.Split(encoded, "$")

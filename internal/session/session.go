@@ -32,6 +32,10 @@ type Options struct {
 	URL func() string
 
 	Mail *Mail // nil: nothing is sent
+
+	// Cost is for tests that are not about passwords, and would hash them for much of
+	// their time. The zero value is what the passwords of people need.
+	Cost Cost
 }
 
 // People knows the people who sign in. It is safe for concurrent use.
@@ -41,6 +45,7 @@ type People struct {
 	url  func() string
 	keys keys
 	mail *Mail // nil: nothing is sent
+	cost Cost
 
 	hashing chan struct{} // one for each password that may be hashed at a time
 	seen    seen
@@ -56,9 +61,12 @@ func New(o Options) (*People, error) {
 	if o.IAM == nil || o.URL == nil || len(o.Secret) < keyLen {
 		return nil, errors.New("session: the service, the address and a root secret of 32 bytes are needed")
 	}
-	p := &People{iam: o.IAM, now: o.Now, url: o.URL, mail: o.Mail, hashing: make(chan struct{}, runtime.GOMAXPROCS(0))}
+	p := &People{iam: o.IAM, now: o.Now, url: o.URL, mail: o.Mail, cost: o.Cost, hashing: make(chan struct{}, runtime.GOMAXPROCS(0))}
 	if p.now == nil {
 		p.now = time.Now
+	}
+	if p.cost == (Cost{}) {
+		p.cost = owasp
 	}
 	for label, to := range map[string]*[]byte{"session": &p.keys.session, "guess": &p.keys.guess, "sso": &p.keys.sso} {
 		key, err := hkdf.Key(sha256.New, o.Secret, nil, label, keyLen)
