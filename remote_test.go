@@ -40,6 +40,7 @@ type node struct {
 	reports  []api.ReportReplicaUse
 	goodbyes int
 	gone     string        // a key that is no more
+	busy     int           // how many reports are one too many
 	salt     byte          // of the chain: what tells one log from another
 	held     chan struct{} // what a stream waits for before its first word; nil: nothing
 	stuck    bool          // a stream says no more than its first word
@@ -261,6 +262,14 @@ func (n *node) usage(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+	if n.busy > 0 {
+		n.busy--
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.Header().Set("Retry-After", "1")
+		w.WriteHeader(http.StatusTooManyRequests)
+		_ = json.NewEncoder(w).Encode(api.Problem{Status: http.StatusTooManyRequests, Code: api.CodeRateLimited})
+		return
+	}
 	n.reports = append(n.reports, in)
 	writeJSON(w, api.ReportedReplicaUse{Now: api.NewTime(time.Now())})
 }
@@ -380,6 +389,33 @@ func TestVerifierReportsTheUsesOfKeysThatAreThere(t *testing.T) {
 		}
 		if len(told) != 1 || told[0] != string(other.ID) {
 			t.Errorf("reported %q, want %s alone", told, other.ID)
+		}
+	})
+}
+
+// What was one report too many is reported all the same, and once.
+func TestVerifierKeepsAReportThatWasOneTooMany(t *testing.T) {
+	n := newNode(t)
+	key, rec := n.key(t)
+	n.set(func() { n.busy = 2 })
+	v := followed(t, []string{n.URL})
+	if !accepts(v, key) {
+		t.Fatal("the key is refused")
+	}
+	if err := v.Close(); err != nil {
+		t.Fatal(err)
+	}
+	n.set(func() {
+		var told int64
+		for _, r := range n.reports {
+			for _, k := range r.Keys {
+				for _, m := range k.Minutes {
+					told += m.OK
+				}
+			}
+		}
+		if told != 1 || n.busy != 0 || !n.reports[len(n.reports)-1].Last {
+			t.Errorf("reported %d uses of %s, and %d reports more would have been too many; want 1, and 0", told, rec.ID, n.busy)
 		}
 	})
 }

@@ -26,6 +26,7 @@ type Limits struct {
 	Following int           // verifiers that may follow one workspace here, or all of them; zero: 4096
 	Connected int           // verifiers that may follow this node, a quarter of them of the system workspace alone; zero: 8192
 	Opening   Rate          // of connections of verifiers, by each principal; zero: 1200 at once, 20 a second
+	Reports   Rate          // of uses, by each verifier; by all with keys of one principal, 64 times that; zero: 600 at once, 20 a second
 	Heartbeat time.Duration // between two signs of life on a stream; zero: 15 s
 	Stall     time.Duration // that the reader of a stream may take for one write; zero: 20 s
 
@@ -124,6 +125,27 @@ func (l *limiter[K]) take(who K, now int64, h http.Header) error {
 	}
 	wait := strconv.FormatInt(wholeSeconds(again), 10)
 	return retryAfter{iam.Errorf(iam.RateLimited, "too many calls; the next one is let through in %s s", wait), again}
+}
+
+// reportLimits bound how often verifiers report. One reports about once a second, and
+// more often when it has much to say; many can have one owner.
+type reportLimits struct {
+	perVerifier  *limiter[string] // by process
+	perPrincipal *limiter[iam.PrincipalID]
+}
+
+func newReportLimits(of Rate) reportLimits {
+	const inAll = 64
+	of = of.or(Rate{600, 30 * time.Second})
+	return reportLimits{newLimiter[string]("report", of), newLimiter[iam.PrincipalID]("reports", Rate{inAll * of.Burst, of.Window})}
+}
+
+// take counts one report of a verifier, and returns an error if it is one too many.
+func (l *reportLimits) take(of *follower, now int64) error {
+	if err := l.perVerifier.take(of.process, now, http.Header{}); err != nil {
+		return err
+	}
+	return l.perPrincipal.take(of.principal, now, http.Header{})
 }
 
 func wholeSeconds(d time.Duration) int64 { return int64(math.Ceil(d.Seconds())) }

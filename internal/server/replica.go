@@ -70,8 +70,10 @@ func (s *Server) registerReplica() {
 		id: "report-replica-use", method: http.MethodPost, path: replicaChild + "/usage", tag: replicaTag,
 		summary: "Report how keys were used",
 		description: "Of a verifier that follows: what it counted since its last report. A key that it does not follow refuses the whole report. " +
-			"Until a verifier has reported, a rotation does not take a key for unused.",
+			"Until a verifier has reported, a rotation does not take a key for unused. `rate_limited` says that nothing of it was taken: " +
+			"send the same again, after `Retry-After`.",
 		access: permission, needs: iam.VerifyKeys, success: http.StatusOK, readOnly: true, unlimited: true, mostBody: mostReport, mostValues: mostReported,
+		problems: []string{api.CodeRateLimited},
 	}, s.reportReplicaUse)
 	register(s, operation{
 		id: "leave-replica", method: http.MethodDelete, path: replicaChild, tag: replicaTag,
@@ -535,6 +537,10 @@ func (s *Server) reportReplicaUse(ctx context.Context, c iam.Caller, in *reportR
 		return nil, err
 	}
 	began := s.now()
+	if err := s.perReport.take(one, int64(began.Sub(s.began))); err != nil {
+		s.metrics.limited.Inc()
+		return nil, err
+	}
 	own, _ := one.asked.scope.Workspace()
 	now, err := s.iam.ReportWithin(ctx, own, relay.ReportOf(one.process, in.Body))
 	switch {

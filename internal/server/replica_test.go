@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -597,6 +598,32 @@ func TestConnectionsOfVerifiersAreBounded(t *testing.T) {
 	stranger := w.globex.in(t)
 	stranger.town = often.town
 	stranger.outside(url.Values{}, iam.Position{}) // somebody else may
+}
+
+// One verifier reports as often as it may, over however many connections; and all of
+// one owner together, whoever they say that they are.
+func TestReportsOfVerifiersAreBounded(t *testing.T) {
+	eachTown(t, func(t *testing.T, w *town) {
+		v := w.acme.in(t).holder("iam.keys:verify").in(t)
+		v.town = &town{world: w.with(t, func(o *server.Options) {
+			o.Metrics, o.Limits.Reports = nil, server.Rate{Burst: 1, Window: time.Hour}
+		}), t: t}
+		report := func(process string, number int64) *reply {
+			o := v.outside(url.Values{"reporter": {process}}, iam.Position{})
+			o.renew().want(http.StatusOK, nil) // so that the store knows it
+			return v.post(o.path("/usage"), api.ReportReplicaUse{Number: number})
+		}
+		report("aaaaaaaaaaaaaaaa", 1).want(http.StatusOK, nil)
+		r := report("aaaaaaaaaaaaaaaa", 2)
+		r.wantProblem(http.StatusTooManyRequests, api.CodeRateLimited)
+		if after := r.header.Get("Retry-After"); after == "" || after == "0" {
+			t.Errorf("it is to come back after %q seconds", after)
+		}
+		for i := range 63 {
+			report(fmt.Sprintf("bbbbbbbbbbbbbb%02d", i), 1).want(http.StatusOK, nil)
+		}
+		report("cccccccccccccccc", 1).wantProblem(http.StatusTooManyRequests, api.CodeRateLimited)
+	})
 }
 
 // beginning is a verifier whose connection the store has not been told of, on a server

@@ -86,6 +86,7 @@ type Server struct {
 	began        time.Time // what limiters count from
 	perPrincipal *limiter[iam.PrincipalID]
 	perOpening   *limiter[iam.PrincipalID] // of connections of verifiers
+	perReport    reportLimits
 	perAddress   *limiter[netip.Prefix]
 	perPoll      *limiter[netip.Prefix]
 
@@ -141,6 +142,7 @@ func New(o Options) (*Server, error) {
 	s.perPrincipal = newLimiter[iam.PrincipalID]("default", o.Limits.Management.or(Rate{500, 5 * time.Second}))
 	s.perAddress = newLimiter[netip.Prefix]("accept", o.Limits.Acceptance.or(Rate{10, time.Minute}))
 	s.perOpening = newLimiter[iam.PrincipalID]("follow", o.Limits.Opening.or(Rate{1200, time.Minute}))
+	s.perReport = newReportLimits(o.Limits.Reports)
 	s.perPoll = newLimiter[netip.Prefix]("poll", o.Limits.Polling.or(Rate{60, time.Minute}))
 	key, err := hkdf.Key(sha256.New, o.Secret, nil, "cursor", sealerKey)
 	if err != nil {
