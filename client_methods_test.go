@@ -25,11 +25,11 @@ import (
 )
 
 // notCalled lists the operations that the client has no method for: those of
-// people's browsers, and the wire of verifiers, which is no management.
+// people's browsers and of proxies, and the wire of verifiers, which is no management.
 var notCalled = strings.Fields(`
 	approve-device look-up-device finish-sso start-sso list-passkeys add-passkey begin-passkey
 	remove-passkey rename-passkey change-password list-sessions sign-in sign-out get-current-session
-	move-session end-other-sessions list-sign-in-methods step-up end-session set-up`)
+	move-session end-other-sessions list-sign-in-methods step-up end-session set-up authorize`)
 
 // own lists the methods that are no operation, or are one under another name.
 var own = map[string]string{"Stream": "follow", "Do": "", "Open": "", "Workspace": "", "AwaitReceipt": ""}

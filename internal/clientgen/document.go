@@ -59,6 +59,8 @@ var elsewhere = map[string]string{
 	"set-up":               "a browser's: it sets a cookie",
 	"start-sso":            "a browser's: it redirects",
 	"finish-sso":           "a browser's: it redirects",
+
+	"authorize": "a proxy's: only the gateway's listener answers it",
 }
 
 // hasMethod reports whether the client has a method for an operation. What takes

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/getkin/kin-openapi/openapi3"
+
 	"github.com/posternhq/postern/api"
 	"github.com/posternhq/postern/internal/gateway"
 	"github.com/posternhq/postern/internal/replica"
@@ -266,6 +268,54 @@ func TestANodeThatCannotKnowSaysStale(t *testing.T) {
 	}
 	if got := w.uses.take(); got != nil {
 		t.Errorf("uses are %+v, want none", got)
+	}
+}
+
+// The document describes every answer: its status, its headers, all of them and no
+// more, and its body.
+func TestAnswersAreAsTheDocumentSays(t *testing.T) {
+	doc, err := openapi3.NewLoader().LoadFromFile("../../api/openapi.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	documented := doc.Paths.Value(gateway.Path).Get.Responses
+	w := newWorld(t)
+	b := w.bot("tickets:read")
+	answers := map[int]*http.Response{
+		200: w.ask(http.MethodGet, needsRead, bearer(b.key.Value)...),
+		401: w.ask(http.MethodGet, needsRead),
+		403: w.ask(http.MethodGet, gateway.Path+"?permission=tickets:write", bearer(b.key.Value)...),
+		500: w.ask(http.MethodGet, gateway.Path, bearer(b.key.Value)...),
+	}
+	w.door.Fail(io.ErrUnexpectedEOF)
+	answers[503] = w.ask(http.MethodGet, needsRead, bearer(b.key.Value)...)
+	if len(answers) != documented.Len() {
+		t.Errorf("%d answers are documented, want %d", documented.Len(), len(answers))
+	}
+	ofHTTP := []string{"Date", "Content-Length", "Content-Type", "Connection"}
+	for status, resp := range answers {
+		says := documented.Status(status)
+		if resp.StatusCode != status || says == nil {
+			t.Errorf("got %d, want %d, which is documented: %t", resp.StatusCode, status, says != nil)
+			continue
+		}
+		want := ofHTTP
+		for name := range says.Value.Headers {
+			want = append(want[:len(want):len(want)], http.CanonicalHeaderKey(name))
+			if resp.Header.Get(name) == "" {
+				t.Errorf("%d: %s is documented, and not there", status, name)
+			}
+		}
+		for name := range resp.Header {
+			if !slices.Contains(want, name) {
+				t.Errorf("%d: %s is there, and not documented", status, name)
+			}
+		}
+		body, _ := io.ReadAll(resp.Body)
+		var p api.Problem
+		if status != 200 && (json.Unmarshal(body, &p) != nil || says.Value.Content[resp.Header.Get("Content-Type")] == nil || !strings.Contains(*says.Value.Description, "`"+p.Code+"`")) {
+			t.Errorf("%d: %s of type %s is not documented", status, body, resp.Header.Get("Content-Type"))
+		}
 	}
 }
 

@@ -168,6 +168,7 @@ func (s *Server) registerAll() {
 	s.registerMetrics()
 	s.registerVerify()
 	s.registerReplica()
+	s.documentAuthorize()
 	s.registerWhoami()
 	s.registerWorkspaces()
 	s.registerAccounts()

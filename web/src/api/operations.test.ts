@@ -80,7 +80,7 @@ const elsewhere: Record<string, string> = {
   "renew-replica": "for verifiers, which are programs",
   "report-replica-use": "for verifiers, which are programs",
   "leave-replica": "for verifiers, which are programs",
-
+  authorize: "for proxies, which ask at a listener of their own",
   "get-openapi": "for what makes clients",
 };
 
