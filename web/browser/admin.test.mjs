@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { axe } from "./axe.mjs";
-import { Browser, Server, until } from "./world.mjs";
+import { Browser, becomes, copied, Server, until } from "./world.mjs";
 
 const W = "/workspaces/-";
 const S = "/w/acme/settings";
@@ -40,7 +40,7 @@ const text = (what) => page.getByText(what, { exact: true });
 
 /** rows are the names in the list of accounts, from the top. */
 const rows = () => page.locator("td[data-kind=main] .row-link").allTextContents();
-const shows = (what, want) => until(what, async () => JSON.stringify(await rows()) === JSON.stringify(want), 30_000);
+const shows = (what, want) => becomes(want, rows, what);
 
 describe("an admin", () => {
   it("hears while typing whether a name is free", async () => {
@@ -60,22 +60,17 @@ describe("an admin", () => {
   it("filters accounts by what they need, sees how many there are, and sorts them", async () => {
     await page.goto(`${S}/service-accounts`);
     await shows("all are there by name", ["a-billing-sync", "renamed", "support-bot-prod"]);
-    await page.getByRole("option", { name: "Active (3)", exact: true }).waitFor({ state: "attached" });
-    assert.deepEqual(await field("State").locator("option").allTextContents(), [
-      "Active (3)",
-      "Paused (0)",
-      "Inactive (1)",
-      "All (4)",
-    ]);
+    const states = ["Active (3)", "Paused (0)", "Inactive (1)", "All (4)"];
+    await becomes(states, () => field("State").locator("option").allTextContents());
     await button("Owner").click();
     await page.locator("th[aria-sort=ascending]").filter({ hasText: "Owner" }).waitFor();
     await shows("they are sorted by owner", ["a-billing-sync", "renamed", "support-bot-prod"]);
     await button("Owner").click();
     await shows("and the other way round", ["support-bot-prod", "renamed", "a-billing-sync"]);
-    assert.equal(await page.locator("th[aria-sort=descending]").textContent(), "Owner");
+    await page.locator("th[aria-sort=descending]").filter({ hasText: "Owner" }).waitFor();
     await field("Needs attention").selectOption({ label: "No owner" });
     await shows("one has no owner", ["a-billing-sync"]);
-    assert.match(page.url(), /need=owner/);
+    await page.waitForURL(/need=owner/);
     await page.reload();
     await shows("the address says so", ["a-billing-sync"]);
   });
@@ -87,33 +82,29 @@ describe("an admin", () => {
     await button("Actions for nightly sync").click();
     await page.getByRole("menuitem", { name: "Move to a service account", exact: true }).click();
     await heading("Move nightly sync to a service account").waitFor();
-    assert.equal(await field("Name").inputValue(), "nightly-sync");
+    await becomes("nightly-sync", () => field("Name").inputValue());
     await text("nightly-sync is free.").waitFor();
     await button("Create").click();
     await heading("nightly-sync").waitFor();
     await page.getByRole("heading", { name: /^Takes the place of nightly sync, a key of/ }).waitFor();
     await button("New key").click();
-    assert.equal(
-      await field("Allowed networks").inputValue(),
-      "10.0.0.0/8",
-      "its networks are not those of the old key",
-    );
+    const networks = () => field("Allowed networks").inputValue();
+    await becomes("10.0.0.0/8", networks, "its networks are not those of the old key");
     await button("Create key").click();
-    await button("Copy").click();
-    const value = await page.evaluate(() => navigator.clipboard.readText());
+    const value = await copied(page);
     await page.getByRole("checkbox", { name: "I have stored it" }).click();
     await button("Done").click();
     assert.equal((await server.use(value, { ip: "10.1.1.1" })).valid, true);
     await page.getByText("and not since this account's key is in use", { exact: false }).waitFor();
     await page.getByRole("link", { name: "See nightly sync", exact: true }).click();
     await page.getByRole("dialog").getByRole("button", { name: "Revoke", exact: true }).click();
-    await heading("Revoke nightly sync?").waitFor();
-    await button("Revoke").click();
+    const asks = page.getByRole("alertdialog", { name: "Revoke nightly sync?", exact: true });
+    await asks.getByRole("button", { name: "Revoke", exact: true }).click();
     await text("Done").waitFor();
     await page.goto(`${S}/service-accounts/nightly-sync`);
     await heading("nightly-sync").waitFor();
     await page.getByRole("table", { name: "Keys of nightly-sync" }).getByRole("link").first().waitFor();
-    assert.equal(await page.getByRole("heading", { name: /^Takes the place/ }).count(), 0);
+    await page.getByRole("heading", { name: /^Takes the place/ }).waitFor({ state: "detached" });
   });
 
   it("changes for how long the old key of a rotation must be quiet", async () => {
@@ -122,11 +113,12 @@ describe("an admin", () => {
     await page.goto(`${S}/service-accounts/support-bot-prod/rotations/${rotation.id}`);
     await text("It counts as unused when it has been quiet for 1d.").waitFor();
     await button("Change when").click();
-    assert.equal(await page.getByRole("radio", { name: "24 h", exact: true }).isChecked(), true);
-    assert.equal(await button("Save").getAttribute("aria-disabled"), "true");
+    await becomes(true, () => page.getByRole("radio", { name: "24 h", exact: true }).isChecked());
+    await becomes("true", () => button("Save").getAttribute("aria-disabled"));
     await page.getByRole("radio", { name: "1 h", exact: true }).click();
     await page.getByRole("checkbox", { name: /^Revoke the old key by itself/ }).click();
     await button("Save").click();
+    await button("Undo").hover(); // so that it stays for longer than its ten seconds
     await text("It is revoked by itself when it has been quiet for 1h, and never while it is in use.").waitFor();
     const now = await server.get(`${W}/rotations/${rotation.id}`);
     assert.deepEqual([now.quiet_for, now.auto_revoke, now.state], ["1h", true, "waiting_for_first_use"]);
@@ -145,14 +137,10 @@ describe("an admin", () => {
     await text("The key worked before, and is refused now.").waitFor();
     assert.deepEqual(await axe(page), []);
     await button("Done").click();
-    await until(
-      "what the drill made has ended",
-      async () => {
-        const { data } = await server.get(`${W}/service_accounts?q=drill-`);
-        return data.length === 1 && data[0].state === "inactive";
-      },
-      30_000,
-    );
+    await until("what the drill made has ended", async () => {
+      const { data } = await server.get(`${W}/service_accounts?q=drill-`);
+      return data.length === 1 && data[0].state === "inactive";
+    });
   });
 
   it("has the audit log stand still, and go on", async () => {
@@ -167,7 +155,7 @@ describe("an admin", () => {
     await server.post(`${W}/service_accounts`, { name: "while-still", role: "viewer" });
     await page.getByText(/^\d+ new events?\. Show (it|them)$/).waitFor();
     assert.equal(await events("while-still").count(), 0, "the list did not stand still");
-    assert.match(page.url(), /live=off/);
+    await page.waitForURL(/live=off/);
     await page.getByRole("button", { name: /^Show (it|them)$/ }).click();
     await events("while-still").first().waitFor();
     await live.click();
@@ -183,8 +171,9 @@ describe("an admin", () => {
       .click();
     const remove = page.getByRole("menuitem", { name: /^Remove/ });
     await remove.getByText("This is the last owner.", { exact: false }).waitFor();
-    assert.equal(await remove.getAttribute("aria-disabled"), "true");
+    await becomes("true", () => remove.getAttribute("aria-disabled"));
     await page.keyboard.press("Escape");
+    await remove.waitFor({ state: "detached" });
     const more = page.getByRole("link", { name: /^Learn more/ });
     assert.equal((await page.request.get(await more.getAttribute("href"))).status(), 200);
     await page.locator(".shell > .side .account-button").last().click();

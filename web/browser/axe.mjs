@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { lasting } from "./world.mjs";
 
 const source = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
@@ -9,8 +10,11 @@ export const wcag = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"];
 /** contrast is what is different in other colours. */
 export const contrast = ["color-contrast"];
 
-/** axe returns what a page breaks of the rules, one line for each element. The page's policy forbids what is not its own, so axe comes in through the debugger. */
-export async function axe(page, rules = wcag) {
+/** axe returns what a page breaks of the rules, and does not stop breaking, one line for each element. */
+export const axe = (page, rules = wcag) => lasting(() => broken(page, rules));
+
+/** broken is what a page breaks at this moment. Its policy forbids what is not its own, so axe comes in through the debugger. */
+async function broken(page, rules) {
   const session = await page.context().newCDPSession(page);
   const run = async (expression) => {
     const { result, exceptionDetails } = await session.send("Runtime.evaluate", {

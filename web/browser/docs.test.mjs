@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { axe } from "./axe.mjs";
-import { Browser, pictures, Server } from "./world.mjs";
+import { Browser, clipboard, lasting, pictures, Server, tooWide } from "./world.mjs";
 
 const sorts = [
   "/docs/",
@@ -38,10 +38,7 @@ describe("the documentation", () => {
           await page.setViewportSize({ width, height: 860 });
           await page.goto(path);
           for (const line of await axe(page)) found.push(`${path} at ${width}: ${line}`);
-          const over = await page.evaluate(
-            () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
-          );
-          if (over > 0) found.push(`${path} at ${width}: ${over} px too wide`);
+          for (const over of await lasting(() => tooWide(page))) found.push(`${path} at ${width}: ${over}`);
           const name = path.slice(1).replaceAll("/", "-");
           if (width !== 320) await page.screenshot({ path: join(pictures, `${name}-${scheme}-${width}.png`) });
         }
@@ -57,9 +54,7 @@ describe("the documentation", () => {
     const block = page.locator("div.code", { hasText: "sa create" });
     await block.hover();
     await block.getByRole("button", { name: "Copy" }).click();
-    await block.getByRole("button", { name: "Copied" }).waitFor();
-    const copied = await page.evaluate(() => navigator.clipboard.readText());
-    assert.match(copied, /^postern sa create [^\n]*\npostern key create [^\n]*\ncurl [^\n]*\n$/);
+    await clipboard(page, /^postern sa create [^\n]*\npostern key create [^\n]*\ncurl [^\n]*\n$/);
     await page.context().close();
   });
 

@@ -55,19 +55,29 @@ async function tabTo(name, key = "Tab") {
 /** choose opens the menu that the focus is on and takes something of it. */
 async function choose(item) {
   await press("Enter");
-  await page.getByRole("menuitem", { name: item, exact: true }).waitFor();
-  for (let i = 0; i < 12 && (await focused()) !== item; i++) {
+  await until("the focus is in the menu", () => within("[role=menuitem]"));
+  for (let i = 0, on = await focused(); i < 12 && on !== item; i++) {
     await press("ArrowDown");
-    await quiet();
+    on = await until(`the focus has left ${on}`, async () => ((await focused()) !== on ? focused() : undefined));
   }
   assert.equal(await focused(), item);
   await press("Enter");
 }
 
+/** within is whether the focus is on or in what a selector finds. */
+const within = (selector) => page.evaluate((s) => document.activeElement?.closest(s) !== null, selector);
+
 const heading = (name) => page.getByRole("heading", { name, exact: true }).waitFor();
+
+/** dialog waits until one is there, and has taken the focus. */
+async function dialog(name) {
+  await heading(name);
+  await until(`${name} has the focus`, () => within("[role=dialog], [role=alertdialog]"));
+}
 
 async function storeAndLeave() {
   await page.getByText("This is the only time you can see this value.", { exact: false }).waitFor();
+  await until("the focus is on the value", () => within(".secret"));
   await tabTo("I have stored it");
   await press("Space");
   await tabTo("Done");
@@ -79,7 +89,7 @@ describe("by keyboard alone", () => {
   it("an account is made", async () => {
     await tabTo("New service account");
     await press("Enter");
-    await heading("New service account");
+    await dialog("New service account");
     await until("the focus is on the name", async () => (await focused()).startsWith("Name"));
     await type("support-bot-prod");
     await press("Enter");
@@ -89,7 +99,7 @@ describe("by keyboard alone", () => {
   it("a key is made", async () => {
     await until("the focus is on New key", async () => (await focused()) === "New key");
     await press("Enter");
-    await heading("New key");
+    await dialog("New key");
     await until("the focus is on the name", async () => (await focused()).startsWith("Name"));
     await page.keyboard.press("Control+a");
     await type("first");
@@ -101,7 +111,7 @@ describe("by keyboard alone", () => {
   it("a key is rotated", async () => {
     await tabTo("Actions for first");
     await choose("Rotate");
-    await heading("Rotate first");
+    await dialog("Rotate first");
     await tabTo("Generate a second key");
     await press("Enter");
     await storeAndLeave();
@@ -118,7 +128,7 @@ describe("by keyboard alone", () => {
   it("an account is revoked", async () => {
     await tabTo("Service account menu", "Shift+Tab");
     await choose("Revoke");
-    await heading("Revoke support-bot-prod?");
+    await dialog("Revoke support-bot-prod?");
     await until("the focus is on Cancel", async () => (await focused()) === "Cancel");
     await tabTo("Type support-bot-prod to confirm", "Shift+Tab");
     await type("support-bot-prod");
@@ -136,8 +146,9 @@ describe("by keyboard alone", () => {
       permissions: ["tickets:read"],
     });
     await press("Control+k");
-    await heading("Search");
+    await dialog("Search");
     await type("roles");
+    await page.getByRole("option", { name: /^Roles/, selected: true }).waitFor();
     await press("Enter");
     await heading("Roles");
     await tabTo("Ticket bot");

@@ -2,7 +2,7 @@
 // whoever has not moved is named, and the old key is never revoked while it is used.
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { Browser, Server, until } from "./world.mjs";
+import { Browser, copied, Server, until } from "./world.mjs";
 
 let server;
 let browser;
@@ -52,8 +52,7 @@ describe("a rotation under load", () => {
       await page.getByRole("radio", { name: "1 min", exact: true }).click();
       await page.getByRole("checkbox", { name: /^Revoke the old key by itself/ }).click();
       await page.getByRole("button", { name: "Generate a second key", exact: true }).click();
-      await page.getByRole("button", { name: "Copy", exact: true }).click();
-      const value = await page.evaluate(() => navigator.clipboard.readText());
+      const value = await copied(page);
       await page.getByRole("checkbox", { name: "I have stored it" }).click();
       await page.getByRole("button", { name: "Done", exact: true }).click();
       await page.getByText("Deploy the new key to its consumer.").waitFor();

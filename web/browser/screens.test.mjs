@@ -7,7 +7,7 @@ import { after, before, describe, it } from "node:test";
 import { axe, contrast, wcag } from "./axe.mjs";
 import { thirtyDays } from "./readme.mjs";
 import { answers, gaps, screens } from "./screens.mjs";
-import { Browser, fill, pictures, Server } from "./world.mjs";
+import { Browser, becomes, fill, lasting, pictures, Server, tooWide } from "./world.mjs";
 
 let server;
 let browser;
@@ -79,11 +79,7 @@ describe("every screen, each look in a page of its own", { concurrency: true }, 
       await open(page, s, "filled");
       for (const width of [320, 640]) {
         await page.setViewportSize({ width, height: 640 });
-        const over = await page.evaluate(() => {
-          const of = [document.documentElement, ...document.querySelectorAll(".dialog, .drawer, .table-wrap")];
-          return Math.max(...of.map((e) => e.scrollWidth - e.clientWidth));
-        });
-        if (over > 0) wide.push(`${s.name} at ${width}: ${over} px`);
+        for (const over of await lasting(() => tooWide(page))) wide.push(`${s.name} at ${width}: ${over}`);
       }
     }
     await page.context().close();
@@ -99,12 +95,9 @@ for (const scheme of ["light", "dark"]) {
     await page.getByText("4,016", { exact: false }).first().waitFor();
     // What can be seen on the picture in docs/pictures: who changes it makes a new one.
     const words = (role) => page.getByRole(role).filter({ visible: true }).allInnerTexts();
-    assert.deepEqual(await words("heading"), ["support-bot-prod"], renew);
-    assert.deepEqual(
-      (await words("columnheader")).map((w) => w.toLowerCase()),
-      ["name", "value", "traffic 30 d", "last used", "expires", "state", "actions"],
-      renew,
-    );
+    await becomes(["support-bot-prod"], () => words("heading"), renew);
+    const columns = ["name", "value", "traffic 30 d", "last used", "expires", "state", "actions"];
+    await becomes(columns, async () => (await words("columnheader")).map((w) => w.toLowerCase()), renew);
     for (const said of ["New key", "Permissions", "prod-2026-08", "Retiring", "1 node in step"])
       await page.getByText(said, { exact: true }).first().waitFor();
     await page.screenshot({ path: join(pictures, `readme-${scheme}.png`) });

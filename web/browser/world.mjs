@@ -1,9 +1,12 @@
 // A server of its own for each test file, with something in it, and a browser.
+import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { randomInt } from "node:crypto";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { chromium } from "playwright-core";
 
 /** binary is the program under test; make builds it. */
@@ -14,15 +17,14 @@ export const pictures = process.env.CONSOLE_PICTURES ?? resolve(import.meta.dirn
 
 const browsers = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
 
-/** freePort is a port that nobody listens on. */
+/** freePort is a port that nobody listens on. The system hands out those from 32768 on to
+    whoever connects, so one of these would be taken again before the server listens. */
 function freePort() {
-  return new Promise((done, failed) => {
+  const port = randomInt(10_240, 32_768);
+  return new Promise((done) => {
     const server = createServer();
-    server.on("error", failed);
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address();
-      server.close(() => done(port));
-    });
+    server.on("error", () => done(freePort()));
+    server.listen(port, "localhost", () => server.close(() => done(port)));
   });
 }
 
@@ -141,6 +143,53 @@ export async function until(what, check, within = 30_000) {
     await new Promise((done) => setTimeout(done, 50));
   }
 }
+
+/** becomes waits until what is read is what is wanted, and fails with both if it never is. */
+export async function becomes(want, read, why) {
+  let got;
+  const same = async () => {
+    got = await read();
+    return isDeepStrictEqual(got, want);
+  };
+  await until("", same).catch(() => assert.deepEqual(got, want, why));
+}
+
+/** lasting is what is found wrong with a page, and goes on being wrong: while a page comes
+    to be, it may be for a moment what it is not to stay. */
+export async function lasting(look, within = 5_000) {
+  let found = [];
+  await until(
+    "nothing is wrong",
+    async () => {
+      found = await look();
+      return found.length === 0;
+    },
+    within,
+  ).catch(() => undefined);
+  return found;
+}
+
+/** tooWide is what of a page goes beyond its sides. */
+export const tooWide = (page) =>
+  page.evaluate(() =>
+    [document.documentElement, ...document.querySelectorAll(".dialog, .drawer, .table-wrap")]
+      .map((e) => [e.className || e.localName, e.scrollWidth - e.clientWidth])
+      .flatMap(([name, over]) => (over > 0 ? [`${name} is ${over} px too wide`] : [])),
+  );
+
+/** copied is what Copy puts on the clipboard of a page, which is some time after it is
+    pressed. */
+export async function copied(page, what = /^pst_/) {
+  await page.getByRole("button", { name: "Copy", exact: true }).click();
+  return clipboard(page, what);
+}
+
+/** clipboard is what is on the clipboard once it looks as it should. */
+export const clipboard = (page, what) =>
+  until(`${what} is on the clipboard`, async () => {
+    const text = await page.evaluate(() => navigator.clipboard.readText());
+    return what.test(text) && text;
+  });
 
 const W = "/workspaces/-";
 

@@ -382,3 +382,25 @@ it.each(Object.entries(dialogs))("%s outlives the network", async (_, of) => {
   await act(async () => type(fieldOf(of, first), "x"));
   expect(document.activeElement, "the focus stays where one types").toBe(fieldOf(of, first));
 });
+
+it("does not offer a key before it is known what that is limited to", async () => {
+  const moved = { ...key, id: "key_9", limit: ["tickets:read"], allowed_networks: ["10.0.0.0/8"] };
+  const of = { path: `${sa}/bot/keys/new`, submit: "Create key", typed: {} };
+  let early = false;
+  network.fetch = async (request) => {
+    const { pathname } = new URL(request.url);
+    const answer = await fetched(request);
+    if (pathname.endsWith("/service_accounts/bot"))
+      return json({ ...(await answer.json()), metadata: { moved_from: moved.id } });
+    if (!pathname.endsWith(`/keys/${moved.id}`)) return answer;
+    for (let n = 0; n < 50 && !early; n++) {
+      await new Promise((done) => setTimeout(done, 2));
+      early = button(of.submit) !== undefined;
+    }
+    return json(moved);
+  };
+  await open(of);
+  expect(early).toBe(false);
+  expect(fieldOf(of, "limit").value).toBe("tickets:read");
+  expect(fieldOf(of, "networks").value).toBe("10.0.0.0/8");
+});

@@ -42,8 +42,9 @@ export function lesserRole(all: readonly Role[], effective: readonly string[]): 
 
 const follow = 2_000; // milliseconds between two looks at how the old key is used
 
-/** useMoved is the key that an account takes the place of, while that still works. */
-export function useMoved(ws: string, a: ServiceAccount | undefined): Key | undefined {
+/** useMoved is the key that an account takes the place of, while that still works; null:
+    there is none; undefined: that is not known yet. */
+export function useMoved(ws: string, a: ServiceAccount | undefined): Key | null | undefined {
   const id = a && movedFrom(a);
   const found = useQuery({
     ...key(ws, id ?? ""),
@@ -51,7 +52,8 @@ export function useMoved(ws: string, a: ServiceAccount | undefined): Key | undef
     refetchInterval: follow,
   });
   const { data } = found;
-  return id && data && data.state !== "revoked" && data.state !== "expired" ? data : undefined;
+  if (!a || found.isLoading) return undefined;
+  return id && data && data.state !== "revoked" && data.state !== "expired" ? data : null;
 }
 
 /** Moving says how far an account has taken the place of a person's key. */

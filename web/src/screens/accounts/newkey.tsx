@@ -31,7 +31,7 @@ export function NewAccountKey() {
   if (made) {
     return <Once title="Copy the value once" value={made.value} name={made.name} onDone={done} />;
   }
-  if (here.isPending || keys.isPending) return null;
+  if (here.isPending || keys.isPending || moved === undefined) return null; // which the form begins with
   return (
     <Dialog title="New key" description={`A key of ${sa}. Its value is shown once.`} onClose={close}>
       <KeyForm

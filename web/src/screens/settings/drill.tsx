@@ -77,7 +77,7 @@ export function Drill() {
       <Summary problem={drill.problem} />
       <div className="row" data-end>
         <Button onClick={close}>Cancel</Button>
-        <Button kind="primary" busy={drill.busy} onClick={() => drill.send(undefined)} data-first>
+        <Button kind="primary" busy={drill.busy || all.isPending} onClick={() => drill.send(undefined)} data-first>
           Start the drill
         </Button>
       </div>

@@ -1,0 +1,1 @@
+import{c as e}from"./index-2c-QymLb.js";import{ai as t}from"./button-DWmsHYvY.js";var n=t();function r(t){return(0,n.jsx)(e,{...t,type:`password`,required:!0,minLength:12,maxLength:256,autoComplete:`new-password`,hint:`12 characters or more.`})}export{r as t};
