@@ -21,8 +21,9 @@ import (
 
 // The commands that scripts have besides those of testscript.
 
-// patience is how long a script waits for a server to start or to stop.
-const patience = 30 * time.Second
+// patience is how long a script waits for a server to start or to stop, on a machine
+// that is as busy as can be.
+const patience = 2 * time.Minute
 
 // servers is where a script keeps the servers that run, by the names it gave them.
 type servers struct{}

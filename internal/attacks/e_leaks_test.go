@@ -30,7 +30,11 @@ func secretsInEverySink(t *testing.T, w *world) {
 	for i, op := range w.operations(t) {
 		path, heard := op.about(t, has), false
 		caller := w.values.plant(w.must("POST", in("-", "me/keys"), b.owner, body{"name": "caller-" + itoa(i) + "-of-many"}).str("value")) // one may revoke itself
-		for _, in1 := range misplaced(value, op.requestBody(t)) {
+		forms := misplaced(value, op.requestBody(t))
+		if testing.Short() { // what is no JSON, one other and a good one: more of them, one after the other, share nothing more
+			forms = []any{forms[2], forms[i%len(forms)], forms[0]}
+		}
+		for _, in1 := range forms {
 			w.seen(t, w.call(op.method, path, caller, in1, "User-Agent", "agent/"+value, "X-Request-Id", value, "If-Match", value))
 			w.seen(t, w.call(op.method, path, caller, in1, "User-Agent", "agent/"+value, "X-Request-Id", value, "Idempotency-Key", value))
 			w.seen(t, w.call(op.method, path, caller, in1, "User-Agent", "agent/"+value))

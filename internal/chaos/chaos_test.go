@@ -119,7 +119,7 @@ func TestWhatWasTakenIsNeverAcceptedWhateverHappens(t *testing.T) {
 		p.For, p.Hunters, p.Pace, p.Account = 40*time.Minute, 12, time.Millisecond, 40
 		p.Enough = func(r Report) bool { return len(r.Short(least)) == 0 }
 	case testing.Short():
-		p.For, p.Outsiders, least = 20*time.Second, 12, Volumes{Readings: 100, Revocations: 5}
+		p.Outsiders, least = 12, Volumes{Readings: 100, Revocations: 5}
 		p.Enough = func(r Report) bool { return len(r.Short(least)) == 0 }
 	}
 	p.For = cmp.Or(*longer, p.For)
