@@ -174,10 +174,12 @@ type call struct {
 	method         string
 	url            string
 	body           []byte
-	idempotencyKey string // empty unless the method is POST
-	ifMatch        string // empty: whatever it is like
-	prefer         string // empty: as the client prefers
-	lastEventID    string // of a stream; empty: it has none
+	piped          io.Reader // instead of body: it leaves piece by piece
+	kind           string    // the media type of what is piped
+	idempotencyKey string    // empty unless the method is POST
+	ifMatch        string    // empty: whatever it is like
+	prefer         string    // empty: as the client prefers
+	lastEventID    string    // of a stream; empty: it has none
 
 	operation string // for who observes: of the OpenAPI document
 	workspace string
@@ -226,7 +228,11 @@ func isLoopback(host string) bool {
 
 // send sends the request once. The response that it returns is a success.
 func (c *Client) send(ctx context.Context, r call) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, r.method, r.url, bytes.NewReader(r.body))
+	var body io.Reader = bytes.NewReader(r.body)
+	if r.piped != nil {
+		body = r.piped
+	}
+	req, err := http.NewRequestWithContext(ctx, r.method, r.url, body)
 	if err != nil {
 		return nil, err
 	}
@@ -253,6 +259,9 @@ func (c *Client) setHeaders(req *http.Request, r call) {
 	}
 	if r.body != nil {
 		req.Header.Set("Content-Type", "application/json")
+	}
+	if r.piped != nil {
+		req.Header.Set("Content-Type", r.kind)
 	}
 	if r.idempotencyKey != "" {
 		req.Header.Set("Idempotency-Key", r.idempotencyKey)

@@ -190,6 +190,8 @@ func (s *standIn) Renew(ctx context.Context, p replica.Ping) (replica.Grant, err
 	return s.Parent.Renew(ctx, p)
 }
 
+func (s *standIn) Acknowledge(at iam.Position) error { return s.Parent.Acknowledge(at) }
+
 func (s *standIn) Register(ctx context.Context, r iam.Reporter) (time.Time, error) {
 	return s.Reports.Register(ctx, r)
 }

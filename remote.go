@@ -59,7 +59,8 @@ type link struct {
 	loads  bool          // its snapshot has not been read
 	loaded chan struct{} // closed when it has been
 
-	granted bool // it got a sub-lease; the remote's mu guards it
+	granted  bool     // it got a sub-lease; the remote's mu guards it
+	renewing renewing // used by who renews alone
 
 	silence atomic.Pointer[time.Timer] // ends the connection when nothing is heard; nil: nobody listens
 }

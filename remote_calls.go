@@ -64,16 +64,9 @@ func (r *remote) Renew(ctx context.Context, p replica.Ping) (replica.Grant, erro
 		return replica.Grant{}, err
 	}
 	sent := r.clock.Now()
-	var answer api.ReplicaGrant
-	err = l.ask(ctx, http.MethodPost, "/renew", api.RenewReplica{
-		N: p.N, Seq: p.At.Seq, Chain: relay.FormatChain(p.At.Chain), WantedMS: p.Wanted.Milliseconds(),
-	}, &answer)
+	g, err := r.renew(ctx, l, p)
 	if err != nil {
 		return replica.Grant{}, r.failed(l, err)
-	}
-	g := replica.Grant{N: answer.N, At: iam.Position{Seq: answer.Seq}, For: time.Duration(answer.ForUS) * time.Microsecond, Time: answer.Time.Time}
-	if g.At.Chain, err = relay.ParseChain(answer.Chain); err != nil {
-		return replica.Grant{}, fmt.Errorf("read the answer to a renewal: %w", err)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -84,6 +77,22 @@ func (r *remote) Renew(ctx context.Context, p replica.Ping) (replica.Grant, erro
 	l.granted = true
 	r.promised = max(r.promised, g.At.Seq)
 	r.latest, r.asked = g.Time, sent
+	return g, nil
+}
+
+// renewOnce makes one call.
+func (l *link) renewOnce(ctx context.Context, p replica.Ping) (replica.Grant, error) {
+	var answer api.ReplicaGrant
+	err := l.ask(ctx, http.MethodPost, "/renew", api.RenewReplica{
+		N: p.N, Seq: p.At.Seq, Chain: relay.FormatChain(p.At.Chain), WantedMS: p.Wanted.Milliseconds(),
+	}, &answer)
+	if err != nil {
+		return replica.Grant{}, err
+	}
+	g := replica.Grant{N: answer.N, At: iam.Position{Seq: answer.Seq}, For: time.Duration(answer.ForUS) * time.Microsecond, Time: answer.Time.Time}
+	if g.At.Chain, err = relay.ParseChain(answer.Chain); err != nil {
+		return replica.Grant{}, fmt.Errorf("read the answer to a renewal: %w", err)
+	}
 	return g, nil
 }
 

@@ -38,6 +38,8 @@ func newMany(b *testing.B, keys int, clock fence.Clock) *many {
 	return m
 }
 
+func (m *many) Acknowledge(iam.Position) error { return nil }
+
 func (m *many) Snapshot(_ context.Context, sink iam.Sink) (at iam.Position, err error) {
 	at.Seq = 1
 	if err := sink.Workspace(stillWorkspace); err != nil {

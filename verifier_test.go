@@ -256,6 +256,8 @@ func (s *still) Renew(_ context.Context, p replica.Ping) (replica.Grant, error) 
 	return replica.Grant{N: p.N, At: iam.Position{Seq: 1}, For: p.Wanted, Time: time.Unix(0, int64(s.clock.Now().Wall))}, nil
 }
 
+func (*still) Acknowledge(iam.Position) error { return nil }
+
 // reports keeps the uses that it is told of.
 type reports struct {
 	mu   sync.Mutex // guards what follows

@@ -165,6 +165,9 @@ func (w *world) Renew(_ context.Context, p replica.Ping) (replica.Grant, error) 
 	return replica.Grant{N: p.N, At: w.head(), For: min(p.Wanted, longestGrant), Time: w.now()}, nil
 }
 
+// Acknowledge implements [fence.Parent]. Nothing waits for it here.
+func (w *world) Acknowledge(iam.Position) error { return nil }
+
 // clock is the clocks of this machine, as far ahead as a test has moved them.
 type clock struct {
 	machine fence.Clock

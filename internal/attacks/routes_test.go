@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/posternhq/postern/internal/relay"
 )
 
 func itoa(n int) string { return strconv.Itoa(n) }
@@ -147,6 +149,7 @@ var valid = map[string]any{
 	"cancel-rotation":            body{"keep": "old"},
 	"try-without-old-key":        body{"for": "1s"},
 	"report-replica-use":         body{"number": 1, "covers": "2026-01-02T03:04:05Z", "keys": []body{}},
+	"renew-replica-again":        frames(relay.RenewalsType),
 	"renew-replica":              body{"n": 1, "seq": 1, "chain": strings.Repeat("0", 64), "wanted_ms": 1000},
 	"get-role-impact":            body{"permissions": []string{"docs:read"}},
 	"sign-in":                    body{"email": "nobody@example.com", "password": "not a password"},
@@ -164,6 +167,9 @@ var valid = map[string]any{
 	"verify":                     body{"key": "not a key"},
 	"verify-batch":               body{"items": []body{{"key": "not a key"}}},
 }
+
+// frames is an empty body of another media type than JSON.
+type frames string
 
 // requestBody returns a body that the operation accepts.
 func (op operation) requestBody(t *testing.T) any {

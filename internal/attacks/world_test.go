@@ -260,6 +260,8 @@ func (w *world) call(method, path, key string, in any, headers ...string) answer
 		case nil:
 		case string:
 			content = strings.NewReader(in)
+		case frames:
+			content, headers = strings.NewReader(""), append([]string{"Content-Type", string(in)}, headers...)
 		case body:
 			if in != nil {
 				content = w.json(in)

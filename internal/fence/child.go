@@ -18,6 +18,11 @@ type Parent interface {
 
 	// Renew acknowledges, and asks for a sub-lease, over one connection.
 	Renew(ctx context.Context, p replica.Ping) (replica.Grant, error)
+
+	// Acknowledge says over the same connection what this process answers from, or from
+	// later. It does not wait, and nil does not say that it was heard. Where only a
+	// question acknowledges it is an error.
+	Acknowledge(at iam.Position) error
 }
 
 // Verifier is a process outside the server that answers from memory: it follows a
@@ -74,8 +79,7 @@ const (
 	soonestAsk  = 100 * time.Millisecond // for those who wait for one: at most ten a second, however many
 )
 
-// keep asks for one sub-lease after the other, and at once when there is something
-// to acknowledge.
+// keep asks for one sub-lease after the other, and acknowledges meanwhile.
 func (v *Verifier) keep(ctx context.Context) {
 	for ctx.Err() == nil {
 		err := v.renew(ctx)
@@ -86,9 +90,43 @@ func (v *Verifier) keep(ctx context.Context) {
 			v.replica.Fail(err) // the next attempt loads
 		}
 		v.note(err)
-		v.clock.Sleep(ctx, max(v.last/8, soonestPing), v.acks)
+		v.rest(ctx)
 		v.pause(ctx)
 	}
+}
+
+// rest waits until the next question is due, or something needs one, and acknowledges
+// meanwhile.
+func (v *Verifier) rest(ctx context.Context) {
+	due := v.clock.Now().Monotonic + max(v.last/8, soonestPing)
+	for ctx.Err() == nil {
+		left := due - v.clock.Now().Monotonic
+		if left <= 0 {
+			return
+		}
+		v.clock.Sleep(ctx, left, v.acks)
+		if !v.acknowledge() {
+			return
+		}
+	}
+}
+
+// acknowledge says what this process answers from, unless it has said so before. It
+// returns false when a question has to: this process has no sub-lease, which somebody may
+// wait for, or there is no other way.
+func (v *Verifier) acknowledge() bool {
+	if v.replica.Ready() != nil {
+		return false
+	}
+	at := v.replica.Standing()
+	if !at.Fit || at.Position.Seq <= v.told {
+		return at.Fit
+	}
+	if err := v.parent.Acknowledge(at.Position); err != nil {
+		return false
+	}
+	v.told = at.Position.Seq
+	return true
 }
 
 // pause keeps those who wait for a sub-lease from asking for one too often. It holds

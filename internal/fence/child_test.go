@@ -26,6 +26,8 @@ type direct struct {
 	sent   time.Time     // the last question for a sub-lease
 	answer chan struct{} // answers wait for it; nil: they do not
 	stale  bool          // answers say that they are to the question before
+	mute   bool          // nothing is acknowledged without a question
+	acks   int           // that came without one
 }
 
 // reached counts a question, and reports that the parent is not there when it is cut.
@@ -69,6 +71,24 @@ func (p *direct) Renew(_ context.Context, q replica.Ping) (replica.Grant, error)
 		<-held
 	}
 	return g, err
+}
+
+func (p *direct) Acknowledge(at iam.Position) error {
+	if err := p.reached(); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	mute := p.mute
+	if !mute {
+		p.acks++
+	}
+	p.mu.Unlock()
+	if mute {
+		return errors.ErrUnsupported
+	}
+	children, _ := p.parent()
+	children.Acknowledge(p.id, at)
+	return nil
 }
 
 func (p *direct) Changes(_ context.Context, after iam.Position, _ int) ([]iam.Change, iam.Position, error) {
@@ -287,6 +307,65 @@ func TestAVerifierWaitsForAParentThatIsBehind(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		given(t, "when it has", longestGrant)(b.Children().Renew("c", replica.Ping{N: 2, At: at, Wanted: longestGrant}))
 	})
+}
+
+// tells has a verifier look for changes as soon as its parent has them, until the function
+// that it returns is called.
+func (p *peer) tells(v *outside) (end func()) {
+	ctx, stop := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() {
+		for ctx.Err() == nil {
+			published := p.replica.Published()
+			v.replica.Kick()
+			select {
+			case <-published:
+			case <-ctx.Done():
+			}
+		}
+	})
+	return func() { stop(); running.Wait() }
+}
+
+// What a verifier has applied it says without a question, which comes when it is due, or
+// with one where there is no other way. Nobody waits longer for the one than for the
+// other.
+func TestAVerifierAcknowledgesWithoutAQuestion(t *testing.T) {
+	for name, mute := range map[string]bool{"without": false, "with": true} {
+		t.Run(name, func(t *testing.T) {
+			deploy(t, func(t *testing.T, d *deployment) {
+				a := d.node(t, Options{Name: "a"})
+				settle()
+				v := a.verifier(t, "c", replica.AnyWorkspace())
+				v.way.set(func() { v.way.mute = mute })
+				defer a.tells(v)()
+				time.Sleep(time.Second)
+				acks, questions := 0, 0
+				for range 20 {
+					var sent time.Time
+					v.way.set(func() { acks, sent = v.way.acks, v.way.sent })
+					time.Sleep(10 * time.Millisecond)
+					begun := time.Now()
+					o := <-a.await(t, time.Minute, d.revoke(t))
+					if o.err != nil || time.Since(begun) > soonestAsk {
+						t.Fatalf("it took %v, %v", time.Since(begun), o.err)
+					}
+					v.way.set(func() {
+						if v.way.sent != sent {
+							questions++
+						}
+						acks = v.way.acks - acks
+					})
+					if acks != 1 && !mute {
+						t.Errorf("it was acknowledged %d times", acks)
+					}
+				}
+				if many := questions == 20; many != mute {
+					t.Errorf("questions came with %d of 20 changes", questions)
+				}
+			})
+		})
+	}
 }
 
 // evasive is a parent that is behind, and for a while says nothing of why.

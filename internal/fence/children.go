@@ -134,6 +134,10 @@ func (c *Children) Renew(id string, p replica.Ping) (replica.Grant, error) {
 	}
 }
 
+// Acknowledge takes down what a child answers from, which wants no answer. What this
+// process does not know of acknowledges nothing.
+func (c *Children) Acknowledge(id string, at iam.Position) { _ = c.hear(id, at) }
+
 // doubted returns why a child cannot go on from where it is. Where this process has not
 // come so far it may yet come there; once it has heard, since the child first said so,
 // that there is no more, it will not.

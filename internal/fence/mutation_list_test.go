@@ -42,6 +42,7 @@ var mutations = []mutation{
 	{name: "asynchronous failover"},
 	{name: "an old primary that still commits"},
 	{name: "fixed TTL for children"},
+	{name: "an acknowledgement of one change taken for one of all"},
 	{name: "acknowledge before sub-leases end"},
 	{name: "a grant written down after it is sent"},
 	{name: "leave without waiting for children"},
@@ -390,6 +391,14 @@ var patches = []patch{
 		}
 	}
 	if at.Seq > ch.acked {
+`},
+	{"fence/children.go", `func (c *Children) Acknowledge(id string, at iam.Position) { _ = c.hear(id, at) }
+`, `func (c *Children) Acknowledge(id string, at iam.Position) {
+	if mutant("an acknowledgement of one change taken for one of all") {
+		at = c.replica.View().Position()
+	}
+	_ = c.hear(id, at)
+}
 `},
 	{"fence/child.go", `	if v.ended() {
 `, `	if v.ended() && !mutant("a sub-lease given after it was closed") {

@@ -65,31 +65,42 @@ type stream struct {
 	proc *proc
 }
 
-// ask has the parent's process do something and returns when its answer comes.
-func (s *stream) ask(ctx context.Context, do func(n *Node) error) error {
-	p, m := s.proc, s.parent
-	r := p.current
-	step, answer := r.step, iam.Errorf(iam.Unavailable, "no answer")
-	latency := func() time.Duration {
-		if s.faults && p.chance(0.005) {
-			return p.between(0, 1500*time.Millisecond)
-		}
-		return p.between(300*time.Microsecond, 3*time.Millisecond)
+// latency is how long something takes from one end to the other.
+func (s *stream) latency() time.Duration {
+	if s.faults && s.proc.chance(0.005) {
+		return s.proc.between(0, 1500*time.Millisecond)
 	}
-	lost := func() bool { return p.now < s.cutUntil || p.dead || s.faults && p.chance(0.002) }
-	p.after(latency(), func() {
-		if lost() || m.proc == nil {
+	return s.proc.between(300*time.Microsecond, 3*time.Millisecond)
+}
+
+func (s *stream) lost() bool {
+	p := s.proc
+	return p.now < s.cutUntil || p.dead || s.faults && p.chance(0.002)
+}
+
+// tell has the parent's process do something, which may be late, or never come there.
+func (s *stream) tell(do func(n *Node)) {
+	m := s.parent
+	s.proc.after(s.latency(), func() {
+		if s.lost() || m.proc == nil {
 			return
 		}
 		n := m.node
-		m.proc.spawn(func() {
-			err := do(n)
-			p.after(latency(), func() {
-				if !lost() && r.step == step {
-					answer = err
-					r.goOn(step)()
-				}
-			})
+		m.proc.spawn(func() { do(n) })
+	})
+}
+
+// ask has the parent's process do something and returns when its answer comes.
+func (s *stream) ask(ctx context.Context, do func(n *Node) error) error {
+	p, r := s.proc, s.proc.current
+	step, answer := r.step, iam.Errorf(iam.Unavailable, "no answer")
+	s.tell(func(n *Node) {
+		err := do(n)
+		p.after(s.latency(), func() {
+			if !s.lost() && r.step == step {
+				answer = err
+				r.goOn(step)()
+			}
 		})
 	})
 	p.after(min(patience, left(ctx, patience)), r.goOn(step))
@@ -131,6 +142,15 @@ func (s *stream) Renew(ctx context.Context, p replica.Ping) (g replica.Grant, er
 		return replica.Grant{}, err
 	}
 	return given, nil
+}
+
+func (s *stream) Acknowledge(at iam.Position) error {
+	if s.id == "" || s.proc.chance(0.2) {
+		return iam.Unavailable // a question has to
+	}
+	id := s.id
+	s.tell(func(n *Node) { n.Children().Acknowledge(id, at) })
+	return nil
 }
 
 func (s *stream) Changes(ctx context.Context, after iam.Position, _ int) ([]iam.Change, iam.Position, error) {

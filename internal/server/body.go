@@ -26,7 +26,12 @@ const (
 // readBody returns the body of a request, checked: JSON of one value that has one
 // meaning, within the bounds.
 func readBody(w http.ResponseWriter, r *http.Request, op *operation) ([]byte, error) {
-	if op.body == noBody {
+	switch {
+	case op.talks != "" && !isOfType(r.Header, op.talks):
+		return nil, newProblem(api.CodeUnsupportedMediaType, "", "the body must have Content-Type: "+op.talks)
+	case op.talks != "":
+		return nil, nil // its handler reads it, piece by piece
+	case op.body == noBody:
 		return nil, refuseBody(r)
 	}
 	most := cmp.Or(op.mostBody, maxBody)

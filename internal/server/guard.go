@@ -48,7 +48,9 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request, op *operation) er
 	if err != nil {
 		return err
 	}
-	r.Body = io.NopCloser(bytes.NewReader(body))
+	if op.talks == "" {
+		r.Body = io.NopCloser(bytes.NewReader(body))
+	}
 	req := requestOf(r.Context())
 	var prefer iam.Preference
 	prefer, req.wait = preference(r.Header, op)

@@ -12,11 +12,12 @@ import (
 
 // replicaMetrics say how the verifiers that follow a node fare.
 type replicaMetrics struct {
-	open   *prometheus.GaugeVec
-	begun  *prometheus.CounterVec
-	ended  *prometheus.CounterVec
-	bytes  prometheus.Counter
-	grants *prometheus.CounterVec
+	open     *prometheus.GaugeVec
+	begun    *prometheus.CounterVec
+	ended    *prometheus.CounterVec
+	bytes    prometheus.Counter
+	grants   *prometheus.CounterVec
+	renewing prometheus.Gauge
 }
 
 func newReplicaMetrics() replicaMetrics {
@@ -39,6 +40,9 @@ func newReplicaMetrics() replicaMetrics {
 		bytes: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "postern_verifier_stream_bytes_total", Help: "Bytes that were sent to verifiers on their streams.",
 		}),
+		renewing: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "postern_verifier_renewal_calls_open", Help: "Calls that stay open, over which verifiers renew. A verifier that has none makes a call each time.",
+		}),
 		grants: counter("postern_verifier_grants_total",
 			"Questions of verifiers for a part of the node's right to answer, by how they ended: granted, set_aside, reload, stale, or refused.",
 			"outcome", "granted", "set_aside", "reload", "stale", "refused"),
@@ -49,7 +53,7 @@ func newReplicaMetrics() replicaMetrics {
 }
 
 func (m replicaMetrics) collectors() []prometheus.Collector {
-	return []prometheus.Collector{m.open, m.begun, m.ended, m.bytes, m.grants}
+	return []prometheus.Collector{m.open, m.begun, m.ended, m.bytes, m.grants, m.renewing}
 }
 
 // renewed counts a question for a sub-lease.

@@ -33,6 +33,8 @@ type Children interface {
 	// Renew acknowledges and asks for a sub-lease. The key of the connection has been
 	// verified just before.
 	Renew(id string, p replica.Ping) (replica.Grant, error)
+	// Acknowledge takes down what a verifier answers from.
+	Acknowledge(id string, at iam.Position)
 	// Status returns the connections that have not ended, and Sum what there is to say
 	// of all of them.
 	Status() []replica.Follower
@@ -66,6 +68,7 @@ func (s *Server) registerReplica() {
 		access: permission, needs: iam.VerifyKeys, success: http.StatusOK, readOnly: true, unlimited: true, routine: true,
 		problems: []string{api.CodeTooOld, api.CodeDiverged, api.CodeRateLimited, api.CodeUnavailable},
 	}, s.renewReplica)
+	s.registerRenewals()
 	register(s, operation{
 		id: "report-replica-use", method: http.MethodPost, path: replicaChild + "/usage", tag: replicaTag,
 		summary: "Report how keys were used",
@@ -199,6 +202,7 @@ type follower struct {
 	telling   *telling  // the store is being told; nil: it is not
 	left      bool      // it has said goodbye
 	acked     int64     // it answers from this change or a later one, or not at all
+	hangUp    func()    // ends the open call of its renewals; nil: there is none
 
 	life context.Context // ends with the stream, and with a goodbye
 	end  func()          // ends it
@@ -338,6 +342,17 @@ func (f *followers) over(one *follower, err error) {
 	f.telling--
 }
 
+// renewBy notes what ends the open call of a connection's renewals, and ends the one
+// before: there is one at a time.
+func (f *followers) renewBy(one *follower, hangUp func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if one.hangUp != nil {
+		one.hangUp()
+	}
+	one.hangUp = hangUp
+}
+
 // leave has the store told of a connection no more, and returns who still does; nil:
 // nobody.
 func (f *followers) leave(one *follower) *telling {
@@ -447,16 +462,9 @@ func (s *Server) renewReplica(ctx context.Context, c iam.Caller, in *renewReplic
 	}}, nil
 }
 
-// grant gives a verifier a sub-lease. The last thing before is the look whether the
-// stream's key still works: what was given meanwhile is not told, and ends with time.
+// grant answers a call for a sub-lease.
 func (s *Server) grant(ctx context.Context, c iam.Caller, in *renewReplicaInput) (replica.Grant, error) {
-	if err := s.mayFollow(ctx, c); err != nil {
-		return replica.Grant{}, err
-	}
-	one, open, err := s.followers.of(c, in.Child)
-	if err == nil && !open {
-		err = iam.Errorf(iam.NotFound, "the stream has ended; connect anew")
-	}
+	one, err := s.renews(ctx, c, in.Child)
 	if err != nil {
 		return replica.Grant{}, err
 	}
@@ -464,10 +472,33 @@ func (s *Server) grant(ctx context.Context, c iam.Caller, in *renewReplicaInput)
 	if err != nil {
 		return replica.Grant{}, iam.Invalid("/chain", "not_a_chain", "a chain has 64 hexadecimal digits")
 	}
-	s.followers.ackedBy(one, min(in.Body.Seq, s.replica.View().Seq()))
-	p := replica.Ping{
+	return s.grantTo(ctx, one, replica.Ping{
 		N: in.Body.N, At: iam.Position{Seq: in.Body.Seq, Chain: chain}, Wanted: time.Duration(in.Body.WantedMS) * time.Millisecond,
+	})
+}
+
+// renews returns a connection of a caller who may renew over it.
+func (s *Server) renews(ctx context.Context, c iam.Caller, child string) (*follower, error) {
+	if err := s.mayFollow(ctx, c); err != nil {
+		return nil, err
 	}
+	one, open, err := s.followers.of(c, child)
+	if err == nil && !open {
+		err = iam.Errorf(iam.NotFound, "the stream has ended; connect anew")
+	}
+	return one, err
+}
+
+// acknowledge takes down what a verifier answers from.
+func (s *Server) acknowledge(one *follower, at iam.Position) {
+	s.followers.ackedBy(one, min(at.Seq, s.replica.View().Seq()))
+	s.children.Acknowledge(one.id, at)
+}
+
+// grantTo gives a verifier a sub-lease. The last thing before is the look whether the
+// stream's key still works: what was given meanwhile is not told, and ends with time.
+func (s *Server) grantTo(ctx context.Context, one *follower, p replica.Ping) (replica.Grant, error) {
+	s.followers.ackedBy(one, min(p.At.Seq, s.replica.View().Seq()))
 	unknown := s.known(ctx, one)
 	if unknown != nil {
 		p.Wanted = 0 // it acknowledges all the same
@@ -479,10 +510,7 @@ func (s *Server) grant(ctx context.Context, c iam.Caller, in *renewReplicaInput)
 	if err != nil {
 		return g, ungranted(err)
 	}
-	if err := s.followsStill(one.request); err != nil {
-		return g, err
-	}
-	return g, nil
+	return g, s.followsStill(one.request)
 }
 
 // ungranted says in the caller's words why there is no sub-lease.

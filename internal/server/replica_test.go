@@ -154,6 +154,11 @@ func replicaSamples() map[string]sample {
 	return map[string]sample{
 		"follow-replica": func(x *tenant) call { return get("/v1/replica", x.owner) },
 		"renew-replica":  one(http.MethodPost, "/renew", func(o *outside) any { return o.question() }),
+		"renew-replica-again": func(x *tenant) call {
+			c := one(http.MethodPost, "/renewals", none)(x)
+			c.header = http.Header{"Content-Type": {relay.RenewalsType}}
+			return c
+		},
 		"report-replica-use": one(http.MethodPost, "/usage", func(o *outside) any {
 			o.renew().want(http.StatusOK, nil) // it has to be one that may answer
 			return api.ReportReplicaUse{Number: 1}

@@ -40,6 +40,8 @@ type operation struct {
 	mostBody      int64 // bytes; zero: as many as is usual
 	mostValues    int   // likewise, of JSON
 
+	talks string // the media type of a body that is read while it is answered; empty: it is read before
+
 	form formAnswer // of programs that send a form; nil: it takes none
 
 	asks  []string // needs, as it is written; found out by register, like the rest

@@ -69,7 +69,7 @@ func (g *guarded) watch() {
 		again, err := g.permitted()
 		if err != nil {
 			g.stop(err)
-			_ = g.control.SetWriteDeadline(time.Unix(1, 0)) // where there is none, nothing holds a write up
+			_ = g.control.SetWriteDeadline(past) // where there is none, nothing holds a write up
 			return
 		}
 		timer := time.NewTimer(again)

@@ -78,6 +78,7 @@ const elsewhere: Record<string, string> = {
   "get-metrics": "for what watches servers",
   "follow-replica": "for verifiers, which are programs",
   "renew-replica": "for verifiers, which are programs",
+  "renew-replica-again": "for verifiers, which are programs",
   "report-replica-use": "for verifiers, which are programs",
   "leave-replica": "for verifiers, which are programs",
   authorize: "for proxies, which ask at a listener of their own",
