@@ -27,6 +27,7 @@ var mayImport = map[string]string{
 	"internal/fence":     "internal/iam internal/replica",
 	"internal/store":     "internal/iam internal/token internal/audit",
 	"internal/usage":     "internal/iam",
+	"internal/standin":   "internal/fence internal/replica internal/token internal/usage",
 	"internal/console":   "internal/static",
 	"internal/docs":      "docs internal/static",
 	"internal/static":    "",
@@ -36,7 +37,7 @@ var mayImport = map[string]string{
 	"internal/server":    "api internal/relay internal/iam internal/token internal/audit internal/replica internal/stream internal/bearer",
 	"internal/session":   "api internal/iam internal/token",
 	"internal/gateway":   "internal/iam internal/token internal/replica internal/bearer",
-	"":                   "api internal/token internal/iam internal/replica internal/fence internal/usage internal/bearer internal/relay",
+	"":                   "api internal/token internal/iam internal/replica internal/fence internal/usage internal/bearer internal/relay internal/standin",
 	"internal/cli":       "*",
 	"internal/bench":     "*",
 	"internal/attacks":   "",
@@ -92,7 +93,7 @@ var mayUse = map[string]string{
 
 // onlyStd lists the packages that import nothing from outside but the standard
 // library: what others build on, and what decides who may do what.
-var onlyStd = []string{"", "api", "internal/token", "internal/audit", "internal/iam", "internal/replica", "internal/fence", "internal/usage", "internal/bearer", "internal/stream", "internal/static", "internal/console", "docs"}
+var onlyStd = []string{"", "api", "internal/token", "internal/audit", "internal/iam", "internal/replica", "internal/fence", "internal/usage", "internal/standin", "internal/bearer", "internal/stream", "internal/static", "internal/console", "docs"}
 
 type goPackage struct {
 	ImportPath string

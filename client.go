@@ -1,17 +1,23 @@
-// Package postern is the Go client of a Postern server: it asks whether a key
-// may be used, and calls the management API.
+// Package postern protects a Go service with the keys of a Postern server, and calls
+// that server's API.
 //
-//	client := &postern.Client{
-//		Server: "https://postern.internal",
-//		Key:    postern.NewSecret(os.Getenv("POSTERN_KEY")),
-//	}
+// A [Verifier] follows the server and decides from its own memory, at once after every
+// revocation:
+//
+//	v, err := postern.New(ctx, postern.Server("https://postern.internal"), postern.Key(key))
+//	http.Handle("/tickets", postern.Require(v, "tickets:read")(tickets))
+//
+// Handlers find who is calling with [FromContext]. Tests have a verifier without a
+// server, and a real server, in package posterntest.
+//
+// A [Client] asks the server over HTTP, and manages what it has, with a method for each
+// operation of the API; [Client.Workspace] has those within a workspace:
+//
+//	client := &postern.Client{Server: "https://postern.internal", Key: postern.NewSecret(key)}
 //	verdict, err := client.Verify(ctx, api.Verify{Key: presented, Permissions: []string{"tickets:read"}})
 //
-// An error means that the question could not be answered. It must not be taken
-// for yes, and it is not a no either.
-//
-// [Client.Workspace] manages what is in a workspace: a method for each operation of
-// the API.
+// An error that is no [Denied] means that the question could not be answered. It must
+// not be taken for yes, and it is not a no either.
 package postern
 
 import (

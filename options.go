@@ -13,7 +13,7 @@ import (
 	"github.com/posternhq/postern/internal/fence"
 	"github.com/posternhq/postern/internal/iam"
 	"github.com/posternhq/postern/internal/replica"
-	"github.com/posternhq/postern/internal/token"
+	"github.com/posternhq/postern/internal/standin"
 	"github.com/posternhq/postern/internal/usage"
 )
 
@@ -31,7 +31,7 @@ type options struct {
 	atOnce      bool
 	log         *slog.Logger
 	observe     Observer
-	backing     *Backing
+	backing     *standin.Server // nil: a real server is followed
 }
 
 // Server says where Postern is, such as https://postern.internal. Of several servers
@@ -80,19 +80,6 @@ func Logger(log *slog.Logger) Option {
 // Observe tells an observer of each verification. Without it nothing is measured.
 func Observe(o Observer) Option { return func(opts *options) { opts.observe = o } }
 
-// Backing stands in for a server; package posterntest makes one, and nobody else can.
-type Backing struct {
-	Parent   fence.Parent
-	Reports  usage.Store // nil: uses are not counted
-	Clock    fence.Clock
-	Scope    replica.Scope
-	Prefixes token.Prefixes
-	Began    func(*replica.Replica) // is told what follows the parent
-}
-
-// Backed makes the verifier follow what stands in for a server.
-func Backed(b Backing) Option { return func(o *options) { o.backing = &b } }
-
 // Begins and ends of verifiers.
 const (
 	longestStart = 30 * time.Second // that New waits
@@ -103,7 +90,7 @@ const (
 // ends, or when the server refuses its key, the error says why. What it began goes on
 // until Close, also when ctx ends.
 func New(ctx context.Context, opts ...Option) (*Verifier, error) {
-	o := options{log: slog.New(slog.DiscardHandler)}
+	o := options{log: slog.New(slog.DiscardHandler), backing: standin.From(ctx)}
 	for _, opt := range opts {
 		opt(&o)
 	}
@@ -174,7 +161,7 @@ func (a *announced) Renew(ctx context.Context, p replica.Ping) (replica.Grant, e
 
 // standIn is a backing as a verifier follows it.
 type standIn struct {
-	*Backing
+	*standin.Server
 	accepted terms
 }
 

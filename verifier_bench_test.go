@@ -15,6 +15,7 @@ import (
 	"github.com/posternhq/postern/internal/fence"
 	"github.com/posternhq/postern/internal/iam"
 	"github.com/posternhq/postern/internal/replica"
+	"github.com/posternhq/postern/internal/standin"
 	"github.com/posternhq/postern/internal/token"
 	"github.com/posternhq/postern/internal/usage"
 )
@@ -91,11 +92,11 @@ func ratio(b *testing.B, keys int, counts usage.Store) {
 	clock := fence.SystemClock()
 	parent := newMany(b, keys, clock)
 	var memory *replica.Replica
-	backing := postern.Backing{
+	backing := standin.Server{
 		Parent: parent, Clock: clock, Scope: replica.AnyWorkspace(), Prefixes: token.Prefixes{token.DefaultPrefix},
 		Began: func(r *replica.Replica) { memory = r }, Reports: counts,
 	}
-	v, err := postern.New(b.Context(), postern.Backed(backing))
+	v, err := postern.New(standin.With(b.Context(), backing))
 	if err != nil {
 		b.Fatal(err)
 	}

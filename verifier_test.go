@@ -14,6 +14,7 @@ import (
 	"github.com/posternhq/postern/internal/fence"
 	"github.com/posternhq/postern/internal/iam"
 	"github.com/posternhq/postern/internal/replica"
+	"github.com/posternhq/postern/internal/standin"
 	"github.com/posternhq/postern/internal/token"
 	"github.com/posternhq/postern/posterntest"
 )
@@ -287,7 +288,7 @@ func newStill(t *testing.T, r *reports) (*postern.Verifier, string) {
 	}
 	rec := iam.KeyRecord{ID: iam.KeyID(iam.NewID(iam.KeyPrefix, time.Now())), Principal: stillAccount.ID, Name: "prod", Hash: secret.Hash()}
 	clock := fence.SystemClock()
-	v, err := postern.New(t.Context(), postern.Backed(postern.Backing{
+	v, err := postern.New(standin.With(t.Context(), standin.Server{
 		Parent: &still{[]iam.KeyRecord{rec}, clock}, Reports: r, Clock: clock,
 		Scope: replica.OneWorkspace(stillWorkspace.ID), Prefixes: token.Prefixes{token.DefaultPrefix},
 	}))

@@ -12,6 +12,7 @@ import (
 	"github.com/posternhq/postern"
 	"github.com/posternhq/postern/internal/iam"
 	"github.com/posternhq/postern/internal/replica"
+	"github.com/posternhq/postern/internal/standin"
 	"github.com/posternhq/postern/internal/token"
 )
 
@@ -43,9 +44,9 @@ type Key struct {
 func NewVerifier(t testing.TB, opts ...postern.Option) *Verifier {
 	t.Helper()
 	w := newWorld()
-	v, err := postern.New(t.Context(), append(opts, postern.Backed(postern.Backing{
+	v, err := postern.New(standin.With(t.Context(), standin.Server{
 		Parent: w, Clock: w.clock, Scope: replica.AnyWorkspace(), Prefixes: token.Prefixes{token.DefaultPrefix}, Began: w.began,
-	}))...)
+	}), opts...)
 	if err != nil {
 		t.Fatalf("posterntest: %v", err)
 	}
