@@ -17,8 +17,9 @@ import (
 // renewals is a call that stays open, over which a verifier renews: that costs both ends
 // a part of what a call each time does. It is for one goroutine.
 type renewals struct {
-	both *relay.Renewals
-	end  context.CancelFunc
+	both     *relay.Renewals
+	end      context.CancelFunc
+	answered bool // it has carried a question and its answer
 }
 
 // ask asks, and waits for the answer. After an error that is not an [*api.Problem] the
@@ -29,7 +30,17 @@ func (o *renewals) ask(ctx context.Context, p replica.Ping) (replica.Grant, erro
 	if err := o.both.Ask(p); err != nil {
 		return replica.Grant{}, err
 	}
-	return o.both.Answer()
+	g, err := o.both.Answer()
+	o.answered = o.answered || err == nil
+	return g, err
+}
+
+// acknowledge says what the verifier answers from. A connection that takes no more ends
+// the call.
+func (o *renewals) acknowledge(at iam.Position) error {
+	const patience = time.Second
+	defer time.AfterFunc(patience, o.end).Stop()
+	return o.both.Acknowledge(at)
 }
 
 // openRenewals begins such a call of a connection. It ends with the connection.
@@ -41,6 +52,7 @@ func (l *link) openRenewals() (*renewals, error) {
 	ctx, end := context.WithCancel(l.ctx)
 	patience := time.AfterFunc(longestHello, end) // what keeps a body back until it is whole keeps this one back for good
 	body, asked := io.Pipe()
+	context.AfterFunc(ctx, func() { _ = asked.Close() }) // package http waits for the body, whatever becomes of the call
 	resp, err := l.server.send(ctx, call{
 		method: http.MethodPost, url: base + "/v1/replica/" + l.hello.Child + "/renewals", piped: body, kind: relay.RenewalsType,
 	})
@@ -54,11 +66,8 @@ func (l *link) openRenewals() (*renewals, error) {
 		_ = resp.Body.Close() // nothing is wanted of it
 		return nil, errors.New("what answers does not renew over a call that stays open")
 	}
-	context.AfterFunc(ctx, func() {
-		_ = asked.Close()
-		_ = resp.Body.Close()
-	})
-	return &renewals{relay.NewRenewals(resp.Body, asked), end}, nil
+	context.AfterFunc(ctx, func() { _ = resp.Body.Close() })
+	return &renewals{both: relay.NewRenewals(resp.Body, asked), end: end}, nil
 }
 
 // renewing is what a connection renews over: a call each time, and one that stays open as
@@ -68,9 +77,14 @@ type renewing struct {
 	open   *renewals      // nil: there is none
 	coming chan *renewals // one that is being begun; nil: none is
 	next   time.Duration  // on the monotonic clock: when one may be begun again
+	pause  time.Duration  // after the last one that was of no use
 }
 
-const againRenewals = time.Minute // after a call that could not be begun
+// After a call that was of no use, and after many.
+const (
+	againRenewals  = time.Minute
+	latestRenewals = 16 * time.Minute
+)
 
 // call returns the open call, or nil.
 func (n *renewing) call() *renewals {
@@ -88,7 +102,8 @@ func (n *renewing) begin(l *link, now time.Duration) {
 		return
 	}
 	coming := make(chan *renewals, 1)
-	n.coming, n.next = coming, now+againRenewals
+	n.pause = min(max(2*n.pause, againRenewals), latestRenewals)
+	n.coming, n.next = coming, now+n.pause
 	go func() {
 		o, err := l.openRenewals()
 		if err != nil {
@@ -105,13 +120,22 @@ func (r *remote) Acknowledge(at iam.Position) error {
 		return err
 	}
 	open := l.renewing.call()
-	if open == nil {
+	if open == nil || !open.answered { // nothing says that it would arrive
 		return errNoRenewals
 	}
-	return open.both.Acknowledge(at)
+	return open.acknowledge(at)
 }
 
 var errNoRenewals = errors.New("there is no call that stays open; a question acknowledges")
+
+// lost gives the open call up. One that was of use may be followed by another at once.
+func (n *renewing) lost() {
+	n.open.end()
+	if n.open.answered {
+		n.next, n.pause = 0, 0
+	}
+	n.open = nil
+}
 
 // renew acknowledges and asks over a connection.
 func (r *remote) renew(ctx context.Context, l *link, p replica.Ping) (replica.Grant, error) {
@@ -120,8 +144,7 @@ func (r *remote) renew(ctx context.Context, l *link, p replica.Ping) (replica.Gr
 		if _, said := errors.AsType[*api.Problem](err); err == nil || said {
 			return g, err
 		}
-		open.end()
-		l.renewing.open, l.renewing.next = nil, 0 // it was of use
+		l.renewing.lost()
 		if ctx.Err() != nil {
 			return g, err
 		}

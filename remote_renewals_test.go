@@ -3,6 +3,7 @@ package postern_test
 import (
 	"io"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -25,6 +26,8 @@ type lines struct {
 	refused   string     // the code of the next answer over one of them; empty: a grant
 	broken    bool       // the next question has no answer
 	keepsBack bool       // what lies between keeps a body back until it is whole
+	dumb      bool       // what lies between keeps the answers back
+	unheard   int        // questions whose answers were kept back
 }
 
 // newLines returns a node that renews over calls that stay open too.
@@ -89,6 +92,9 @@ func (l *lines) answer(both *relay.Renewals, p replica.Ping, asks bool) bool {
 	switch {
 	case !asks:
 		l.acked = p.At.Seq
+		return true
+	case l.dumb:
+		l.unheard++
 		return true
 	case l.broken:
 		l.broken = false
@@ -162,4 +168,34 @@ func TestVerifierRenewsWhereNothingStaysOpen(t *testing.T) {
 	if !accepts(v, first) {
 		t.Error("a key of the snapshot is refused")
 	}
+	n.change(func() {
+		if n.open != 1 {
+			t.Errorf("it tried %d times", n.open)
+		}
+	})
+	if err := v.Close(); err != nil {
+		t.Error(err)
+	}
+	eventually(t, "given up", func() bool {
+		all := make([]byte, 1<<20)
+		return !strings.Contains(string(all[:runtime.Stack(all, true)]), "(*renewing).begin")
+	})
+}
+
+// What lies between may let a call begin, and no answer through: that is not tried over
+// and over, and nothing is said over it alone.
+func TestVerifierDoesNotRelyOnACallThatAnswersNothing(t *testing.T) {
+	n := newLines(t)
+	n.dumb = true
+	v := followed(t, []string{n.URL})
+	var posts int
+	eventually(t, "asked in vain", n.is(func() bool { posts = n.posts; return n.unheard > 0 }))
+	text, _ := n.key(t)
+	eventually(t, "a key of a change accepted", func() bool { return accepts(v, text) })
+	eventually(t, "asked by a call each time", n.is(func() bool { return n.posts > posts+5 }))
+	n.change(func() {
+		if n.open != 1 || n.acked != 0 {
+			t.Errorf("it tried %d times, and acknowledged change %d into the void", n.open, n.acked)
+		}
+	})
 }

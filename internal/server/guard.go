@@ -20,6 +20,9 @@ func (s *Server) guard(op *operation, next http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		form := op.form != nil && isForm(r.Header)
 		requestOf(r.Context()).form = form
+		if op.talks != "" {
+			talk(w, r)
+		}
 		if err := s.admit(w, r, op); err != nil {
 			s.fail(w, r, err)
 			return
@@ -36,6 +39,14 @@ func (s *Server) guard(op *operation, next http.HandlerFunc) http.Handler {
 		}
 		next(w, r)
 	})
+}
+
+// talk has a request answered before its body has ended.
+func talk(w http.ResponseWriter, r *http.Request) {
+	_ = http.NewResponseController(w).EnableFullDuplex() // where there is no such thing, it always is
+	if r.ProtoMajor == 1 {
+		w.Header().Set("Connection", "close") // package http cannot use it again
+	}
 }
 
 // admit decides whether a request gets to its handler, and tells the handler who

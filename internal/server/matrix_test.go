@@ -54,8 +54,8 @@ func overAllBehind(t *testing.T, change func(*server.Options), about func(operat
 	})
 }
 
-func all(operation) bool         { return true }
-func withKey(op operation) bool  { return op.needsKey() }
+func all(operation) bool        { return true }
+func withKey(op operation) bool { return op.needsKey() }
 func withBody(op operation) bool {
 	return op.RequestBody != nil && op.RequestBody.Value.Content.Get("application/json") != nil
 }

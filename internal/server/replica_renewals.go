@@ -24,7 +24,7 @@ const renewalsWords = "What `renew` does, as often as a verifier likes, over one
 	"and is answered meanwhile. An acknowledgement then costs a part of what a call costs, and a change that waits for many verifiers returns sooner. " +
 	"Package internal/relay of the source has the form of both ways.\n\n" +
 	"It has to reach the server piece by piece: what keeps a body back until it is whole, as some proxies do, leaves a verifier with `renew`. " +
-	"The key is verified again with each question. The call ends with the stream, with a newer one of the same connection, and when nothing is asked for half a minute."
+	"The key is verified again with each question. The call ends with the stream, with a newer one of the same connection, and when nothing is said for half a minute."
 
 // registerRenewals adds the call over which a verifier renews again and again.
 func (s *Server) registerRenewals() {
@@ -61,6 +61,7 @@ type renewing struct {
 	of      *follower
 	both    *relay.Renewals
 	ctx     context.Context // ends with the call
+	acked   int64           // the last change that was acknowledged without a question
 }
 
 // renewals answers the questions of a verifier until it asks no more, or its stream has
@@ -73,15 +74,12 @@ func (s *Server) renewals(w http.ResponseWriter, r *http.Request, one *follower)
 	ending.Go(func() {
 		<-ctx.Done()
 		_ = c.control.SetReadDeadline(past)
+		_ = c.control.SetWriteDeadline(past)
 	})
 	defer ending.Wait() // or it would touch a connection that is no longer ours
 	defer hangUp()
 	s.followers.renewBy(one, hangUp)
-	_ = c.control.EnableFullDuplex() // where there is no such thing, it always is
 	h := w.Header()
-	if r.ProtoMajor == 1 {
-		h.Set("Connection", "close") // package http cannot use it again
-	}
 	h.Set("Content-Type", relay.RenewalsType)
 	h.Set("X-Accel-Buffering", "no") // nginx would keep answers back
 	w.WriteHeader(http.StatusOK)
@@ -104,12 +102,12 @@ func (c *renewing) next() bool {
 		return false // it has gone, says nothing, or something that cannot be understood
 	}
 	if !asks {
-		c.s.acknowledge(c.of, p.At)
+		c.acknowledge(p.At)
 		return true
 	}
 	g, err := c.grant(p)
 	c.s.metrics.replicas.renewed(err)
-	if !allow(c.control.SetWriteDeadline, c.s.streams.stall) {
+	if !allow(c.control.SetWriteDeadline, c.s.streams.stall) || c.ctx.Err() != nil {
 		return false
 	}
 	if err != nil {
@@ -118,6 +116,15 @@ func (c *renewing) next() bool {
 		err = c.both.Grant(g)
 	}
 	return err == nil && c.control.Flush() == nil
+}
+
+// acknowledge takes down what is new of a change that is known here. All else would be
+// looked at in vain, under a lock that changes need.
+func (c *renewing) acknowledge(at iam.Position) {
+	if at.Seq > c.acked && at.Seq <= c.s.replica.View().Seq() {
+		c.acked = at.Seq
+		c.s.acknowledge(c.of, at)
+	}
 }
 
 // grant gives a sub-lease, as a call of its own would.

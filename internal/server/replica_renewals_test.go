@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -169,6 +168,7 @@ func TestRenewalsEndWithWhatTheyNeed(t *testing.T) {
 	})
 }
 
+// Whoever may not renew hears so at once, though more of the body is to come.
 func TestRenewalsAreOfWhoMayFollow(t *testing.T) {
 	eachTown(t, func(t *testing.T, w *town) {
 		c := w.acme.in(t)
@@ -186,7 +186,10 @@ func TestRenewalsAreOfWhoMayFollow(t *testing.T) {
 			{"no connection", v, "nobody", relay.RenewalsType, http.StatusNotFound},
 			{"JSON", v, o.hello.Child, "application/json", http.StatusUnsupportedMediaType},
 		} {
-			if answer := test.who.tryLine(test.child, test.kind, strings.NewReader("")); answer.StatusCode != test.status {
+			endless, body := io.Pipe()
+			answer := test.who.tryLine(test.child, test.kind, endless)
+			body.Close()
+			if answer.StatusCode != test.status {
 				t.Errorf("%s: got %d, want %d", test.name, answer.StatusCode, test.status)
 			}
 		}
