@@ -13,7 +13,12 @@ AT_ONCE := -p $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
 # These begin first, in this order, so that none of them is what all others are waited
 # for with in the end.
-LONGEST := $(addprefix ./internal/,chaos fence iam server attacks store) ./cmd/postern .
+LONGEST := $(addprefix ./internal/,fence iam server attacks store) ./cmd/postern .
+
+# What has seventy processes of its own, and faults that have to happen while they get
+# on, runs by itself.
+ALONE := ./internal/chaos
+OTHERS := set -e; all=$$($(GO) list ./...); others=$$(echo "$$all" | grep -v /internal/chaos$$); set -x;
 
 # Modules of their own, so that what they bring is only with those who ask for it.
 MODULES := posterngrpc posternotel
@@ -32,7 +37,8 @@ build: ## the program as it is installed, bin/postern: one file that needs no C 
 
 # What these compile is vetted by make lint.
 test: web-test proxies ## everything, a real PostgreSQL included
-	$(PG) $(GO) test -vet=off $(AT_ONCE) -timeout 30m $(LONGEST) ./...
+	@$(OTHERS) $(PG) $(GO) test -vet=off $(AT_ONCE) -timeout 30m $(LONGEST) $$others
+	$(GO) test -vet=off -timeout 20m $(ALONE)
 	@set -e; for m in $(MODULES); do (cd $$m && $(GO) test -vet=off -timeout 10m ./...); done
 	@$(MAKE) --no-print-directory browser
 
@@ -69,7 +75,8 @@ web/node_modules: web/package-lock.json
 UNWATCHED := $(patsubst %,-gcflags=%=-race=false,modernc.org/sqlite/lib modernc.org/libc/... modernc.org/memory)
 
 race: proxies ## the same under the race detector: slow ones shortened, on PostgreSQL alone above the store, and without programs that it does not watch
-	$(PG) env CGO_ENABLED=1 $(GO) test -vet=off $(AT_ONCE) -race $(UNWATCHED) -short -timeout 60m $(LONGEST) ./...
+	@$(OTHERS) $(PG) env CGO_ENABLED=1 $(GO) test -vet=off $(AT_ONCE) -race $(UNWATCHED) -short -timeout 60m $(LONGEST) $$others
+	CGO_ENABLED=1 $(GO) test -vet=off -race $(UNWATCHED) -short -timeout 20m $(ALONE)
 	@set -e; for m in $(MODULES); do (cd $$m && CGO_ENABLED=1 $(GO) test -vet=off -race $(UNWATCHED) -short -timeout 10m ./...); done
 
 chaos: proxies ## real processes and a real PostgreSQL under faults, one to two minutes; a part of test

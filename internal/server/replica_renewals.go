@@ -31,7 +31,7 @@ func (s *Server) registerRenewals() {
 	op := operation{
 		id: "renew-replica-again", endless: true, talks: relay.RenewalsType, method: http.MethodPost, path: replicaChild + "/renewals", tag: replicaTag,
 		summary: "Acknowledge and ask over a call that stays open", description: renewalsWords,
-		access: permission, needs: iam.VerifyKeys, success: http.StatusOK, readOnly: true, unlimited: true, routine: true,
+		access: permission, needs: iam.VerifyKeys, success: http.StatusOK, readOnly: true, unlimited: true, routine: true, memory: true,
 		problems: []string{api.CodeUnsupportedMediaType, api.CodeUnavailable},
 	}
 	register(s, op, s.renewReplicaAgain)
@@ -68,16 +68,24 @@ type renewing struct {
 // ended.
 func (s *Server) renewals(w http.ResponseWriter, r *http.Request, one *follower) {
 	ctx, hangUp := context.WithCancel(r.Context())
+	defer hangUp()
 	c := &renewing{s: s, r: r, control: http.NewResponseController(w), of: one, both: relay.NewRenewals(r.Body, w), ctx: ctx}
 	defer context.AfterFunc(one.life, hangUp)()
+	over := make(chan struct{})
 	var ending sync.WaitGroup
 	ending.Go(func() {
-		<-ctx.Done()
-		_ = c.control.SetReadDeadline(past)
-		_ = c.control.SetWriteDeadline(past)
+		select {
+		case <-over:
+		case <-ctx.Done():
+			_ = c.control.SetReadDeadline(past)
+			_ = c.control.SetWriteDeadline(past)
+		}
 	})
-	defer ending.Wait() // or it would touch a connection that is no longer ours
-	defer hangUp()
+	defer func() {
+		close(over)
+		ending.Wait()                       // or it would touch a connection that is no longer ours
+		_ = c.control.SetReadDeadline(past) // what is left of the body is not waited for
+	}()
 	s.followers.renewBy(one, hangUp)
 	h := w.Header()
 	h.Set("Content-Type", relay.RenewalsType)

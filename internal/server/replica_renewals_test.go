@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
 	"testing"
@@ -19,17 +20,17 @@ import (
 // line is an open call of a verifier's renewals.
 type line struct {
 	*outside
-	both *relay.Renewals
-	end  func()
+	both     *relay.Renewals
+	protocol string
 }
 
 // tryLine begins such a call, over a connection by its id.
-func (c *client) tryLine(child, kind string, body io.Reader) *http.Response {
+func (c *client) tryLine(by *http.Client, child, kind string, body io.Reader) *http.Response {
 	c.t.Helper()
 	req := c.request(http.MethodPost, "/v1/replica/"+child+"/renewals", nil).request(c.t, c.url)
 	req.Body, req.ContentLength = io.NopCloser(body), -1
 	req.Header.Set("Content-Type", kind)
-	answer, err := http.DefaultClient.Do(req)
+	answer, err := by.Do(req)
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -37,15 +38,17 @@ func (c *client) tryLine(child, kind string, body io.Reader) *http.Response {
 	return answer
 }
 
-func (o *outside) line() *line {
+func (o *outside) line() *line { return o.lineBy(http.DefaultClient) }
+
+func (o *outside) lineBy(by *http.Client) *line {
 	o.c.t.Helper()
 	sent, body := io.Pipe()
 	o.c.t.Cleanup(func() { body.Close() })
-	answer := o.c.tryLine(o.hello.Child, relay.RenewalsType, sent)
+	answer := o.c.tryLine(by, o.hello.Child, relay.RenewalsType, sent)
 	if answer.StatusCode != http.StatusOK || answer.Header.Get("Content-Type") != relay.RenewalsType || answer.Header.Get("Cache-Control") != "no-store" {
 		o.c.t.Fatalf("got %d %v, want renewals", answer.StatusCode, answer.Header)
 	}
-	return &line{o, relay.NewRenewals(answer.Body, body), func() { body.Close() }}
+	return &line{o, relay.NewRenewals(answer.Body, body), answer.Proto}
 }
 
 // ask asks for a sub-lease, from where the verifier is.
@@ -138,6 +141,39 @@ func TestVerifierAcknowledgesOverACallThatStaysOpen(t *testing.T) {
 	})
 }
 
+// Over HTTP/2 a call is one of many on its connection, which outlives it.
+func TestVerifierRenewsOverHTTP2(t *testing.T) {
+	eachTown(t, func(t *testing.T, w *town) {
+		h := httptest.NewUnstartedServer(w.server.Handler())
+		h.EnableHTTP2 = true
+		h.StartTLS()
+		t.Cleanup(h.Close)
+		v := w.acme.in(t).holder("iam.keys:verify").in(t)
+		o := v.outside(url.Values{}, iam.Position{})
+		there := *v
+		there.town = &town{world: &world{url: h.URL}, t: t}
+		o.c = &there
+		first := o.lineBy(h.Client())
+		if _, err := first.ask(); err != nil || first.protocol != "HTTP/2.0" {
+			t.Fatalf("over %s: %v", first.protocol, err)
+		}
+		second := o.lineBy(h.Client())
+		first.over("a newer call")
+		if _, err := second.ask(); err != nil {
+			t.Fatal(err)
+		}
+		o.stop()
+		for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
+			if _, err := second.ask(); err != nil {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatal("it has lost its stream, and goes on")
+			}
+		}
+	})
+}
+
 func TestRenewalsEndWithWhatTheyNeed(t *testing.T) {
 	eachTown(t, func(t *testing.T, w *town) {
 		c := w.acme.in(t)
@@ -187,7 +223,7 @@ func TestRenewalsAreOfWhoMayFollow(t *testing.T) {
 			{"JSON", v, o.hello.Child, "application/json", http.StatusUnsupportedMediaType},
 		} {
 			endless, body := io.Pipe()
-			answer := test.who.tryLine(test.child, test.kind, endless)
+			answer := test.who.tryLine(http.DefaultClient, test.child, test.kind, endless)
 			body.Close()
 			if answer.StatusCode != test.status {
 				t.Errorf("%s: got %d, want %d", test.name, answer.StatusCode, test.status)
