@@ -78,7 +78,7 @@ func (s *Server) renewals(w http.ResponseWriter, r *http.Request, one *follower)
 		case <-over:
 		case <-ctx.Done():
 			_ = c.control.SetReadDeadline(past)
-			_ = c.control.SetWriteDeadline(past)
+			allow(c.control.SetWriteDeadline, streamFarewell)
 		}
 	})
 	defer func() {
