@@ -8,6 +8,7 @@ import (
 // Use is one decision about a key that was found.
 type Use struct {
 	Key       [16]byte // of the key's id: see [ParseID]
+	HashHead  uint64   // see [token.Hash.Head]; the same in all uses of a key
 	Principal PrincipalID
 	Workspace WorkspaceID
 	OK        bool       // the key was accepted; else it was refused

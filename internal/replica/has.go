@@ -21,14 +21,14 @@ func (v View) Warm(hashes []token.Hash) (sum uint32) {
 		some := hashes[:min(len(hashes), together)]
 		hashes = hashes[len(some):]
 		for i := range some {
-			p := s.keys.index.find(hash64(&some[i]))
+			p := s.keys.index.find(some[i].Head())
 			if p.bucket != nil {
 				sum += p.bucket.slot[p.pos]
 			}
 		}
 		n := 0
 		for i := range some {
-			if p := s.keys.index.find(hash64(&some[i])); p.next() {
+			if p := s.keys.index.find(some[i].Head()); p.next() {
 				numbers[n] = p.number
 				n++
 			}

@@ -2,7 +2,6 @@ package replica
 
 import (
 	"crypto/subtle"
-	"encoding/binary"
 	"slices"
 
 	"github.com/posternhq/postern/internal/token"
@@ -65,13 +64,10 @@ type keyTable struct {
 	spares uint32 // how many there are
 }
 
-// hash64 is what the index goes by: SHA-256 spreads evenly by itself.
-func hash64(h *token.Hash) uint64 { return binary.BigEndian.Uint64(h[:8]) }
-
 // find returns the number of the key with a hash. The time that comparing takes
 // does not tell how much of a hash was right.
 func (t *keyTable) find(h *token.Hash) (number uint32, found bool) {
-	for p := t.index.find(hash64(h)); p.next(); {
+	for p := t.index.find(h.Head()); p.next(); {
 		if subtle.ConstantTimeCompare(t.rows.at(p.number).hash[:], h[:]) == 1 {
 			return p.number, true
 		}
@@ -79,7 +75,7 @@ func (t *keyTable) find(h *token.Hash) (number uint32, found bool) {
 	return 0, false
 }
 
-func (t *keyTable) hashOf(number uint32) uint64 { return hash64(&t.rows.at(number).hash) }
+func (t *keyTable) hashOf(number uint32) uint64 { return t.rows.at(number).hash.Head() }
 
 // name returns the name of a key. It shares the memory of its page's text.
 func (t *keyTable) name(number uint32) string {
@@ -110,7 +106,7 @@ func (e *keyEdit) add(h *token.Hash) (uint32, error) {
 	if e.spare != 0 {
 		number, row := e.reuse()
 		row.hash = *h
-		return number, e.index.add(e.gen, hash64(h), number, e.hashOf)
+		return number, e.index.add(e.gen, h.Head(), number, e.hashOf)
 	}
 	number, row := e.rows.grow(e.gen)
 	row.hash = *h
@@ -119,7 +115,7 @@ func (e *keyEdit) add(h *token.Hash) (uint32, error) {
 	} else {
 		row.nameEnd = e.rows.at(number - 1).nameEnd
 	}
-	return number, e.index.add(e.gen, hash64(h), number, e.hashOf)
+	return number, e.index.add(e.gen, h.Head(), number, e.hashOf)
 }
 
 // rename gives a key another name, of at most maxName bytes.

@@ -92,6 +92,7 @@ func (m *model) verify(h token.Hash, q Query, now time.Time) Verdict {
 		Principal: Principal{ID: p.ID, Type: p.Type, Name: p.Name, State: p.State},
 		Workspace: Workspace{ID: w.ID, Slug: w.Slug, System: w.System, Reveal: w.Reveal},
 		Role:      Role{ID: p.Role},
+		head:      h.Head(),
 		limit:     k.Limit,
 	}
 	if r, ok := m.roles[p.Role]; ok {

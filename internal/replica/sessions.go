@@ -68,7 +68,7 @@ func (k *keyRecord) nobodys() bool { return k.hash == token.Hash{} }
 func (e *keyEdit) free(number uint32) {
 	e.rename(number, "")
 	row := e.rows.edit(e.gen, number)
-	e.index.remove(e.gen, hash64(&row.hash), number, e.hashOf)
+	e.index.remove(e.gen, row.hash.Head(), number, e.hashOf)
 	*row = keyRecord{principal: e.spare, nameEnd: row.nameEnd}
 	e.spare = number + 1
 	e.spares++

@@ -59,6 +59,7 @@ type Verdict struct {
 	Workspace Workspace
 	Role      Role
 
+	head    uint64           // of the key's hash
 	allowed uint64           // bit i: Query.Permissions[i]
 	role    *iam.Permissions // nil: none
 	limit   *iam.Permissions // nil: all that the role allows
@@ -139,7 +140,7 @@ func (v Verdict) Effective() iam.Permissions {
 // Use returns the use that the verdict was given on, from where and with what.
 func (v *Verdict) Use(ip netip.Addr, agent string, asked []string) iam.Use {
 	return iam.Use{
-		Key: v.Key.ID, Principal: v.Principal.ID, Workspace: v.Workspace.ID, OK: v.Code == Valid,
+		Key: v.Key.ID, HashHead: v.head, Principal: v.Principal.ID, Workspace: v.Workspace.ID, OK: v.Code == Valid,
 		IP: ip, UserAgent: agent, Asked: asked,
 	}
 }

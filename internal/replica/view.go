@@ -183,6 +183,7 @@ func (v View) judge(h *token.Hash, q *Query, now *Instant, verdict *Verdict) (kn
 		return true
 	}
 	verdict.describe(s, number, k, p, w)
+	verdict.head = h.Head()
 	verdict.Code = v.refusal(k, p, w, q.IP, now)
 	if verdict.Code == Valid && !verdict.decide(q.Permissions) {
 		verdict.Code = PermissionDenied

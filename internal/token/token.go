@@ -14,6 +14,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -48,6 +49,10 @@ const (
 // Hash is the SHA-256 of a whole key text: all that is kept of a key. A plain
 // hash is enough because the text holds 196 random bits (OWASP ASVS 5.0, 6.5.2).
 type Hash [sha256.Size]byte
+
+// Head returns the first 64 bits of the hash, for tables to go by: SHA-256 spreads
+// evenly by itself.
+func (h *Hash) Head() uint64 { return binary.BigEndian.Uint64(h[:]) }
 
 // MarshalText writes the hash in lower-case hexadecimal, for the store and the
 // change log. Answers of the API never hold one.

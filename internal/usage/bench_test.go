@@ -56,7 +56,7 @@ func BenchmarkTouch(b *testing.B) {
 		n, began := 0, processor(b)
 		for b.Loop() {
 			n++
-			u.Key = keyID(n)
+			u.Key, u.HashHead = keyID(n), headOf(n)
 			if g.Touch(u); n%20_000 == 0 {
 				if err := g.Flush(b.Context()); err != nil {
 					b.Fatal(err)

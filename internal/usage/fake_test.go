@@ -261,12 +261,14 @@ func keyID(n int) (id [16]byte) {
 	return id
 }
 
+func headOf(n int) uint64 { return uint64(n) * 0x9e3779b97f4a7c15 }
+
 func keyText(n int) iam.KeyID { return iam.KeyID(iam.FormatID(iam.KeyPrefix, keyID(n))) }
 
 // use returns a use of a key that was accepted.
 func use(key int, asked ...string) iam.Use {
 	return iam.Use{
-		Key: keyID(key), Principal: "sa_1", Workspace: "ws_1", OK: true, IP: netip.AddrFrom4([4]byte{192, 0, 2, 7}), UserAgent: "curl/8.5", Asked: asked,
+		Key: keyID(key), HashHead: headOf(key), Principal: "sa_1", Workspace: "ws_1", OK: true, IP: netip.AddrFrom4([4]byte{192, 0, 2, 7}), UserAgent: "curl/8.5", Asked: asked,
 	}
 }
 

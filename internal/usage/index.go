@@ -3,6 +3,8 @@ package usage
 import (
 	"math/bits"
 	"sync/atomic"
+
+	"github.com/posternhq/postern/internal/prefetch"
 )
 
 // index is where to look for numbers by a hash: an open table with linear probing
@@ -37,9 +39,8 @@ func (x *index) slot(hash uint64, n int) *atomic.Uint32 {
 	return &x.slots[(first+n)&(len(x.slots)-1)]
 }
 
-// fetch has the processor fetch the memory where a hash is looked for first, while it
-// does something else, such as reading the clock.
-func (x *index) fetch(hash uint64) { _ = x.slot(hash, 0).Load() }
+// fetch has the memory fetched where a hash is looked for first.
+func (x *index) fetch(hash uint64) { prefetch.Line(x.slot(hash, 0)) }
 
 // entry returns what a slot holds of a number, from 1 to the capacity.
 func (x *index) entry(hash uint64, number uint32) uint32 {

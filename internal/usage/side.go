@@ -1,11 +1,11 @@
 package usage
 
 import (
-	"encoding/binary"
 	"math/bits"
 	"sync/atomic"
 
 	"github.com/posternhq/postern/internal/iam"
+	"github.com/posternhq/postern/internal/prefetch"
 )
 
 // side is one of the two that uses are counted into. While it is live, many count
@@ -22,7 +22,7 @@ type side struct {
 
 	keys   []keyCount
 	owners []owner // of the keys, apart from them so that the collector passes the keys over
-	byID   index
+	byHash index
 
 	details  []detail
 	byDetail index
@@ -86,7 +86,7 @@ func (z sizes) within(l Limits) sizes {
 func newSide(z sizes, b bell) *side {
 	return &side{
 		sizes: z, bell: b,
-		keys: make([]keyCount, z.keys), owners: make([]owner, z.keys), byID: newIndex(z.keys),
+		keys: make([]keyCount, z.keys), owners: make([]owner, z.keys), byHash: newIndex(z.keys),
 		details: make([]detail, z.details), byDetail: newIndex(z.details),
 	}
 }
@@ -118,7 +118,7 @@ func (s *side) reset() {
 	clear(s.keys[:keys])
 	clear(s.owners[:keys])
 	clear(s.details[:details])
-	s.byID.reset()
+	s.byHash.reset()
 	if details > 0 {
 		s.byDetail.reset()
 	}
@@ -136,12 +136,12 @@ func (s *side) count(u *iam.Use, minute uint32, at moment) bool {
 	if !inTime || !early {
 		return false
 	}
-	n, free := s.lookForKey(u.Key)
+	n, free := s.lookForKey(u.Key, u.HashHead)
 	if free != nil {
 		if n = s.newKey(u, which, when); n == 0 {
 			return false
 		}
-		have := s.enroll(n, free)
+		have := s.enroll(n, free, u.HashHead)
 		if have == n {
 			s.tellRest(n, u, when)
 			return true
@@ -174,21 +174,16 @@ func (s *side) whichMinute(minute uint32) (which uint32, ok bool) {
 	return minute - first, minute-first < 2
 }
 
-// hashOf returns what a key is found by. The end of its id is random: no client made
-// it up.
-func hashOf(id [16]byte) uint64 { return binary.LittleEndian.Uint64(id[8:]) }
-
 // lookForKey returns the number of a key, or the slot that is free for it. It returns
 // neither when there is no room.
-func (s *side) lookForKey(id [16]byte) (n uint32, free *atomic.Uint32) {
-	hash := hashOf(id)
+func (s *side) lookForKey(id [16]byte, hash uint64) (n uint32, free *atomic.Uint32) {
 	for try := range longestProbe {
-		slot := s.byID.slot(hash, try)
+		slot := s.byHash.slot(hash, try)
 		entry := slot.Load()
 		if entry == 0 {
 			return 0, slot
 		}
-		if n := s.byID.number(hash, entry); n != 0 && s.keys[n-1].id == id {
+		if n := s.byHash.number(hash, entry); n != 0 && s.keys[n-1].id == id {
 			return n, nil
 		}
 	}
@@ -198,15 +193,15 @@ func (s *side) lookForKey(id [16]byte) (n uint32, free *atomic.Uint32) {
 // enroll makes n the number that its key is found by, unless somebody has made it
 // another meanwhile: then nothing was counted with n. It returns the number that the key
 // is found by, or 0 when there is no room.
-func (s *side) enroll(n uint32, free *atomic.Uint32) uint32 {
+func (s *side) enroll(n uint32, free *atomic.Uint32, hash uint64) uint32 {
 	id := s.keys[n-1].id
-	entry := s.byID.entry(hashOf(id), n)
+	entry := s.byHash.entry(hash, n)
 	var have uint32
 	for free != nil {
 		if free.CompareAndSwap(0, entry) {
 			return n
 		}
-		have, free = s.lookForKey(id)
+		have, free = s.lookForKey(id, hash)
 	}
 	s.keys[n-1] = keyCount{}
 	return have
@@ -223,6 +218,7 @@ func (s *side) newKey(u *iam.Use, minute uint32, at tick) uint32 {
 	if int(n) > len(s.keys) {
 		return 0
 	}
+	s.fetchAhead(n)
 	s.owners[n-1] = owner{u.Principal, u.Workspace}
 	k := &s.keys[n-1]
 	k.id, k.spot, k.first = u.Key, spotOf(u), at
@@ -239,6 +235,20 @@ func (s *side) newKey(u *iam.Use, minute uint32, at tick) uint32 {
 		k.own[asks].text = noOwn
 	}
 	return n
+}
+
+// ahead is how many keys further on memory is fetched. Somebody emptied it last: it is
+// near another processor, or far from all.
+const ahead = 4
+
+// fetchAhead has the memory fetched that a key will take which is new after n is.
+func (s *side) fetchAhead(n uint32) {
+	if next := int(n) + ahead; next < len(s.keys) {
+		k := &s.keys[next]
+		prefetch.Line(k)
+		prefetch.Line(&k.told) // the second of the two lines
+		prefetch.Line(&s.owners[next])
+	}
 }
 
 // tellRest counts what [side.newKey] had no room for.

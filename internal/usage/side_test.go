@@ -38,13 +38,13 @@ func TestKeyThatManyUseFirstIsCountedForEach(t *testing.T) {
 func TestKeyThatLostTheRaceForItsSlotCountsNothing(t *testing.T) {
 	b := newBench(t, nil)
 	u, s := use(1, "a:read"), b.live.Load()
-	_, free := s.lookForKey(u.Key)
+	_, free := s.lookForKey(u.Key, u.HashHead)
 	_, _ = s.whichMinute(b.minute(1))
 	first, second := s.newKey(&u, 0, 1), s.newKey(&u, 0, 1) // nobody sees the other
-	if got := s.enroll(second, free); got != second {
+	if got := s.enroll(second, free, u.HashHead); got != second {
 		t.Fatalf("the faster one has number %d, want its own, %d", got, second)
 	}
-	if got := s.enroll(first, free); got != second {
+	if got := s.enroll(first, free, u.HashHead); got != second {
 		t.Fatalf("the slower one has number %d, want %d", got, second)
 	}
 	b.flush(t)
@@ -106,7 +106,7 @@ func TestReportOfManyKeysAllocatesLittle(t *testing.T) {
 	u := use(0, "agents:execute")
 	round := func() {
 		for key := range keys {
-			u.Key = keyID(key)
+			u.Key, u.HashHead = keyID(key), headOf(key)
 			b.Touch(u)
 		}
 		b.flush(t)
