@@ -19,8 +19,29 @@ const mostAsked = 64
 
 var errTooMany = fmt.Errorf("postern: a verification asks for at most %d permissions", mostAsked)
 
-// add reads permissions. What does not parse is not repeated: it may be a key that was
-// put in the wrong place.
+// ask asks for permissions, and for no others. Mostly they are the same as before: a
+// service asks for the same few. What does not parse is not repeated: it may be a key that
+// was put in the wrong place.
+func (d *demand) ask(permissions []string) error {
+	if slices.Equal(d.asked, permissions) {
+		return nil
+	}
+	d.forget()
+	if err := d.add(permissions); err != nil {
+		d.forget()
+		return err
+	}
+	return nil
+}
+
+// forget asks for nothing, and keeps the memory.
+func (d *demand) forget() {
+	clear(d.wanted)
+	clear(d.asked)
+	d.wanted, d.asked = d.wanted[:0], d.asked[:0]
+}
+
+// add asks for more permissions.
 func (d *demand) add(permissions []string) error {
 	for i, text := range permissions {
 		p, err := iam.ParsePermission(text)

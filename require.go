@@ -34,7 +34,7 @@ func Require(v *Verifier, permissions ...string) func(http.Handler) http.Handler
 		panic("postern: Require without a verifier")
 	}
 	var d demand
-	if err := d.add(permissions); err != nil {
+	if err := d.ask(permissions); err != nil {
 		panic(err)
 	}
 	return func(next http.Handler) http.Handler {
@@ -70,19 +70,20 @@ func (g *guarded) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // decide asks the verifier about the key of a request.
-func (g *guarded) decide(r *http.Request) (Identity, error) {
+func (g *guarded) decide(r *http.Request) (id Identity, err error) {
 	t, err := g.verifier.accepted(r.Context())
 	if err != nil {
-		return Identity{}, err
+		return id, err
 	}
 	hash, err := bearer.Key(t.prefixes, r.Header["Authorization"], r.Header["X-Api-Key"])
 	if errors.Is(err, bearer.ErrSeveral) {
-		return Identity{}, err
+		return id, err
 	}
-	return g.verifier.answer(r.Context(), &question{
+	err = g.verifier.answer(r.Context(), &question{
 		demand: g.demand, scope: t.scope, hash: hash, presented: err == nil,
 		from: Source{Address: g.address(r), UserAgent: r.UserAgent()},
-	})
+	}, &id)
+	return id, err
 }
 
 // address returns where a request came from.

@@ -102,22 +102,22 @@ func (v *Verifier) Verify(ctx context.Context, key string, permissions ...string
 }
 
 // VerifyFrom is [Verifier.Verify] of a key that was used from somewhere.
-func (v *Verifier) VerifyFrom(ctx context.Context, from Source, key string, permissions ...string) (Identity, error) {
+func (v *Verifier) VerifyFrom(ctx context.Context, from Source, key string, permissions ...string) (id Identity, err error) {
 	q := v.question()
 	defer v.questions.Put(q)
-	if err := q.add(permissions); err != nil {
-		return Identity{}, err
+	if err := q.ask(permissions); err != nil {
+		return id, err
 	}
 	q.from = from
 	start := v.begin()
 	t, err := v.accepted(ctx)
 	if err != nil {
-		v.tell(ctx, start, &Identity{}, err)
-		return Identity{}, err
+		v.tell(ctx, start, &id, err)
+		return id, err
 	}
 	hash, err := t.prefixes.Hash(key)
 	q.scope, q.hash, q.presented = t.scope, hash, err == nil
-	id, err := v.answer(ctx, q)
+	err = v.answer(ctx, q, &id)
 	v.tell(ctx, start, &id, err)
 	return id, err
 }
@@ -160,15 +160,13 @@ func (v *Verifier) tell(ctx context.Context, start time.Time, id *Identity, err 
 	v.observe(ctx, o)
 }
 
-// question returns an empty question, whose memory is used again.
+// question returns a question that was used before, whose demand is still that of then.
 func (v *Verifier) question() *question {
 	q, ok := v.questions.Get().(*question)
 	if !ok {
 		return new(question)
 	}
-	clear(q.wanted)
-	clear(q.asked)
-	*q = question{demand: demand{q.wanted[:0], q.asked[:0]}}
+	*q = question{demand: q.demand}
 	return q
 }
 
@@ -183,8 +181,12 @@ type question struct {
 
 // answer decides until a decision may be told. The look that says so comes after all
 // else, and is the last thing before the answer is out of its hands: the use is
-// counted before it, so that what was accepted before a verifier closes is counted.
-func (v *Verifier) answer(ctx context.Context, q *question) (id Identity, err error) {
+// counted before it, so that what was accepted before a verifier closes is counted. id is
+// zero, and stays so with an error.
+func (v *Verifier) answer(ctx context.Context, q *question, id *Identity) error {
+	if v.uses != nil {
+		v.uses.Expect(q.hash.Head())
+	}
 	var began replica.Instant
 	counted := replica.Code(0)
 	for first := true; ; first = false {
@@ -200,15 +202,17 @@ func (v *Verifier) answer(ctx context.Context, q *question) (id Identity, err er
 		switch {
 		case still && verdict.Code == replica.Valid:
 			id.FreshFor = fresh
-			return id, nil
+			return nil
 		case still:
-			return Identity{}, deny(&verdict, &id, q.asked)
+			denied := deny(&verdict, id, q.asked)
+			*id = Identity{}
+			return denied
 		case first:
 			began = v.clock.Now()
 		}
-		id = Identity{}
+		*id = Identity{}
 		if err := v.await(ctx, began); err != nil {
-			return Identity{}, err
+			return err
 		}
 	}
 }

@@ -143,6 +143,38 @@ func TestVerifierSaysWhatIsNoPermission(t *testing.T) {
 
 // A verifier that hears nothing answers while it may, and then refuses; it answers
 // again when it hears.
+// What was asked before is forgotten, also where it could not be read.
+func TestEachVerificationAsksForItself(t *testing.T) {
+	v := posterntest.NewVerifier(t)
+	key := v.Add("tickets:read", "tickets/42:write")
+	for range 2 {
+		for _, c := range []struct {
+			asked   []string
+			missing string // empty: nothing is
+		}{
+			{[]string{"tickets:read"}, ""},
+			{[]string{"tickets:write"}, "tickets:write"},
+			{[]string{"tickets:read", "tickets/42:write"}, ""},
+			{[]string{"tickets:read", "tickets/42:write", "tickets:delete"}, "tickets:delete"},
+			{[]string{"tickets:read", "tickets"}, "not one"},
+			{[]string{"tickets:read"}, ""},
+			{[]string{"tickets"}, "not one"},
+			{nil, ""},
+		} {
+			_, err := v.Verify(t.Context(), key, c.asked...)
+			d, denied := errors.AsType[*postern.Denied](err)
+			switch {
+			case c.missing == "" && err != nil:
+				t.Errorf("%v: %v", c.asked, err)
+			case c.missing == "not one" && (err == nil || denied):
+				t.Errorf("%v: %v, want that it is no permission", c.asked, err)
+			case c.missing != "" && c.missing != "not one" && (!denied || d.Permission != c.missing):
+				t.Errorf("%v: %v, want that %s is missing", c.asked, err, c.missing)
+			}
+		}
+	}
+}
+
 func TestAVerifierThatIsCutOffRefuses(t *testing.T) {
 	v := posterntest.NewVerifier(t)
 	key := v.Add("tickets:read")

@@ -177,18 +177,25 @@ func (g Grant) String() string {
 
 // wholeType reports whether the grant is on all of its type, the type itself
 // included.
-func (g Grant) wholeType() bool { return g.ID == "" && !g.Prefix }
+func (g *Grant) wholeType() bool { return g.ID == "" && !g.Prefix }
 
 // Allows reports whether the grant matches p. It does not allocate.
 func (g Grant) Allows(p Permission) bool {
-	return g.Covers(Grant{Type: p.Type, ID: p.ID, Action: p.Action})
+	h := p.grant()
+	return g.covers(&h)
 }
 
 // Covers reports whether everything that h matches, g matches too, whatever
 // types and actions may be registered later.
-func (g Grant) Covers(h Grant) bool {
+func (g Grant) Covers(h Grant) bool { return g.covers(&h) }
+
+// covers is [Grant.Covers] without copies, for verifications.
+func (g *Grant) covers(h *Grant) bool {
 	return (g.Action == h.Action || g.Action == wildcard) && coversType(g.Type, h.Type) && g.coversIDs(h)
 }
+
+// grant returns what matches a permission alone.
+func (p *Permission) grant() Grant { return Grant{Type: p.Type, ID: p.ID, Action: p.Action} }
 
 func coversType(g, h string) bool {
 	switch g {
@@ -202,7 +209,7 @@ func coversType(g, h string) bool {
 	return false
 }
 
-func (g Grant) coversIDs(h Grant) bool {
+func (g *Grant) coversIDs(h *Grant) bool {
 	switch {
 	case g.wholeType():
 		return true
@@ -224,9 +231,9 @@ func (g Grant) intersect(h Grant) (both Grant, ok bool) {
 		return Grant{}, false
 	}
 	switch {
-	case g.coversIDs(h):
+	case g.coversIDs(&h):
 		both.ID, both.Prefix = h.ID, h.Prefix
-	case h.coversIDs(g):
+	case h.coversIDs(&g):
 		both.ID, both.Prefix = g.ID, g.Prefix
 	default:
 		return Grant{}, false
@@ -300,8 +307,9 @@ func (ps Permissions) Strings() []string {
 
 // Allow reports whether a grant of the set matches p. It does not allocate.
 func (ps Permissions) Allow(p Permission) bool {
+	h := p.grant()
 	for i := range ps.grants {
-		if ps.grants[i].Allows(p) {
+		if ps.grants[i].covers(&h) {
 			return true
 		}
 	}
