@@ -143,6 +143,7 @@ func (g *Gatherer) Expect(head uint64) { g.live.Load().byHash.fetch(head) }
 
 // Touch counts a use. It keeps nothing of u that belongs to the caller.
 func (g *Gatherer) Touch(u iam.Use) {
+	g.Expect(u.HashHead)
 	s, gate := g.enter(u.Key)
 	at := g.moment() // in here, so that whatever is counted later was used later
 	if s.count(&u, g.minute(at), at) {
